@@ -1,0 +1,49 @@
+"""GPEN face restoration: four verbs (`detect`, `align`, `restore`, `paste`) over three values.
+
+Names resolve on first use (PEP 562), so that importing this package costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "load_gpen": "checkpoint",
+    "load_detector": "detectors",
+    "detect": "detectors",
+    "read_image": "media",
+    "write_image": "media",
+    "align": "align",
+    "restore": "restore",
+    "paste": "paste",
+    "restore_image": "pipeline",
+    "Faces": "faces",
+    "Alignment": "faces",
+    "Crops": "faces",
+    "GPEN": "arch",
+    "GPENConfig": "arch",
+    "GPENError": "errors",
+    "CheckpointError": "errors",
+    "DetectorError": "errors",
+    "DeviceError": "errors",
+    "ImageError": "errors",
+    "MismatchError": "errors",
+}
+
+__all__ = [*_HOMES]  # pyright: ignore[reportUnsupportedDunderAll]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        module = importlib.import_module(f".{_HOMES[name]}", __name__)
+        value = getattr(module, name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

@@ -1,0 +1,137 @@
+"""What a GPEN is made of, read from the names and shapes of its tensors alone."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..errors import CheckpointError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+SIGNATURE = (
+    "generator.input.input",
+    "generator.style.1.weight",
+    "generator.conv1.conv.weight",
+    "generator.to_rgb1.conv.weight",
+    "ecd0.0.0.weight",
+    "final_linear.0.weight",
+)
+"""Tensors that every GPEN has and no other face restorer has together."""
+
+PUBLISHED_WIDTHS = {4: 512, 8: 512, 16: 512, 32: 512, 64: 256, 128: 128, 256: 64, 512: 32,
+                    1024: 16, 2048: 8}  # fmt: skip
+"""Channels per resolution before the published factors (× narrow; from 64 px × multiplier)."""
+
+
+@dataclass(frozen=True)
+class GPENConfig:
+    """The hyper-parameters of a GPEN.
+
+    Attributes:
+        in_size: side in pixels of the square input.
+        out_size: side in pixels of the output; at least `in_size`.
+        widths: channels at 4, 8, 16 … `out_size` pixels.
+        style_dim: length of the latent w.
+        mapping_layers: linear layers between encoder and latent.
+        noise: "concat" appends the encoder's feature to a layer's output, "add" adds it.
+    """
+
+    in_size: int
+    out_size: int
+    widths: tuple[int, ...]
+    style_dim: int = 512
+    mapping_layers: int = 8
+    noise: str = "concat"
+
+    def __post_init__(self) -> None:
+        for name in ("in_size", "out_size"):
+            size = getattr(self, name)
+            if size < 8 or size & (size - 1):
+                raise ValueError(f"{name} must be a power of two from 8 up, found {size}.")
+        if self.in_size > self.out_size:
+            raise ValueError(f"in_size {self.in_size} exceeds out_size {self.out_size}.")
+        if len(self.widths) != len(self.resolutions) or min(self.widths) < 1:
+            raise ValueError(
+                f"widths must name the channels at {self.resolutions} px, found {self.widths}."
+            )
+        if self.noise not in ("concat", "add"):
+            raise ValueError(f'noise must be "concat" or "add", found {self.noise!r}.')
+
+    @classmethod
+    def published(cls, size: int, *, channel_multiplier: int = 2, narrow: float = 1) -> GPENConfig:
+        """The configuration of the published checkpoints of `size` px.
+
+        GPEN-BFR-256 has `channel_multiplier=1, narrow=0.5`; 512, 1024 and 2048 the defaults.
+        """
+        widths = [
+            int(width * narrow) if r <= 32 else int(width * channel_multiplier * narrow)
+            for r, width in PUBLISHED_WIDTHS.items()
+            if r <= size
+        ]
+        return cls(in_size=size, out_size=size, widths=tuple(widths))
+
+    @property
+    def resolutions(self) -> tuple[int, ...]:
+        """4, 8, 16 … `out_size`."""
+        return tuple(4 << i for i in range(self.out_size.bit_length() - 2))
+
+    def width(self, resolution: int) -> int:
+        """Channels at `resolution` px."""
+        return self.widths[self.resolutions.index(resolution)]
+
+
+def read_config(shapes: Mapping[str, Sequence[int]]) -> GPENConfig:
+    """Read a `GPENConfig` from `{tensor name: shape}`.
+
+    Raises:
+        CheckpointError: the tensors are not those of a GPEN.
+    """
+    missing = [name for name in SIGNATURE if name not in shapes]
+    if missing:
+        first = next(iter(shapes), None)
+        raise CheckpointError(
+            f"Not a GPEN checkpoint: `{missing[0]}` is missing ({len(missing)} of "
+            f"{len(SIGNATURE)} signature tensors absent). Found {len(shapes)} tensors"
+            + (f", the first `{first}`" if first else "")
+            + ". `gpen models` lists files that work."
+        )
+    encoder_levels = _count(shapes, r"ecd\d+\.0\.0\.kernel")
+    generator_levels = _count(shapes, r"generator\.to_rgbs\.\d+\.bias")
+    width = _dimension(shapes, "generator.conv1.conv.weight", 1, 5)
+    widths = [width] + [
+        _dimension(shapes, f"generator.convs.{2 * i}.conv.weight", 1, 5)
+        for i in range(generator_levels)
+    ]
+    concatenates = _dimension(shapes, "generator.conv1.activate.bias", 0, 1) != width
+    try:
+        return GPENConfig(
+            in_size=4 << encoder_levels,
+            out_size=4 << generator_levels,
+            widths=tuple(widths),
+            style_dim=_dimension(shapes, "generator.style.1.weight", 0, 2),
+            mapping_layers=_count(shapes, r"generator\.style\.\d+\.weight"),
+            noise="concat" if concatenates else "add",
+        )
+    except ValueError as error:
+        raise CheckpointError(
+            f"Not a usable GPEN checkpoint: {error} Read from {encoder_levels} `ecd*.kernel` and "
+            f"{generator_levels} `generator.to_rgbs.*.bias` tensors; some may be missing."
+        ) from error
+
+
+def _count(shapes: Mapping[str, Sequence[int]], pattern: str) -> int:
+    return sum(re.fullmatch(pattern, name) is not None for name in shapes)
+
+
+def _dimension(shapes: Mapping[str, Sequence[int]], name: str, axis: int, dimensions: int) -> int:
+    if name not in shapes:
+        raise CheckpointError(f"Damaged GPEN checkpoint: `{name}` is missing.")
+    shape = list(shapes[name])
+    if len(shape) != dimensions:
+        raise CheckpointError(
+            f"Damaged GPEN checkpoint: `{name}` must have {dimensions} dimensions, found {shape}."
+        )
+    return shape[axis]

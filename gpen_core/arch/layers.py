@@ -1,0 +1,180 @@
+"""GPEN's layers. Attribute names give the published tensor names; see `GPEN` for the whole."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+
+from . import ops
+
+FIR_TAPS = (1.0, 3.0, 3.0, 1.0)
+
+
+class FIR(nn.Module):
+    """Holds the blur that goes with a change of resolution, normalised to sum `gain`."""
+
+    kernel: torch.Tensor
+
+    def __init__(self, gain: float = 1) -> None:
+        super().__init__()
+        taps = torch.tensor(FIR_TAPS)
+        self.register_buffer("kernel", torch.outer(taps, taps) / taps.sum() ** 2 * gain)
+
+
+class EqualizedConv(nn.Module):
+    """Convolution whose weight [O, I, k, k] is used as weight/√fan_in; no bias.
+
+    A 3×3 kernel takes stride 2 without padding (the FIR before it has padded), a 1×1 stride 1.
+    """
+
+    def __init__(self, inputs: int, outputs: int, kernel_size: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(outputs, inputs, kernel_size, kernel_size))
+        self.scale = 1 / math.sqrt(inputs * kernel_size**2)
+        self.stride = 2 if kernel_size > 1 else 1
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return nn.functional.conv2d(x, self.weight.to(x.dtype) * self.scale, stride=self.stride)
+
+
+class EqualizedLinear(nn.Module):
+    """Linear layer used with weight·lr_mul/√inputs and bias·lr_mul."""
+
+    def __init__(
+        self, inputs: int, outputs: int, *, bias_init: float = 0, lr_mul: float = 1, lrelu: bool
+    ) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(outputs, inputs) / lr_mul)
+        self.bias = nn.Parameter(torch.full((outputs,), float(bias_init)))
+        self.scale = lr_mul / math.sqrt(inputs)
+        self.lr_mul = lr_mul
+        self.lrelu = lrelu
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = x @ (self.weight * self.scale).t()
+        bias = self.bias * self.lr_mul
+        return ops.biased_leaky_relu(x, bias) if self.lrelu else x + bias
+
+
+class PixelNorm(nn.Module):
+    """Scales x [N, D] to unit mean square."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * torch.rsqrt(x.square().mean(dim=1, keepdim=True) + 1e-8)
+
+
+class BiasedLeakyReLU(nn.Module):
+    """Adds a bias [C], then leaky ReLU (slope 0.2) times √2."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return ops.biased_leaky_relu(x, self.bias.to(x.dtype))
+
+
+class EncoderBlur(FIR):
+    """FIR before the encoder's strided convolution, padded by 2 on every side."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return ops.fir(x, self.kernel, (2, 2))
+
+
+def encoder_stage(inputs: int, outputs: int, *, downsample: bool) -> nn.Sequential:
+    """One encoder level: [N, inputs, H, W] to [N, outputs, H, W], or to half the size."""
+    layers: list[nn.Module] = [EncoderBlur()] if downsample else []
+    layers.append(EqualizedConv(inputs, outputs, 3 if downsample else 1))
+    layers.append(BiasedLeakyReLU(outputs))
+    return nn.Sequential(nn.Sequential(*layers))
+
+
+class ModulatedConv(nn.Module):
+    """Convolution modulated by a latent; weight [1, O, I, k, k] as published."""
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel_size: int,
+        style_dim: int,
+        *,
+        demodulate: bool = True,
+        upsample: bool = False,
+    ) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(1, outputs, inputs, kernel_size, kernel_size))
+        self.modulation = EqualizedLinear(style_dim, inputs, bias_init=1, lrelu=False)
+        self.scale = 1 / math.sqrt(inputs * kernel_size**2)
+        self.demodulate = demodulate
+        self.blur = FIR(gain=4) if upsample else None
+
+    def forward(self, x: torch.Tensor, latent: torch.Tensor) -> torch.Tensor:
+        style = self.modulation(latent)
+        x = ops.modulated_conv(
+            x,
+            self.weight[0] * self.scale,
+            style,
+            demodulate=self.demodulate,
+            upsample=self.blur is not None,
+        )
+        return x if self.blur is None else ops.fir(x, self.blur.kernel, (1, 1))
+
+
+class NoiseGain(nn.Module):
+    """The scalar by which a layer's noise is multiplied."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(1))
+
+
+class StyledConv(nn.Module):
+    """Modulated 3×3 convolution, noise appended or added, bias and activation.
+
+    [N, inputs, H, W] to [N, outputs, …], or [N, 2·outputs, …] when noise is appended; "…" is H, W
+    or, when upsampling, 2H, 2W.
+    """
+
+    def __init__(
+        self, inputs: int, outputs: int, style_dim: int, *, append_noise: bool, upsample: bool
+    ) -> None:
+        super().__init__()
+        self.conv = ModulatedConv(inputs, outputs, 3, style_dim, upsample=upsample)
+        self.noise = NoiseGain()
+        self.activate = BiasedLeakyReLU(outputs * (2 if append_noise else 1))
+        self.append_noise = append_noise
+
+    def forward(self, x: torch.Tensor, latent: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+        x = self.conv(x, latent)
+        noise = noise * self.noise.weight.to(noise.dtype)
+        x = torch.cat([x, noise], dim=1) if self.append_noise else x + noise
+        return self.activate(x)
+
+
+class ToRGB(nn.Module):
+    """RGB contribution of one resolution, added to the upsampled RGB of the one below."""
+
+    def __init__(self, inputs: int, style_dim: int, *, upsample: bool = True) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(1, 3, 1, 1))
+        self.conv = ModulatedConv(inputs, 3, 1, style_dim, demodulate=False)
+        self.upsample = FIR(gain=4) if upsample else None
+
+    def forward(
+        self, x: torch.Tensor, latent: torch.Tensor, skip: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        rgb = self.conv(x, latent).float() + self.bias
+        if skip is None or self.upsample is None:
+            return rgb
+        return rgb + ops.fir_upsample(skip, self.upsample.kernel)
+
+
+class ConstantInput(nn.Module):
+    """The learned [1, C, 4, 4] start of the generator."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.input = nn.Parameter(torch.randn(1, channels, 4, 4))
