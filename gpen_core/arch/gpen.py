@@ -109,7 +109,7 @@ class GPEN(nn.Module):
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
-        return self.final_linear[0].weight.device
+        return self.generator.input.input.device
 
     @property
     def dtype(self) -> torch.dtype:
