@@ -1,0 +1,40 @@
+# Every target sets up .venv by itself, once, from the pinned versions in constraints.txt.
+# PYTHON chooses the interpreter (3.11 or newer): make test PYTHON=python3.12
+
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --disable-pip-version-check --no-deps
+
+.PHONY: setup demo test lint format clean
+
+setup: .venv/.ready
+
+demo: setup
+	$(BIN)/python demo/make_demo.py
+
+test: setup
+	$(BIN)/python -m pytest
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+format: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf .venv demo_output
+
+# The list is complete, so nothing is resolved (--no-deps): facexlib asks for the full OpenCV wheel,
+# which needs libGL.so.1 and other desktop libraries; the headless wheel holds the same cv2 without.
+.venv/.packages: constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "constraints.txt needs Python 3.11 or newer, found " + sys.version.split()[0] + ": make PYTHON=/path/to/python3")'
+	$(PYTHON) -m venv .venv
+	$(PIP) -r constraints.txt
+	touch $@
+
+.venv/.ready: .venv/.packages pyproject.toml
+	$(PIP) --no-build-isolation -e .
+	touch $@
