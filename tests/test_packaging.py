@@ -106,11 +106,15 @@ def test_the_version_is_the_same_everywhere():
     assert gpen_core.__version__ == PROJECT["version"] == newest[1]
 
 
+def pip(verb: str, *arguments: str | Path) -> None:
+    command = [sys.executable, "-m", "pip", verb, "-q", "--no-deps", "--no-index"]
+    subprocess.run([*command, *map(str, arguments)], check=True)
+
+
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
-    command = ["-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "--no-index", "-w"]
-    subprocess.run([sys.executable, *command, str(folder), str(ROOT)], check=True)
+    pip("wheel", "--no-build-isolation", "-w", folder, ROOT)
     (built,) = folder.glob("*.whl")
     return built
 
