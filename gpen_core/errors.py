@@ -23,3 +23,7 @@ class DeviceError(GPENError):
 
 class MismatchError(GPENError, ValueError):
     """Values that belong together do not fit: shapes, counts, or the image they were made for."""
+
+
+class DownloadError(GPENError):
+    """A file that a user asked for could not be fetched."""

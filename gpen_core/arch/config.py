@@ -98,8 +98,8 @@ def read_config(shapes: Mapping[str, Sequence[int]]) -> GPENConfig:
             + (f", the first `{first}`" if first else "")
             + ". `gpen models` lists files that work."
         )
-    encoder_levels = _count(shapes, r"ecd\d+\.0\.0\.kernel")
-    generator_levels = _count(shapes, r"generator\.to_rgbs\.\d+\.bias")
+    encoder_levels = _count(shapes, r"ecd([1-9]\d*)\.")
+    generator_levels = _count(shapes, r"generator\.to_rgbs\.(\d+)\.")
     width = _dimension(shapes, "generator.conv1.conv.weight", 1, 5)
     widths = [width] + [
         _dimension(shapes, f"generator.convs.{2 * i}.conv.weight", 1, 5)
@@ -112,18 +112,19 @@ def read_config(shapes: Mapping[str, Sequence[int]]) -> GPENConfig:
             out_size=4 << generator_levels,
             widths=tuple(widths),
             style_dim=_dimension(shapes, "generator.style.1.weight", 0, 2),
-            mapping_layers=_count(shapes, r"generator\.style\.\d+\.weight"),
+            mapping_layers=_count(shapes, r"generator\.style\.(\d+)\."),
             noise="concat" if concatenates else "add",
         )
     except ValueError as error:
         raise CheckpointError(
-            f"Not a usable GPEN checkpoint: {error} Read from {encoder_levels} `ecd*.kernel` and "
-            f"{generator_levels} `generator.to_rgbs.*.bias` tensors; some may be missing."
+            f"Not a usable GPEN checkpoint: {error} Read from {encoder_levels} levels `ecd1` … and "
+            f"{generator_levels} levels `generator.to_rgbs.0` …; some may be missing."
         ) from error
 
 
 def _count(shapes: Mapping[str, Sequence[int]], pattern: str) -> int:
-    return sum(re.fullmatch(pattern, name) is not None for name in shapes)
+    """Count the layers that any tensor belongs to, so that one that lacks a tensor still counts."""
+    return len({found[1] for name in shapes if (found := re.match(pattern, name))})
 
 
 def _dimension(shapes: Mapping[str, Sequence[int]], name: str, axis: int, dimensions: int) -> int:

@@ -12,6 +12,12 @@ from . import ops
 FIR_TAPS = (1.0, 3.0, 3.0, 1.0)
 
 
+def random_parameter(*shape: int, std: float = 1) -> nn.Parameter:
+    """Normal random values; none on the meta device, where a checkpoint is about to supply them."""
+    values = torch.empty(shape)
+    return nn.Parameter(values if values.is_meta else values.normal_(std=std))
+
+
 class FIR(nn.Module):
     """Holds the blur that goes with a change of resolution, normalised to sum `gain`."""
 
@@ -19,8 +25,9 @@ class FIR(nn.Module):
 
     def __init__(self, gain: float = 1) -> None:
         super().__init__()
-        taps = torch.tensor(FIR_TAPS)
-        self.register_buffer("kernel", torch.outer(taps, taps) / taps.sum() ** 2 * gain)
+        scale = gain / sum(FIR_TAPS) ** 2
+        kernel = [[a * b * scale for b in FIR_TAPS] for a in FIR_TAPS]
+        self.register_buffer("kernel", torch.tensor(kernel))
 
 
 class EqualizedConv(nn.Module):
@@ -31,7 +38,7 @@ class EqualizedConv(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, kernel_size: int) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(outputs, inputs, kernel_size, kernel_size))
+        self.weight = random_parameter(outputs, inputs, kernel_size, kernel_size)
         self.scale = 1 / math.sqrt(inputs * kernel_size**2)
         self.stride = 2 if kernel_size > 1 else 1
 
@@ -46,7 +53,7 @@ class EqualizedLinear(nn.Module):
         self, inputs: int, outputs: int, *, bias_init: float = 0, lr_mul: float = 1, lrelu: bool
     ) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(outputs, inputs) / lr_mul)
+        self.weight = random_parameter(outputs, inputs, std=1 / lr_mul)
         self.bias = nn.Parameter(torch.full((outputs,), float(bias_init)))
         self.scale = lr_mul / math.sqrt(inputs)
         self.lr_mul = lr_mul
@@ -105,7 +112,7 @@ class ModulatedConv(nn.Module):
         upsample: bool = False,
     ) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(1, outputs, inputs, kernel_size, kernel_size))
+        self.weight = random_parameter(1, outputs, inputs, kernel_size, kernel_size)
         self.modulation = EqualizedLinear(style_dim, inputs, bias_init=1, lrelu=False)
         self.scale = 1 / math.sqrt(inputs * kernel_size**2)
         self.demodulate = demodulate
@@ -177,4 +184,4 @@ class ConstantInput(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.input = nn.Parameter(torch.randn(1, channels, 4, 4))
+        self.input = random_parameter(1, channels, 4, 4)

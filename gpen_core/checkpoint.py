@@ -1,0 +1,180 @@
+"""From a file to a network: reads, checks, describes and converts GPEN checkpoints."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from . import catalog
+from .arch import GPEN, GPENConfig
+from .devices import DTYPES, resolve_device, resolve_dtype
+from .errors import CheckpointError, DeviceError
+from .files import sha256
+from .state_dicts import DTYPE_NAMES, is_kernel, settle
+from .tensor_files import read_tensor_file, write_safetensors
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """A GPEN checkpoint, read and checked.
+
+    Attributes:
+        path: the file.
+        format: "safetensors", "torch zip" or "torch legacy".
+        container: where in the file the weights lie: "flat", "g_ema", …
+        state_dict: published tensor names to tensors, on the CPU in the dtype of the file.
+        config: sizes and widths, read from the tensors' shapes.
+    """
+
+    path: Path
+    format: str
+    container: str
+    state_dict: dict[str, torch.Tensor]
+    config: GPENConfig
+
+    @property
+    def dtype(self) -> str:
+        """What most weights are stored as, "fp32", "fp16" …; others follow in brackets."""
+        counts = Counter[str]()
+        for tensor in self.state_dict.values():
+            counts[DTYPE_NAMES[tensor.dtype]] += tensor.numel()
+        first, *others = (name for name, _ in counts.most_common())
+        return f"{first} (some {', '.join(others)})" if others else first
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers were learned; the fixed blur kernels are not counted."""
+        return sum(t.numel() for name, t in self.state_dict.items() if not is_kernel(name))
+
+    @cached_property
+    def sha256(self) -> str:
+        """SHA-256 of the file, in hexadecimal."""
+        return sha256(self.path)
+
+    def describe(self) -> str:
+        """What `gpen inspect` prints: one `name  value` line each, no line break at the end."""
+        config = self.config
+        known = catalog.recognise(self.sha256)
+        lines = {
+            "file": f"{self.path.name} ({self.path.stat().st_size:,} bytes)",
+            "container": f"{self.format}, {self.container}",
+            "input": f"{config.in_size} × {config.in_size} px",
+            "output": f"{config.out_size} × {config.out_size} px",
+            "widths": f"{' '.join(map(str, config.widths))} (channels at 4, 8 … px)",
+            "latent": f"{config.style_dim} values, {config.mapping_layers} mapping layers",
+            "noise": f"{config.noise} (the encoder's features are "
+            f"{'appended to' if config.noise == 'concat' else 'added to'} each layer's output)",
+            "dtype": self.dtype,
+            "parameters": f"{self.parameters:,}",
+            "sha256": self.sha256,
+            "known as": f"{known.name}, as published" if known else "no published file",
+        }
+        return "\n".join(f"{name:<11} {value}" for name, value in lines.items())
+
+
+def load_gpen(
+    source: str | Path = "builtin",
+    *,
+    device: str | torch.device = "auto",
+    dtype: str | torch.dtype = "auto",
+) -> GPEN:
+    """Load a GPEN, ready to restore: in evaluation mode, without gradients.
+
+    Args:
+        source: a `.pth`, `.pt` or `.safetensors` file, or a name of the catalogue, such as
+            "GPEN-BFR-512", whose file is looked for in `catalog.search_folders()`. "builtin" is
+            the small model that comes with this package.
+        device: "auto", "cpu", "cuda", "cuda:1", "mps" or a `torch.device`.
+        dtype: what convolutions compute in: "auto" (fp16 on a GPU, fp32 on a CPU), "fp32", "bf16",
+            "fp16". What the file stores does not matter.
+
+    Raises:
+        CheckpointError: there is no such file, or it is not a GPEN that can be used.
+        DeviceError: the device or dtype is unknown or not to be had here.
+    """
+    target = resolve_device(device)
+    computed = resolve_dtype(dtype, target)
+    checkpoint = read_checkpoint(catalog.resolve(source))
+    return _assemble(checkpoint.state_dict, checkpoint.config).set_dtype(computed).to(target)
+
+
+def build_gpen(state_dict: Mapping[str, Any]) -> GPEN:
+    """Build a float32 GPEN from tensors in memory, on the device they are on.
+
+    Args:
+        state_dict: published tensor names to tensors of any float dtype, bare or in one of the
+            containers that files use. Tensors that are float32 already are shared, not copied.
+
+    Raises:
+        CheckpointError: these are not the tensors of a GPEN that can be used.
+    """
+    tensors, config, _ = settle(state_dict)
+    return _assemble(tensors, config)
+
+
+def read_checkpoint(path: str | Path) -> Checkpoint:
+    """Read a `.pth`, `.pt` or `.safetensors` file and check every tensor in it.
+
+    Raises:
+        CheckpointError: the file cannot be read safely, or is not a GPEN that can be used.
+    """
+    path = Path(path)
+    file = read_tensor_file(path)
+    try:
+        tensors, config, container = settle(file.contents)
+    except CheckpointError as error:
+        raise CheckpointError(f"`{path}`: {error}") from error
+    return Checkpoint(path, file.format, container, tensors, config)
+
+
+def convert_checkpoint(
+    source: str | Path, target: str | Path, *, dtype: str | None = None, overwrite: bool = False
+) -> Path:
+    """Write a checkpoint as a flat `.safetensors` file, whole or not at all.
+
+    Args:
+        source: a file, or a name of the catalogue.
+        target: a path that ends in `.safetensors`.
+        dtype: "fp32", "fp16" or "bf16"; None keeps each tensor's own.
+        overwrite: replace `target` if it exists.
+
+    Returns:
+        `target` as a path.
+
+    Raises:
+        CheckpointError: `source` is not a GPEN, `target` exists or cannot be written, or a weight
+            is too large for `dtype`.
+        DeviceError: the dtype is unknown.
+    """
+    target = Path(target)
+    if target.suffix.lower() != ".safetensors":
+        raise CheckpointError(f"Only .safetensors files are written; `{target}` names another.")
+    if dtype is not None and dtype not in DTYPES:
+        raise DeviceError(f"Unknown dtype {dtype!r}; use {', '.join(DTYPES)}.")
+    tensors = read_checkpoint(catalog.resolve(source)).state_dict
+    if dtype is not None:
+        tensors = {name: tensor.to(DTYPES[dtype]) for name, tensor in tensors.items()}
+        too_large = [name for name, t in tensors.items() if not torch.isfinite(t).all()]
+        if too_large:
+            raise CheckpointError(
+                f"`{too_large[0]}` holds values too large for {dtype}, which ends at "
+                f"{torch.finfo(DTYPES[dtype]).max:,.0f}. Use bf16 or fp32."
+            )
+    write_safetensors(tensors, target, overwrite=overwrite)
+    return target
+
+
+def _assemble(tensors: Mapping[str, torch.Tensor], config: GPENConfig) -> GPEN:
+    """Put checked tensors into a network without initialising or copying any weight."""
+    with torch.device("meta"):
+        model = GPEN(config)
+    model.load_state_dict({name: t.float() for name, t in tensors.items()}, assign=True)
+    return model.eval().requires_grad_(False)
