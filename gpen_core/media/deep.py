@@ -1,0 +1,50 @@
+"""PNG and TIFF with 16 bits per sample, whose colours Pillow reads in 8."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import ImageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from PIL import Image
+
+_BIT_DEPTH_AT, _COLOUR_TYPE_AT = 24, 25  # in every PNG
+_GREY_ALPHA = 4
+_TIFF_BITS_PER_SAMPLE, _TIFF_SAMPLE_FORMAT = 258, 339
+_TIFF_UNSIGNED = 1
+
+
+def bits_per_sample(image: Image.Image, data: bytes) -> int:
+    """16 for a PNG or TIFF with 16-bit unsigned samples, else 8."""
+    if image.format == "PNG":
+        return 16 if data[_BIT_DEPTH_AT] == 16 else 8
+    if image.format != "TIFF":
+        return 8
+    tags: Any = getattr(image, "tag_v2")  # noqa: B009  only TIFF images have it
+    bits = set(tags.get(_TIFF_BITS_PER_SAMPLE, (1,)))
+    kinds = set(tags.get(_TIFF_SAMPLE_FORMAT, (_TIFF_UNSIGNED,)))
+    return 16 if bits == {16} and kinds == {_TIFF_UNSIGNED} else 8
+
+
+def decode(image: Image.Image, data: bytes, path: Path) -> np.ndarray:
+    """Decode to uint16 [H, W], or [H, W, C] as grey + alpha, RGB or RGBA."""
+    import cv2
+
+    samples = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if samples is None:
+        raise ImageError(f"{path} is damaged, or OpenCV cannot decode its 16-bit {image.format}.")
+    if samples.dtype != np.uint16 or image.mode == "CMYK":
+        raise ImageError(
+            f"{path} holds 16-bit samples of mode {image.mode!r}; grey and RGB are read. "
+            "Convert it first."
+        )
+    if samples.ndim == 3:
+        samples = samples[..., (2, 1, 0, *range(3, samples.shape[2]))]
+    if image.format == "PNG" and data[_COLOUR_TYPE_AT] == _GREY_ALPHA:
+        samples = samples[..., (0, 3)]
+    return samples

@@ -1,0 +1,102 @@
+"""What an image file says besides its pixels: EXIF, colour profile, resolution, orientation."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from . import tiff_tags
+from .tiff_tags import EXIF_IFD, LONG, ORIENTATION, PIXEL_HEIGHT, PIXEL_WIDTH, SHORT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy as np
+    from PIL import Image
+
+_PREFIX = b"Exif\0\0"
+_HEADERS = (b"II*\0", b"MM\0*")
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What goes from the input file to the output file.
+
+    Attributes:
+        exif: a TIFF structure as in the file, without the leading "Exif"; empty when there is none.
+        icc: the colour profile; empty when there is none.
+        dpi: (x, y) dots per inch, or None.
+    """
+
+    exif: bytes = b""
+    icc: bytes = b""
+    dpi: tuple[float, float] | None = None
+
+    @classmethod
+    def read(cls, image: Image.Image, data: bytes) -> tuple[Metadata, int]:
+        """Read an opened image's; also the orientation (1 … 8) still to be applied to its samples.
+
+        Call it after decoding: Pillow and OpenCV turn TIFF samples themselves, and no others.
+        """
+        exif = image.info.get("exif", b"").removeprefix(_PREFIX)
+        orientation = 1
+        if image.format == "TIFF":
+            exif = tiff_tags.extract_exif(data)
+        elif exif and exif[:4] not in _HEADERS:
+            exif = b""
+        else:
+            tags = image.getexif()  # finds it in XMP and in a PNG's text too
+            orientation = tags.get(ORIENTATION, 1)
+            exif = exif or (tags.tobytes() if len(tags) else b"").removeprefix(_PREFIX)
+        dpi = image.info.get("dpi")
+        return cls(
+            exif=exif,
+            icc=image.info.get("icc_profile") or b"",
+            dpi=(float(dpi[0]), float(dpi[1])) if dpi else None,
+        ), orientation if orientation in range(1, 9) else 1
+
+    def exif_for(self, size: tuple[int, int]) -> bytes:
+        """The EXIF of a written file of `size` (width, height), whose pixels are upright.
+
+        Orientation and sides are changed in place; all else stays byte for byte.
+        """
+        changes = {ORIENTATION: 1, PIXEL_WIDTH: size[0], PIXEL_HEIGHT: size[1]}
+        exif = bytearray(self.exif)
+        for tag, kind, at in _numbers(self.exif):
+            if tag in changes and kind in (SHORT, LONG):
+                # EXIF wants a SHORT for the orientation and takes either for the sides.
+                code, kind = ("H2x", SHORT) if tag == ORIENTATION else ("L", LONG)
+                layout = f"{tiff_tags.byte_order(exif)}HL{code}"
+                struct.pack_into(layout, exif, at - 6, kind, 1, changes[tag])
+        return bytes(exif)
+
+    def save_options(self, size: tuple[int, int]) -> dict[str, Any]:
+        """What to hand to Pillow's `Image.save` for a file of `size` (width, height)."""
+        exif = self.exif_for(size)
+        options = {"icc_profile": self.icc, "dpi": self.dpi, "exif": exif and _PREFIX + exif}
+        return {name: value for name, value in options.items() if value}
+
+
+NO_METADATA = Metadata()
+
+
+def upright(samples: np.ndarray, orientation: int) -> np.ndarray:
+    """A view of samples [H, W, C], turned as EXIF's `orientation` (1 … 8) asks."""
+    if orientation in (5, 6, 7, 8):
+        samples = samples.transpose(1, 0, 2)
+    flip_rows = orientation in (3, 4, 7, 8)
+    flip_columns = orientation in (2, 3, 6, 7)
+    return samples[:: -1 if flip_rows else 1, :: -1 if flip_columns else 1]
+
+
+def _numbers(exif: bytes) -> Iterator[tuple[int, int, int]]:
+    """(tag, type, offset of the value) in the main directory and in the Exif one."""
+    if len(exif) < 8:
+        return
+    for tag, kind, _, at in tiff_tags.locate(exif, tiff_tags.main_directory(exif)):
+        yield tag, kind, at
+        if tag == EXIF_IFD:
+            (start,) = struct.unpack_from(tiff_tags.byte_order(exif) + "L", exif, at)
+            for inner_tag, inner_kind, _, inner_at in tiff_tags.locate(exif, start):
+                yield inner_tag, inner_kind, inner_at

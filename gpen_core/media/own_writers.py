@@ -1,0 +1,103 @@
+"""PNG in 16 bits and TIFF: Pillow writes no 16-bit colour, and TIFF text in ASCII only."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .tiff_tags import (
+    DESCRIPTIVE,
+    LONG,
+    RATIONAL,
+    SHORT,
+    UNDEFINED,
+    Entry,
+    byte_order,
+    main_directory,
+    pack,
+    pack_directory,
+    read_directory,
+)
+
+if TYPE_CHECKING:
+    from typing import BinaryIO
+
+    from .metadata import Metadata
+
+_PNG_COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}  # by number of samples per pixel
+
+
+def write_png16(file: BinaryIO, samples: np.ndarray, metadata: Metadata) -> None:
+    """Write uint16 [H, W], or [H, W, C] as grey + alpha, RGB or RGBA."""
+    samples = samples.reshape(*samples.shape[:2], -1)
+    height, width, count = samples.shape
+    file.write(b"\x89PNG\r\n\x1a\n")
+    header = struct.pack(">IIBBBBB", width, height, 16, _PNG_COLOUR_TYPES[count], 0, 0, 0)
+    _write_chunk(file, b"IHDR", header)
+    if metadata.icc:
+        _write_chunk(file, b"iCCP", b"ICC profile\0\0" + zlib.compress(metadata.icc))
+    if metadata.dpi:
+        per_metre = [round(dots / 0.0254) for dots in metadata.dpi]
+        _write_chunk(file, b"pHYs", struct.pack(">IIB", *per_metre, 1))
+    if metadata.exif:
+        _write_chunk(file, b"eXIf", metadata.exif_for((width, height)))
+    packer = zlib.compressobj(6)
+    above = np.zeros(2 * width * count, np.uint8)
+    for row in samples.reshape(height, -1):
+        line = row.astype(">u2").view(np.uint8)
+        # Filter 2, "up": the difference to the row above, byte by byte.
+        packed = packer.compress(b"\x02" + (line - above).tobytes())
+        if packed:
+            _write_chunk(file, b"IDAT", packed)
+        above = line
+    _write_chunk(file, b"IDAT", packer.flush())
+    _write_chunk(file, b"IEND", b"")
+
+
+def write_tiff(file: BinaryIO, samples: np.ndarray, metadata: Metadata) -> None:
+    """Write uint8 or uint16 [H, W], or [H, W, C] as grey + alpha, RGB or RGBA.
+
+    The file begins with the EXIF, which is a TIFF of its own without a picture: its offsets hold,
+    and the picture's directory, put behind it, takes over its entries.
+    """
+    samples = samples.reshape(*samples.shape[:2], -1)
+    height, width, count = samples.shape
+    exif = metadata.exif_for((width, height))
+    if len(exif) < 8:
+        exif = b"II*\0\x08\0\0\0"
+    order = byte_order(exif)
+    inherited = read_directory(exif, main_directory(exif))
+    entries = {tag: entry for tag, entry in inherited.items() if tag in DESCRIPTIVE}
+    start = len(exif) + len(exif) % 2
+    packed = zlib.compress(np.ascontiguousarray(samples, f"{order}u{samples.itemsize}").data, 6)
+    shorts = {
+        258: (samples.itemsize * 8,) * count,  # bits per sample
+        259: (8,),  # deflate
+        262: (1 if count < 3 else 2,),  # grey, RGB
+        277: (count,),  # samples per pixel
+        284: (1,),  # side by side
+    }
+    if count in (2, 4):
+        shorts[338] = (2,)  # the last sample is unassociated alpha
+    entries |= {tag: pack(order, SHORT, *values) for tag, values in shorts.items()}
+    longs = {256: width, 257: height, 273: 0, 278: height, 279: len(packed)}
+    entries |= {tag: pack(order, LONG, value) for tag, value in longs.items()}
+    if metadata.dpi:
+        for tag, dots in zip((282, 283), metadata.dpi, strict=True):
+            entries[tag] = pack(order, RATIONAL, round(dots * 1000), 1000)
+        entries[296] = pack(order, SHORT, 2)  # per inch
+    if metadata.icc:
+        entries[34675] = Entry(UNDEFINED, len(metadata.icc), metadata.icc)
+    directory_length = len(pack_directory(order, entries, start))
+    entries[273] = pack(order, LONG, start + directory_length)  # where the pixels are
+    file.write(exif[:4] + struct.pack(order + "L", start) + exif[8:].ljust(start - 8, b"\0"))
+    file.write(pack_directory(order, entries, start))
+    file.write(packed)
+
+
+def _write_chunk(file: BinaryIO, name: bytes, content: bytes) -> None:
+    check = zlib.crc32(content, zlib.crc32(name))
+    file.write(struct.pack(">I", len(content)) + name + content + struct.pack(">I", check))
