@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from . import tiff_tags
-from .tiff_tags import EXIF_IFD, LONG, ORIENTATION, PIXEL_HEIGHT, PIXEL_WIDTH, SHORT
+from .tiff_tags import EXIF_IFD, LONG, ORIENTATION, PIXEL_HEIGHT, PIXEL_WIDTH, SHORT, X_RESOLUTION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,6 +50,8 @@ class Metadata:
             orientation = tags.get(ORIENTATION, 1)
             exif = exif or (tags.tobytes() if len(tags) else b"").removeprefix(_PREFIX)
         dpi = image.info.get("dpi")
+        if image.format == "TIFF" and X_RESOLUTION not in image.getexif():
+            dpi = None  # Pillow says (1, 1)
         return cls(
             exif=exif,
             icc=image.info.get("icc_profile") or b"",

@@ -11,9 +11,13 @@ import numpy as np
 from .tiff_tags import (
     DESCRIPTIVE,
     LONG,
+    PER_INCH,
     RATIONAL,
+    RESOLUTION_UNIT,
     SHORT,
     UNDEFINED,
+    X_RESOLUTION,
+    Y_RESOLUTION,
     Entry,
     byte_order,
     main_directory,
@@ -86,9 +90,9 @@ def write_tiff(file: BinaryIO, samples: np.ndarray, metadata: Metadata) -> None:
     longs = {256: width, 257: height, 273: 0, 278: height, 279: len(packed)}
     entries |= {tag: pack(order, LONG, value) for tag, value in longs.items()}
     if metadata.dpi:
-        for tag, dots in zip((282, 283), metadata.dpi, strict=True):
+        for tag, dots in zip((X_RESOLUTION, Y_RESOLUTION), metadata.dpi, strict=True):
             entries[tag] = pack(order, RATIONAL, round(dots * 1000), 1000)
-        entries[296] = pack(order, SHORT, 2)  # per inch
+        entries[RESOLUTION_UNIT] = pack(order, SHORT, PER_INCH)
     if metadata.icc:
         entries[34675] = Entry(UNDEFINED, len(metadata.icc), metadata.icc)
     directory_length = len(pack_directory(order, entries, start))

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 ORIENTATION, EXIF_IFD, GPS_IFD, PIXEL_WIDTH, PIXEL_HEIGHT = 274, 34665, 34853, 40962, 40963
+X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT, PER_INCH = 282, 283, 296, 2
 SHORT, LONG, RATIONAL, UNDEFINED = 3, 4, 5, 7
 _BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}
 _CODES = {SHORT: "H", LONG: "L", RATIONAL: "L", UNDEFINED: "B"}
@@ -20,7 +21,7 @@ _CODES = {SHORT: "H", LONG: "L", RATIONAL: "L", UNDEFINED: "B"}
 DESCRIPTIVE = frozenset(
     {
         *(270, 271, 272, 305, 306, 315, 316, 33432),  # description, camera, author, copyright
-        *(282, 283, 296),  # resolution
+        *(X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT),
         *(18246, 40091, 40092, 40093, 40094, 40095),  # rating, Windows' title, comment, author …
         *(EXIF_IFD, GPS_IFD),
     }
