@@ -1,0 +1,133 @@
+"""Restores the face of a real photograph with the built-in model, and shows it.
+
+The photograph is scikit-image's astronaut (Eileen Collins, by NASA, public domain). It is made
+visibly worse first, so that the original is there to compare with.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import skimage.data
+import torch
+from PIL import Image, ImageDraw, ImageFont
+
+import gpen_core as gpen
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SHRINK, NOISE, JPEG_QUALITY = 3, 6.0, 40
+"""The damage: shrunk 3 ×, noise of σ 6 (of 255), JPEG at quality 40, enlarged again."""
+
+CLOSE_UP = 1.6
+"""Side of the close-up, in heights of the face's box."""
+
+
+def degrade(photograph: np.ndarray) -> Image.Image:
+    """The photograph ([H, W, 3] uint8) at its own size with the damage of `SHRINK`, …"""
+    height, width = photograph.shape[:2]
+    small = Image.fromarray(photograph).resize(
+        (width // SHRINK, height // SHRINK), Image.Resampling.BOX
+    )
+    noise = np.random.default_rng(0).normal(0, NOISE, (height // SHRINK, width // SHRINK, 3))
+    noisy = Image.fromarray((np.asarray(small) + noise).round().clip(0, 255).astype(np.uint8))
+    file = io.BytesIO()
+    noisy.save(file, "JPEG", quality=JPEG_QUALITY)
+    return Image.open(file).resize((width, height), Image.Resampling.BICUBIC)
+
+
+def psnr(image: torch.Tensor, original: torch.Tensor, inside: torch.Tensor) -> float:
+    """Peak signal-to-noise ratio in dB of the pixels inside a [B, 1, H, W] mask."""
+    square = ((image - original) ** 2)[inside.expand_as(image)]
+    return float(-10 * square.mean().log10())
+
+
+def side_by_side(pictures: dict[str, Image.Image], face_box: torch.Tensor) -> Image.Image:
+    """The pictures in a row with their names, and the face of each below at the same width."""
+    x0, y0, x1, y1 = face_box.tolist()
+    reach = CLOSE_UP * (y1 - y0) / 2
+    centre_x, centre_y = (x0 + x1) / 2, (y0 + y1) / 2
+    square = (centre_x - reach, centre_y - reach, centre_x + reach, centre_y + reach)
+    width, height = next(iter(pictures.values())).size
+    sheet = Image.new("RGB", (len(pictures) * width, height + width))
+    draw = ImageDraw.Draw(sheet)
+    font = ImageFont.load_default(size=width // 20)
+    for column, (name, picture) in enumerate(pictures.items()):
+        left = column * width
+        sheet.paste(picture, (left, 0))
+        close_up = picture.resize((width, width), Image.Resampling.BICUBIC, box=square)
+        sheet.paste(close_up, (left, height))
+        draw.text(
+            (left + width // 40, height - width // 12), name, "white", font, stroke_width=2,
+            stroke_fill="black",
+        )  # fmt: skip
+    return sheet
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("-o", "--output", type=Path, default=Path("demo_output"))
+    parser.add_argument("--model", default="builtin", help="a checkpoint instead of the built-in")
+    arguments = parser.parse_args()
+    folder = arguments.output.resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    seconds: dict[str, float] = {}
+
+    @contextmanager
+    def timed(step: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        seconds[step] = time.perf_counter() - start
+
+    with timed("degrade the photograph"):
+        original = skimage.data.astronaut()
+        degrade(original).save(folder / "input.png")
+    with timed("load the model"):
+        model = gpen.load_gpen(arguments.model)
+    with timed("load the detector"):
+        detector = gpen.load_detector("mtcnn")
+    with timed("read the input"):
+        image = gpen.read_image(folder / "input.png")
+    with timed("detect"):
+        faces = gpen.detect(detector, image)
+    if not len(faces):
+        raise SystemExit("No face was found in the degraded photograph; this should not happen.")
+    with timed("align"):
+        crops = gpen.align(image, faces, size=model.config.in_size)
+    with timed("restore"):
+        restored = gpen.restore(model, crops)
+    with timed("paste"):
+        result = gpen.paste(image, restored)
+    with timed("write the pictures"):
+        gpen.write_image(folder / "restored.png", result.image)
+        pictures = {
+            "input": Image.open(folder / "input.png"),
+            "restored": Image.open(folder / "restored.png"),
+            "original": Image.fromarray(original),
+        }
+        side_by_side(pictures, faces.boxes[0]).save(folder / "side_by_side.jpg", quality=92)
+
+    truth = torch.from_numpy(original).permute(2, 0, 1)[None] / 255
+    inside = result.mask.cpu() > 0
+    before, after = (psnr(x.cpu(), truth, inside) for x in (image, result.image))
+    parameters = sum(p.numel() for p in model.parameters()) / 1e6
+    print(
+        f"Restored {len(faces)} face with the {arguments.model} model ({model.config.in_size} px, "
+        f"{parameters:.1f} M parameters) on {model.device}."
+    )
+    for step, duration in seconds.items():
+        print(f"  {step:<24}{duration:7.2f} s")
+    print(f"Face against the original: {before:.2f} dB before, {after:.2f} dB after (PSNR).")
+    for name in ("input.png", "restored.png", "side_by_side.jpg"):
+        print(f"  {folder / name}")
+
+
+if __name__ == "__main__":
+    main()
