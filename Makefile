@@ -31,7 +31,7 @@ clean:
 # which needs libGL.so.1 and other desktop libraries; the headless wheel holds the same cv2 without.
 .venv/.packages: constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "constraints.txt needs Python 3.11 or newer, found " + sys.version.split()[0] + ": make PYTHON=/path/to/python3")'
-	$(PYTHON) -m venv .venv
+	$(PYTHON) -m venv --clear .venv
 	$(PIP) -r constraints.txt
 	touch $@
 

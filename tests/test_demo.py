@@ -1,0 +1,36 @@
+"""`make demo`, as it runs."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def test_the_demo_restores_the_face_and_nothing_else(tmp_path):
+    folder = tmp_path / "Bilder für 写真"
+    done = subprocess.run(
+        [sys.executable, "demo/make_demo.py", "-o", str(folder)],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"},
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    names = ("input.png", "restored.png", "side_by_side.jpg")
+    for name in names:
+        assert str(folder / name) in done.stdout
+    before, after = (np.asarray(Image.open(folder / name)).astype(int) for name in names[:2])
+    changed = np.abs(after - before).max(axis=2) > 0
+    rows, columns = np.nonzero(changed)
+    assert 0.02 < changed.mean() < 0.3
+    # The astronaut's face lies in the upper middle of the 512 × 512 photograph.
+    assert rows.max() < 300 and columns.min() > 80 and columns.max() < 370
+    assert Image.open(folder / names[2]).size == (3 * 512, 2 * 512)

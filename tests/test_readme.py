@@ -1,0 +1,102 @@
+"""What the documents name exists, and what they show runs."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "weights").glob("*.md"), *ROOT.glob("benchmarks/*.md")]
+
+
+def blocks(language: str, text: str = README) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+def make_targets() -> set[str]:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    return set(re.findall(r"^(\w+):", makefile, re.MULTILINE))
+
+
+def targets_named(file: Path) -> list[str]:
+    return re.findall(r"(?:^|`)make (\w+)", file.read_text(encoding="utf-8"), re.MULTILINE)
+
+
+def headings(text: str) -> list[str]:
+    return re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+
+
+def commands(word: str) -> list[str]:
+    lines = "\n".join(blocks("sh")).splitlines()
+    return [line.split("#")[0].strip() for line in lines if line.startswith(f"{word} ")]
+
+
+def test_the_readme_opens_with_the_two_commands():
+    title, first = README.split("```sh\n")[:2]
+    assert re.fullmatch(r"# .+\n\n", title)
+    assert [line.split("#")[0].strip() for line in first.splitlines()[:2]] == [
+        "make demo",
+        "make test",
+    ]
+
+
+def test_every_make_target_named_exists():
+    named = {target for file in DOCUMENTS for target in targets_named(file)}
+    assert {"demo", "test", "lint", "setup"} <= named <= make_targets()
+
+
+def test_continuous_integration_runs_only_what_the_readme_names():
+    lines = (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
+    code = [line for line in lines if line and not line.startswith(("#", "set ", "cd "))]
+    assert [line.removeprefix("exec ") for line in code] == ["make test"]
+    assert "make test" in README
+
+
+@pytest.mark.parametrize("file", DOCUMENTS, ids=lambda p: str(p.relative_to(ROOT)))
+def test_every_local_link_leads_somewhere(file):
+    text = file.read_text(encoding="utf-8")
+    anchors = {re.sub(r"[^\w -]", "", h).lower().replace(" ", "-") for h in headings(text)}
+    for link in re.findall(r"\]\(([^)\s]+)\)", text):
+        if link.startswith("#"):
+            assert link[1:] in anchors, link
+        elif "://" not in link:
+            assert (file.parent / link.split("#")[0]).exists(), link
+
+
+def test_every_command_line_shown_is_understood():
+    from gpen_core.cli import build_parser
+
+    shown = commands("gpen")
+    assert len(shown) >= 5
+    for line in shown:
+        build_parser().parse_args(shlex.split(line)[1:])
+
+
+def test_every_subcommand_named_exists(capsys):
+    from gpen_core.cli import build_parser
+
+    with pytest.raises(SystemExit):
+        build_parser().parse_args(["--help"])
+    offered = capsys.readouterr().out
+    named = set(re.findall(r"`gpen (\w+)", README))
+    assert {"models", "download"} <= named
+    assert all(re.search(rf"\b{name}\b", offered) for name in named)
+
+
+def test_the_python_example_runs(tmp_path, monkeypatch):
+    import skimage.data
+    from PIL import Image
+
+    monkeypatch.chdir(tmp_path)
+    photograph = Image.fromarray(skimage.data.astronaut())
+    photograph.save("photo.jpg")
+    (example,) = blocks("python")
+    names: dict = {}
+    exec(compile(example, "README.md", "exec"), names)
+    assert len(names["faces"]) == 1
+    assert names["result"].image.shape == (1, 3, *photograph.size)
+    assert Image.open("restored.png").size == photograph.size
