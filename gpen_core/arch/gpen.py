@@ -78,9 +78,11 @@ class Generator(nn.Module):
         self, level: int, like: torch.Tensor, generator: torch.Generator | None
     ) -> torch.Tensor:
         size = self.config.resolutions[level]
-        shape = (len(like), self.config.widths[level], size, size)
-        # Drawn on the CPU: the same seed then gives the same face on every device.
-        return torch.randn(shape, generator=generator).to(like)
+        shape = (1, self.config.widths[level], size, size)
+        # Drawn on the CPU and once for the batch: the same seed then gives the same face on every
+        # device and in every batch.
+        noise = torch.randn(shape, generator=generator).to(like)
+        return noise.expand(len(like), -1, -1, -1)
 
 
 class GPEN(nn.Module):

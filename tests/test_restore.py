@@ -1,0 +1,260 @@
+"""Restoring crops: range, size, batches, memory, refusals."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from gpen_core.arch import GPEN, GPENConfig
+from gpen_core.errors import CheckpointError, DeviceError, ImageError, MismatchError
+from gpen_core.faces import Alignment, Crops
+from gpen_core.restore import (
+    CPU_BUDGET,
+    faces_that_fit,
+    forward_memory,
+    is_out_of_memory,
+    restore,
+    restore_pixels,
+)
+
+
+def network(in_size: int = 16, out_size: int = 16) -> GPEN:
+    torch.manual_seed(3)
+    levels = out_size.bit_length() - 2
+    config = GPENConfig(in_size, out_size, (8,) * levels, style_dim=16, mapping_layers=2)
+    model = GPEN(config).eval().requires_grad_(False)
+    for name, parameter in model.named_parameters():
+        if name.endswith("noise.weight"):
+            parameter.fill_(0.3)
+    return model
+
+
+def faces(count: int, size: int = 16) -> torch.Tensor:
+    return torch.rand(count, 3, size, size, generator=torch.Generator().manual_seed(count))
+
+
+def alignment(count: int, size: int) -> Alignment:
+    return Alignment(
+        torch.eye(2, 3).repeat(count, 1, 1), size, torch.zeros(count, dtype=torch.int64), (1, 9, 9)
+    )
+
+
+class Card:
+    """A forward pass on a device that holds at most `capacity` faces at a time."""
+
+    def __init__(self, model: GPEN, capacity: int) -> None:
+        self.model, self.capacity, self.batches = model, capacity, []
+
+    def __call__(self, faces: torch.Tensor, *, noise_seed: int) -> torch.Tensor:
+        self.batches.append(len(faces))
+        if len(faces) > self.capacity:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
+        return self.model(faces, noise_seed=noise_seed)
+
+
+def test_crops_go_through_the_network_in_its_own_range():
+    model, pixels = network(), faces(3)
+    expected = (model(pixels * 2 - 1) / 2 + 0.5).clamp(0, 1)
+    assert 0.05 < ((expected == 0) | (expected == 1)).float().mean() < 0.95  # clamping shows
+    assert torch.allclose(restore_pixels(model, pixels), expected, atol=1e-5)
+
+
+def test_restored_crops_keep_their_alignment_and_take_the_output_size():
+    model = network(16, 32)
+    crops = Crops(faces(2, 24), alignment(2, 24))
+    restored = restore(model, crops)
+    assert restored.pixels.shape == (2, 3, 32, 32)
+    assert restored.pixels.dtype == torch.float32
+    assert restored.alignment is crops.alignment
+    assert restored.alignment.crop_size == 24
+    assert 0 <= restored.pixels.min() <= restored.pixels.max() <= 1
+
+
+@pytest.mark.parametrize("sizes", [(16, 16), (16, 32)])
+def test_a_batch_equals_its_faces_one_by_one(sizes):
+    model, pixels = network(*sizes), faces(5)
+    whole = restore_pixels(model, pixels, batch_size=5)
+    for batch_size in (1, 2):
+        parts = restore_pixels(model, pixels, batch_size=batch_size)
+        assert torch.allclose(parts, whole, atol=1e-5)
+
+
+def test_the_noise_seed_matters_only_above_the_input_size():
+    pixels = faces(1)
+    for sizes, same in (((16, 16), True), ((16, 32), False)):
+        model = network(*sizes)
+        first, second = (restore_pixels(model, pixels, noise_seed=seed) for seed in (0, 1))
+        assert torch.equal(first, second) == same
+        assert torch.equal(restore_pixels(model, pixels), first)
+
+
+@pytest.mark.parametrize("sizes", [(16, 16), (16, 32)])
+def test_strength_blends_with_the_crop_given(sizes):
+    model, pixels = network(*sizes), faces(2, 40)
+    base = F.interpolate(pixels, (sizes[1],) * 2, mode="bicubic", antialias=True).clamp(0, 1)
+    restored = restore_pixels(model, pixels)
+    assert torch.allclose(restore_pixels(model, pixels, strength=0), base)
+    half = restore_pixels(model, pixels, strength=0.5)
+    assert torch.allclose(half, (base + restored) / 2, atol=1e-5)
+
+
+def test_larger_crops_are_shrunk_without_aliasing():
+    """A checkerboard finer than the input must reach the network as even grey."""
+    rows = torch.arange(128)
+    board = ((rows[:, None] + rows) % 2).float().expand(1, 3, -1, -1)
+    seen = []
+
+    def forward(x: torch.Tensor, *, noise_seed: int) -> torch.Tensor:
+        seen.append(x)
+        return x
+
+    restore_pixels(network(), board, forward=forward)
+    assert seen[0].shape == (1, 3, 16, 16)
+    assert seen[0].abs().max() < 0.02  # grey is 0 in [-1, 1]
+
+
+def test_no_crop_is_ordinary():
+    model = network(16, 32)
+    restored = restore(model, Crops(torch.zeros(0, 3, 16, 16), alignment(0, 16)))
+    assert restored.pixels.shape == (0, 3, 32, 32)
+
+
+def test_the_batch_is_halved_until_it_fits():
+    card = Card(network(), capacity=2)
+    pixels = faces(7)
+    progress: list[tuple[int, int]] = []
+    restored = restore_pixels(
+        card.model,
+        pixels,
+        batch_size=7,
+        forward=card,
+        on_progress=lambda done, total: progress.append((done, total)),
+    )
+    assert card.batches == [7, 3, 1, 1, 1, 1, 1, 1, 1]
+    assert progress == [(done, 7) for done in range(1, 8)]
+    assert torch.allclose(restored, restore_pixels(card.model, pixels), atol=1e-5)
+
+
+def test_a_failed_pass_keeps_no_memory_while_the_next_one_runs():
+    model = network()
+    held: list[weakref.ref[torch.Tensor]] = []
+
+    def forward(x: torch.Tensor, *, noise_seed: int) -> torch.Tensor:
+        if len(x) > 1:
+            activations = x * 2
+            held.append(weakref.ref(activations))
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+        assert held[-1]() is None
+        return model(x, noise_seed=noise_seed)
+
+    gc.disable()  # the point is that nothing waits for the collector
+    try:
+        restore_pixels(model, faces(2), batch_size=2, forward=forward)
+    finally:
+        gc.enable()
+    assert len(held) == 1
+
+
+def test_memory_too_small_for_one_face_says_so():
+    with pytest.raises(DeviceError, match="does not suffice for one face of 16 px"):
+        restore_pixels(network(), faces(4), forward=Card(network(), capacity=0))
+
+
+def test_a_host_says_what_running_out_of_memory_is():
+    class HostError(Exception):
+        pass
+
+    def forward(x: torch.Tensor, *, noise_seed: int) -> torch.Tensor:
+        if len(x) > 1:
+            raise HostError
+        return x
+
+    pixels = faces(3)
+    restored = restore_pixels(
+        network(), pixels, forward=forward, is_oom=lambda error: isinstance(error, HostError)
+    )
+    assert torch.allclose(restored, pixels, atol=1e-6)
+    with pytest.raises(HostError):
+        restore_pixels(network(), pixels, forward=forward)
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (torch.cuda.OutOfMemoryError("CUDA out of memory"), True),
+        (RuntimeError("MPS backend out of memory (MPS allocated: 9 GB)"), True),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), True),
+        (RuntimeError("shape mismatch"), False),
+        (ValueError("out of memory"), False),
+    ],
+)
+def test_out_of_memory_is_told_from_other_errors(error, expected):
+    assert is_out_of_memory(error) == expected
+
+
+def test_batches_are_sized_to_memory():
+    config = GPENConfig.published(256, channel_multiplier=1, narrow=0.5)
+    one = forward_memory(config, 1, torch.float32)
+    assert forward_memory(config, 3, torch.float16) == one * 3 // 2
+    cpu = torch.device("cpu")
+    assert faces_that_fit(config, torch.float32, cpu) == int(CPU_BUDGET * 0.8) // one > 1
+    assert faces_that_fit(GPENConfig.published(2048), torch.float32, cpu) == 1
+
+
+def test_on_progress_may_cancel():
+    calls = []
+
+    def cancel(done: int, total: int) -> None:
+        calls.append(done)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        restore_pixels(network(), faces(4), batch_size=2, on_progress=cancel)
+    assert calls == [2]
+
+
+def test_nan_is_an_error_and_says_whose():
+    def forward(x: torch.Tensor, *, noise_seed: int) -> torch.Tensor:
+        return x.masked_fill(x == x.max(), float("nan"))
+
+    with pytest.raises(CheckpointError, match="weights are unusable"):
+        restore_pixels(network(), faces(2), forward=forward)
+    half = network().set_dtype(torch.bfloat16)
+    with pytest.raises(DeviceError, match=r"overflowed in torch\.bfloat16"):
+        restore_pixels(half, faces(2), forward=forward)
+    broken = faces(2)
+    broken[1, 0, 3, 3] = float("nan")
+    with pytest.raises(ImageError, match="face crop holds NaN"):
+        restore_pixels(network(), broken)
+
+
+def test_what_does_not_fit_is_named():
+    model = network()
+    with pytest.raises(MismatchError, match=r"strength must lie in 0 … 1, found 1\.5"):
+        restore_pixels(model, faces(1), strength=1.5)
+    with pytest.raises(MismatchError, match="batch_size"):
+        restore_pixels(model, faces(1), batch_size=-1)
+    with pytest.raises(MismatchError, match=r"\[N, 3, S, S\], found \[1, 3, 16, 8\]"):
+        restore_pixels(model, faces(1)[..., :8])
+    with pytest.raises(MismatchError, match="uint8"):
+        restore_pixels(model, faces(1).byte())
+
+
+def test_inputs_stay_as_they_were_and_results_may_be_changed():
+    model, pixels = network(), faces(2)
+    before = pixels.clone()
+    restored = restore_pixels(model, pixels)
+    restored.mul_(0.5)  # an inference tensor would refuse
+    assert not restored.is_inference()
+    assert torch.equal(pixels, before)
+
+
+def test_bf16_stays_near_fp32():
+    model, pixels = network(), faces(2)
+    exact = restore_pixels(model, pixels)
+    rounded = restore_pixels(model.set_dtype(torch.bfloat16), pixels)
+    assert 0 < (exact - rounded).abs().mean() < 0.02
