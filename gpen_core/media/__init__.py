@@ -21,8 +21,8 @@ import torch
 from PIL import Image, UnidentifiedImageError
 
 from ..errors import ImageError
+from ..files import replacing
 from . import deep, own_writers
-from .atomic import atomic_file
 from .formats import READ_ONLY, WRITABLE, format_for
 from .metadata import Metadata, upright
 from .picture import Picture
@@ -35,7 +35,6 @@ __all__ = [
     "WRITABLE",
     "Metadata",
     "Picture",
-    "atomic_file",
     "read_image",
     "read_picture",
     "write_image",
@@ -121,8 +120,8 @@ def write_picture(
         alpha = None
     bits = picture.bits if kind.deep else 8
     samples = _samples(picture, alpha, bits)
-    with atomic_file(path, overwrite=overwrite) as file:
-        try:
+    try:
+        with replacing(path, overwrite=overwrite) as scratch, scratch.open("xb") as file:
             if kind.name == "TIFF":
                 own_writers.write_tiff(file, samples, picture.metadata)
             elif bits == 16:
@@ -130,8 +129,12 @@ def write_picture(
             else:
                 options = picture.metadata.save_options(picture.size) | dict(kind.options)
                 Image.fromarray(samples).save(file, kind.name, **options)
-        except (OSError, ValueError) as error:
-            raise ImageError(f"{path} cannot be written: {error}") from error
+    except FileExistsError as error:
+        raise ImageError(
+            f"{path} exists; pass --overwrite (overwrite=True) to replace it."
+        ) from error
+    except (OSError, ValueError) as error:
+        raise ImageError(f"{path} cannot be written: {error}") from error
 
 
 def _read_bytes(path: Path) -> bytes:
