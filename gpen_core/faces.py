@@ -196,15 +196,16 @@ def _rows(index: Index, count: int) -> torch.Tensor:
         return torch.arange(count)[index]
     if isinstance(index, int):
         index = [index]
-    rows = torch.as_tensor(index, device="cpu")
+    rows = torch.atleast_1d(torch.as_tensor(index, device="cpu"))
     if rows.numel() == 0:
         return torch.zeros(0, dtype=torch.int64)
     if rows.dtype == torch.bool:
         if rows.shape != (count,):
             raise MismatchError(f"A mask over {count} faces has shape {list(rows.shape)}.")
         return rows.nonzero()[:, 0]
-    if int(rows.min()) < -count or int(rows.max()) >= count:
-        raise MismatchError(f"Face {int(rows.max())} was asked for; there are {count}.")
+    absent = rows[(rows < -count) | (rows >= count)]
+    if len(absent):
+        raise MismatchError(f"Face {int(absent[0])} was asked for; there are {count}.")
     return torch.arange(count)[rows.to(torch.int64)]
 
 
