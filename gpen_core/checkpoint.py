@@ -75,7 +75,7 @@ class Checkpoint:
             "dtype": self.dtype,
             "parameters": f"{self.parameters:,}",
             "sha256": self.sha256,
-            "known as": f"{known.name}, as published" if known else "no published file",
+            "published": known.name if known else "no, or its hash is not published",
         }
         return "\n".join(f"{name:<11} {value}" for name, value in lines.items())
 
@@ -176,5 +176,5 @@ def _assemble(tensors: Mapping[str, torch.Tensor], config: GPENConfig) -> GPEN:
     """Put checked tensors into a network without initialising or copying any weight."""
     with torch.device("meta"):
         model = GPEN(config)
-    model.load_state_dict({name: t.float() for name, t in tensors.items()}, assign=True)
+    model.load_state_dict({name: t.detach().float() for name, t in tensors.items()}, assign=True)
     return model.eval().requires_grad_(False)
