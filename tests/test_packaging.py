@@ -195,7 +195,8 @@ sys.modules[name] = pack
 spec.loader.exec_module(pack)
 library = importlib.import_module(f"{name}.gpen_core")
 for module in pkgutil.walk_packages(library.__path__, f"{name}.gpen_core."):
-    importlib.import_module(module.name)
+    if not module.name.endswith(".__main__"):
+        importlib.import_module(module.name)
 for public in library.__all__:
     getattr(library, public)
 assert library.__version__ == sys.argv[2]
