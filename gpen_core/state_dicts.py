@@ -172,7 +172,7 @@ def _check_names_and_shapes(
         shown = "; ".join(faults[:6]) + (f"; and {len(faults) - 6} more" if faults[6:] else "")
         raise CheckpointError(
             f"Damaged GPEN checkpoint of {config.in_size} → {config.out_size} px: {shown}. Widths "
-            f"{config.widths} were read from `generator.conv1` and `generator.convs.0, 2, 4 …`."
+            f"{config.widths} were read from `generator.conv1` and `generator.convs.1, 3, 5 …`."
         )
 
 

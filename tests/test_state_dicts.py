@@ -165,8 +165,15 @@ def test_a_misshapen_tensor_is_named_with_both_shapes(name: str, tensors: Tensor
     assert f"`{name}` must be {wanted}, found {found}" in message
 
 
+def test_any_tensor_that_is_longer_on_any_side_is_named(tensors: Tensors) -> None:
+    for name, tensor in tensors.items():
+        for axis in range(tensor.ndim):
+            shape = [side + (i == axis) for i, side in enumerate(tensor.shape)]
+            assert f"`{name}`" in complaint(tensors | {name: torch.zeros(shape)}), (name, axis)
+
+
 def test_a_tensor_with_too_few_dimensions_is_named(tensors: Tensors) -> None:
-    name = "generator.convs.0.conv.weight"
+    name = "generator.convs.1.conv.weight"
     message = complaint(tensors | {name: tensors[name].flatten()})
     assert f"`{name}` must have 5 dimensions" in message
 

@@ -101,8 +101,9 @@ def read_config(shapes: Mapping[str, Sequence[int]]) -> GPENConfig:
     encoder_levels = _count(shapes, r"ecd([1-9]\d*)\.")
     generator_levels = _count(shapes, r"generator\.to_rgbs\.(\d+)\.")
     width = _dimension(shapes, "generator.conv1.conv.weight", 1, 5)
+    # The second layer of each level shows its width twice, so that a damaged one is found out.
     widths = [width] + [
-        _dimension(shapes, f"generator.convs.{2 * i}.conv.weight", 1, 5)
+        _dimension(shapes, f"generator.convs.{2 * i + 1}.conv.weight", 1, 5)
         for i in range(generator_levels)
     ]
     concatenates = _dimension(shapes, "generator.conv1.activate.bias", 0, 1) != width
