@@ -181,11 +181,12 @@ def test_an_installed_wheel_restores_a_face_far_from_the_repository(wheel, tmp_p
 
 
 PACK_BESIDE_AN_OLDER_COPY = """
-import importlib, importlib.util, pkgutil, sys
+import asyncio, importlib, importlib.util, pkgutil, sys
 from pathlib import Path
 import gpen_core
 assert gpen_core.__version__ == "0.0.1", gpen_core.__file__
 root = Path(sys.argv[1])
+sys.path.append(str(root / "tests" / "doubles"))  # the host's modules, as the node tests have them
 name = "custom_nodes_gpen"
 spec = importlib.util.spec_from_file_location(
     name, root / "__init__.py", submodule_search_locations=[str(root)]
@@ -200,6 +201,8 @@ for module in pkgutil.walk_packages(library.__path__, f"{name}.gpen_core."):
 for public in library.__all__:
     getattr(library, public)
 assert library.__version__ == sys.argv[2]
+nodes = asyncio.run(asyncio.run(pack.comfy_entrypoint()).get_node_list())
+assert nodes and all(node.__module__.startswith(f"{name}.nodes.") for node in nodes)
 old = [m for m in sys.modules if m == "gpen_core" or m.startswith("gpen_core.")]
 print(*old)
 """
