@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
 import torch
 
+from gpen_core import load_detector
 from gpen_core.arch import GPEN, GPENConfig
+from gpen_core.detectors import Detector
+from gpen_core.detectors.yunet import loads_dynamic
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
@@ -38,3 +43,35 @@ def tiny_gpen() -> GPEN:
 def tensors(tiny_gpen: GPEN) -> dict[str, torch.Tensor]:
     """The tensors of `tiny_gpen`, a copy for every test."""
     return {name: tensor.clone() for name, tensor in tiny_gpen.state_dict().items()}
+
+
+@pytest.fixture(scope="session")
+def astronaut() -> torch.Tensor:
+    """[1, 3, 512, 512] a portrait in the public domain, in float32 and [0, 1]. Do not change it."""
+    data = pytest.importorskip("skimage.data", reason="pip install scikit-image to run this")
+    return torch.from_numpy(data.astronaut()).permute(2, 0, 1)[None] / 255
+
+
+@pytest.fixture(scope="session")
+def detector_files(request: pytest.FixtureRequest) -> Callable[[str], Path | None]:
+    """The weight file of a detector by name; None for mtcnn, which needs none."""
+
+    def find(name: str) -> Path | None:
+        if name == "mtcnn":
+            pytest.importorskip("facenet_pytorch", reason="pip install facenet-pytorch==2.5.3")
+            return None
+        if name == "yunet" and not loads_dynamic():
+            pytest.skip("yunet_n_dynamic.onnx needs OpenCV 5")
+        file = {
+            "retinaface_mobile0.25": "detection_mobilenet0.25_Final.pth",
+            "yunet": "yunet_n_dynamic.onnx",
+        }[name]
+        return request.getfixturevalue("shared") / "weights" / file
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def detectors(detector_files: Callable[[str], Path | None]) -> Callable[[str], Detector]:
+    """A detector by name, on the CPU, loaded once."""
+    return cache(lambda name: load_detector(name, device="cpu", weights=detector_files(name)))

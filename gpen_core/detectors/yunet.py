@@ -1,0 +1,92 @@
+"""YuNet (Wu et al., MIR 2023) through OpenCV's `FaceDetectorYN`, on the CPU."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from ..errors import DetectorError
+from ..faces import Faces
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NMS_IOU = 0.3
+CANDIDATES = 5000
+"""Boxes kept before suppression."""
+
+
+def loads_dynamic() -> bool:
+    """Whether the OpenCV that is installed loads yunet_n_dynamic.onnx; 4.10 to 4.13 do not."""
+    try:
+        import cv2
+    except ImportError:
+        return False
+    return int(cv2.__version__.partition(".")[0]) >= 5
+
+
+class YuNet:
+    """A `Detector` that reads an .onnx file and computes on the CPU.
+
+    Args:
+        file: the network, e.g. face_detection_yunet_2023mar.onnx.
+
+    Raises:
+        DetectorError: OpenCV is not installed, or the file cannot be read or loaded.
+    """
+
+    name = "yunet"
+    device = torch.device("cpu")
+    threshold = 0.8
+    smallest = 16
+    largest = 192
+    short_side = 320
+
+    def __init__(self, file: Path) -> None:
+        try:
+            import cv2
+        except ImportError as error:
+            raise DetectorError(
+                f'Detector "yunet" needs OpenCV, which cannot be imported ({error}). '
+                "Install it with: pip install opencv-python"
+            ) from error
+        try:
+            # From memory, since OpenCV cannot open every Unicode path on Windows.
+            network = np.frombuffer(file.read_bytes(), np.uint8)
+        except OSError as error:
+            raise DetectorError(f"`{file}` cannot be read: {error.strerror or error}.") from error
+        # OpenCV 5 warns on every load that targets cannot be chosen; we choose none.
+        level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
+        try:
+            self._net = cv2.FaceDetectorYN.create(
+                "onnx", network, network[:0], (64, 32), self.threshold, NMS_IOU, CANDIDATES
+            )
+            # A first run shows whether the file is YuNet's and takes images of any size.
+            self._net.detect(np.zeros((32, 64, 3), np.uint8))
+        except cv2.error as error:
+            raise DetectorError(
+                f"OpenCV {cv2.__version__} cannot use `{file}` as YuNet ({error.err}). "
+                "yunet_n_dynamic.onnx loads in OpenCV 5 only, not in 4.10 to 4.13; there use "
+                "face_detection_yunet_2023mar.onnx. `gpen models` says where both are published."
+            ) from error
+        finally:
+            cv2.utils.logging.setLogLevel(level)
+
+    def find(self, pixels: torch.Tensor, *, threshold: float, largest: float) -> Faces:
+        """Faces in pixels at this scale only; see `Detector.find`."""
+        del largest  # one pass gives all sizes
+        N, _, H, W = pixels.shape
+        # Bytes before they leave the device, and sides that the network's strides divide.
+        rgb = (pixels.float() * 255).add_(0.5).clamp_(0, 255).byte()
+        bgr = F.pad(rgb, (0, -W % 32, 0, -H % 32)).flip(1).permute(0, 2, 3, 1).cpu().numpy()
+        self._net.setInputSize((bgr.shape[2], bgr.shape[1]))
+        self._net.setScoreThreshold(threshold)
+        found = [self._net.detect(np.ascontiguousarray(frame))[1] for frame in bgr]
+        found = [np.zeros((0, 15), np.float32) if rows is None else rows for rows in found]
+        rows = torch.from_numpy(np.concatenate(found))
+        index = torch.repeat_interleave(torch.tensor([len(part) for part in found]))
+        boxes = torch.cat([rows[:, :2], rows[:, :2] + rows[:, 2:4]], dim=1)
+        return Faces(boxes, rows[:, 4:14].view(-1, 5, 2), rows[:, 14], index, (N, H, W))
