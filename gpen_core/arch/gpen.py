@@ -6,10 +6,14 @@ the published checkpoints.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import cast
+
 import torch
 from torch import nn
 
 from ..errors import MismatchError
+from . import strips
 from .config import GPENConfig
 from .layers import (
     ConstantInput,
@@ -21,8 +25,12 @@ from .layers import (
     ToRGB,
     encoder_stage,
 )
+from .workspace import Workspace
 
 MAPPING_LR_MUL = 0.01  # not stored in checkpoints; the same in every published one
+
+FreshNoise = Callable[[int], torch.Tensor]
+"""Draws the noise [1, C, r, r] of one convolution of the generator's level 0, 1 … (4, 8 … px)."""
 
 
 class Generator(nn.Module):
@@ -54,35 +62,32 @@ class Generator(nn.Module):
             )
             self.to_rgbs.append(ToRGB(width * fed, style_dim))
 
+    def level(self, index: int) -> tuple[StyledConv, StyledConv, ToRGB]:
+        """The upsampling layer, the second layer and the RGB of level 1, 2 … (8, 16 … px)."""
+        first, second = self.convs[2 * index - 2], self.convs[2 * index - 1]
+        return (
+            cast(StyledConv, first),
+            cast(StyledConv, second),
+            cast(ToRGB, self.to_rgbs[index - 1]),
+        )
+
     def forward(
-        self,
-        latent: torch.Tensor,
-        features: list[torch.Tensor],
-        noise_generator: torch.Generator | None,
+        self, latent: torch.Tensor, features: list[torch.Tensor], fresh_noise: FreshNoise
     ) -> torch.Tensor:
         """Synthesise [N, 3, S, S] from the latent [N, D] and features, coarsest first."""
         x = self.input.input.to(features[0].dtype).expand(len(latent), -1, -1, -1)
         x = self.conv1(x, latent, features[0])
         rgb = self.to_rgb1(x, latent)
-        for level, to_rgb in enumerate(self.to_rgbs):
-            for conv in (self.convs[2 * level], self.convs[2 * level + 1]):
-                if level + 1 < len(features):
-                    noise = features[level + 1]
+        for index in range(1, len(self.config.resolutions)):
+            up, conv, to_rgb = self.level(index)
+            for layer in (up, conv):
+                if index < len(features):
+                    noise = features[index]
                 else:
-                    noise = self._fresh_noise(level + 1, features[0], noise_generator)
-                x = conv(x, latent, noise)
+                    noise = fresh_noise(index).to(x).expand(len(x), -1, -1, -1)
+                x = layer(x, latent, noise)
             rgb = to_rgb(x, latent, rgb)
         return rgb
-
-    def _fresh_noise(
-        self, level: int, like: torch.Tensor, generator: torch.Generator | None
-    ) -> torch.Tensor:
-        size = self.config.resolutions[level]
-        shape = (1, self.config.widths[level], size, size)
-        # Drawn on the CPU and once for the batch: the same seed then gives the same face on every
-        # device and in every batch.
-        noise = torch.randn(shape, generator=generator).to(like)
-        return noise.expand(len(like), -1, -1, -1)
 
 
 class GPEN(nn.Module):
@@ -99,7 +104,7 @@ class GPEN(nn.Module):
         previous = config.width(config.in_size)
         self.ecd0 = encoder_stage(3, previous, downsample=False)
         resolution = config.in_size
-        for level in range(1, self._encoder_levels):
+        for level in range(1, self.encoder_levels):
             resolution //= 2
             width = config.width(resolution)
             self.add_module(f"ecd{level}", encoder_stage(previous, width, downsample=True))
@@ -107,6 +112,7 @@ class GPEN(nn.Module):
         self.final_linear = nn.Sequential(
             EqualizedLinear(previous * 16, config.style_dim, lrelu=True)
         )
+        self._workspace = Workspace()
 
     @property
     def device(self) -> torch.device:
@@ -119,15 +125,25 @@ class GPEN(nn.Module):
         return self.generator.conv1.conv.weight.dtype
 
     def set_dtype(self, dtype: torch.dtype) -> GPEN:
-        """Compute convolutions in `dtype`; mapping, modulation and RGB stay in float32."""
+        """Compute convolutions in `dtype`; mapping, modulation and RGB stay in float32.
+
+        Also lays the weights out as convolutions read them, so call it with the dtype that the
+        model has too: it is then faster, though not otherwise different.
+        """
         for module in self.modules():
             if isinstance(module, (EqualizedConv, ModulatedConv)):
-                module.weight.data = module.weight.data.to(dtype)
+                to_rgb = isinstance(module, ModulatedConv) and not module.demodulate
+                module.store_as(torch.float32 if to_rgb else dtype)
         return self
 
     @property
-    def _encoder_levels(self) -> int:
+    def encoder_levels(self) -> int:
+        """How many features the encoder gives: one for each of 4, 8 … `in_size` pixels."""
         return self.config.in_size.bit_length() - 2
+
+    def encoder_stage(self, level: int) -> nn.Sequential:
+        """What computes the feature of `in_size` / 2^level pixels."""
+        return cast(nn.Sequential, self.get_submodule(f"ecd{level}.0"))
 
     def encode(self, x: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
         """Encode faces.
@@ -139,9 +155,11 @@ class GPEN(nn.Module):
             the latent w [N, style_dim] and the features [N, C, r, r], r = 4, 8 … in_size.
         """
         x = x.to(self.dtype)
+        if x.device.type in ("cpu", "cuda"):
+            x = x.contiguous(memory_format=torch.channels_last)
         features: list[torch.Tensor] = []
-        for level in range(self._encoder_levels):
-            x = self.get_submodule(f"ecd{level}")(x)
+        for level in range(self.encoder_levels):
+            x = self.encoder_stage(level)(x)
             features.append(x)
         flat = x.contiguous().flatten(1).float()  # C, H, W order
         latent = self.generator.style(self.final_linear(flat))
@@ -164,8 +182,26 @@ class GPEN(nn.Module):
         size = self.config.in_size
         if x.ndim != 4 or tuple(x.shape[1:]) != (3, size, size):
             raise MismatchError(f"This GPEN takes [N, 3, {size}, {size}], found {list(x.shape)}.")
-        latent, features = self.encode(x)
-        noise_generator = None
-        if self.config.in_size < self.config.out_size:
-            noise_generator = torch.Generator().manual_seed(noise_seed)
-        return self.generator(latent, features, noise_generator)
+        noise_generator = torch.Generator().manual_seed(noise_seed)
+
+        def fresh_noise(level: int) -> torch.Tensor:
+            # Drawn on the CPU and for one face: the same on every device and in every batch.
+            resolution = self.config.resolutions[level]
+            shape = (1, self.config.widths[level], resolution, resolution)
+            return torch.randn(shape, generator=noise_generator)
+
+        if not self._runs_in_strips(x):
+            latent, features = self.encode(x)
+            return self.generator(latent, features, fresh_noise)
+        faces = []
+        for face in x.split(1):
+            noise_generator.manual_seed(noise_seed)
+            faces.append(strips.restore_face(self, face, fresh_noise, self._workspace))
+        return faces[0] if len(faces) == 1 else torch.cat(faces)
+
+    def _runs_in_strips(self, x: torch.Tensor) -> bool:
+        return (
+            x.device.type == "cpu"
+            and torch.backends.mkldnn.is_available()
+            and not (self.training or torch.is_grad_enabled() or torch.compiler.is_compiling())
+        )

@@ -43,7 +43,12 @@ class EqualizedConv(nn.Module):
         self.stride = 2 if kernel_size > 1 else 1
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return nn.functional.conv2d(x, self.weight.to(x.dtype) * self.scale, stride=self.stride)
+        weight = (self.weight.float() * self.scale).to(x.dtype)
+        return nn.functional.conv2d(x, weight, stride=self.stride)
+
+    def store_as(self, dtype: torch.dtype) -> None:
+        """Store the weight in `dtype`, in the order of memory that convolutions read."""
+        self.weight.data = self.weight.data.to(dtype, memory_format=torch.channels_last)
 
 
 class EqualizedLinear(nn.Module):
@@ -80,7 +85,7 @@ class BiasedLeakyReLU(nn.Module):
         self.bias = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return ops.biased_leaky_relu(x, self.bias.to(x.dtype))
+        return ops.biased_leaky_relu(x, self.bias)
 
 
 class EncoderBlur(FIR):
@@ -122,12 +127,22 @@ class ModulatedConv(nn.Module):
         style = self.modulation(latent)
         x = ops.modulated_conv(
             x,
-            self.weight[0] * self.scale,
+            self.weight[0].float() * self.scale,
             style,
             demodulate=self.demodulate,
             upsample=self.blur is not None,
         )
         return x if self.blur is None else ops.fir(x, self.blur.kernel, (1, 1))
+
+    def store_as(self, dtype: torch.dtype) -> None:
+        """Store the weight in `dtype`, in the order of memory that convolutions read."""
+        weight = self.weight.data[0].to(dtype)
+        if self.blur is None:
+            weight = weight.contiguous(memory_format=torch.channels_last)
+        else:  # a transposed convolution reads [I, O, k, k]
+            weight = weight.transpose(0, 1).contiguous(memory_format=torch.channels_last)
+            weight = weight.transpose(0, 1)
+        self.weight.data = weight[None]
 
 
 class NoiseGain(nn.Module):
@@ -154,11 +169,21 @@ class StyledConv(nn.Module):
         self.activate = BiasedLeakyReLU(outputs * (2 if append_noise else 1))
         self.append_noise = append_noise
 
+    @property
+    def fir_kernel(self) -> torch.Tensor:
+        """The FIR [4, 4] of an upsampling layer."""
+        assert self.conv.blur is not None
+        return self.conv.blur.kernel
+
     def forward(self, x: torch.Tensor, latent: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
         x = self.conv(x, latent)
-        noise = noise * self.noise.weight.to(noise.dtype)
-        x = torch.cat([x, noise], dim=1) if self.append_noise else x + noise
-        return self.activate(x)
+        gain, bias = self.noise.weight, self.activate.bias
+        if not self.append_noise:
+            return self.activate(torch.addcmul(x, noise, gain.to(noise.dtype)))
+        own, appended = bias.chunk(2)
+        x = ops.biased_leaky_relu(x, own)
+        noise = ops.biased_leaky_relu(noise, appended, gain)
+        return torch.cat([x, noise], dim=1)
 
 
 class ToRGB(nn.Module):
@@ -173,7 +198,7 @@ class ToRGB(nn.Module):
     def forward(
         self, x: torch.Tensor, latent: torch.Tensor, skip: torch.Tensor | None = None
     ) -> torch.Tensor:
-        rgb = self.conv(x, latent).float() + self.bias
+        rgb = self.conv(x, latent) + self.bias
         if skip is None or self.upsample is None:
             return rgb
         return rgb + ops.fir_upsample(skip, self.upsample.kernel)

@@ -11,13 +11,33 @@ import torch
 import torch.nn.functional as F
 
 SQRT2 = math.sqrt(2)
+SLOPE = 0.2
 DEMODULATION_EPS = 1e-8
+FP16_CLAMP = 4096.0
+"""Activations in float16 end here, so that what a convolution adds up of them stays below 65504.
+
+Far above what trained weights give; StyleGAN2-ADA clamps at 256 to the same end.
+"""
 
 
-def biased_leaky_relu(x: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
-    """`leaky_relu(x + bias, 0.2) · √2`; x is [N, C, …], bias [C]."""
-    bias = bias.view(1, -1, *[1] * (x.ndim - 2))
-    return F.leaky_relu(x + bias, 0.2) * SQRT2
+def biased_leaky_relu(
+    x: torch.Tensor, bias: torch.Tensor, gain: torch.Tensor | None = None
+) -> torch.Tensor:
+    """`leaky_relu(x · gain + bias, 0.2) · √2`.
+
+    Args:
+        x: [N, C, …].
+        bias: [C].
+        gain: [1].
+    """
+    # √2 goes into gain and bias: leaky ReLU is homogeneous.
+    bias = (bias * SQRT2).view(1, -1, *[1] * (x.ndim - 2)).to(x.dtype)
+    if gain is None:
+        x = torch.add(bias, x, alpha=SQRT2)
+    else:
+        x = torch.addcmul(bias, x, (gain * SQRT2).to(x.dtype))
+    x = F.leaky_relu_(x, SLOPE)
+    return x.clamp(-FP16_CLAMP, FP16_CLAMP) if x.dtype == torch.float16 else x
 
 
 def fir(x: torch.Tensor, kernel: torch.Tensor, padding: tuple[int, int]) -> torch.Tensor:
@@ -44,6 +64,11 @@ def fir_upsample(x: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
     return F.conv_transpose2d(x, weight, stride=2, padding=1, groups=channels)
 
 
+def demodulation(energy: torch.Tensor) -> torch.Tensor:
+    """What an output channel is multiplied by, from the squared norm of its weights (eq. 3)."""
+    return torch.rsqrt(energy + DEMODULATION_EPS)
+
+
 def modulated_conv(
     x: torch.Tensor,
     weight: torch.Tensor,
@@ -52,24 +77,43 @@ def modulated_conv(
     demodulate: bool,
     upsample: bool,
 ) -> torch.Tensor:
-    """Modulated convolution, eqs. 1 and 3, with one weight shared by the batch.
+    """Modulated convolution, eqs. 1 and 3.
 
-    Scaling the input channels by the style and the output channels by the demodulation equals
-    scaling the weights of each sample, and lets one plain convolution serve them all.
+    One sample gets weights of its own. More share one plain convolution: scaling the input
+    channels by the style and the output channels by the demodulation equals scaling the weights of
+    each. Factors are computed in float32, and those that meet x in half precision are normalised,
+    so that neither large styles nor large weights can overflow.
 
     Args:
         x: [N, I, H, W].
         weight: [O, I, k, k], already scaled by 1/√fan_in.
-        style: [N, I].
+        style: [N, I], float32.
         demodulate: normalise the output channels to unit variance.
         upsample: transposed with stride 2, giving 2H + 1 (the FIR that follows trims it).
+
+    Returns:
+        [N, O, …] in x's dtype; without demodulation, which may give any size, in float32.
     """
-    x = x * style.to(x.dtype)[:, :, None, None]
+    weight = weight.float()
+    if len(style) == 1:
+        weight = weight * style[0, :, None, None]
+        unit = demodulation(weight.square().sum(dim=(1, 2, 3)))[:, None, None, None]  # [O, 1, 1, 1]
+        y = _convolve(x, weight * unit, upsample)
+        return y if demodulate else y.float() / unit[:, 0]
+    squares = weight.square().sum(dim=(2, 3))  # [O, I]
+    unit = demodulation(squares.sum(dim=1)).detach()  # [O]
+    peak = style.abs().amax(dim=1, keepdim=True).clamp_min(1e-20).detach()  # [N, 1]
+    x = x * (style / peak).to(x.dtype)[:, :, None, None]
+    y = _convolve(x, weight * unit[:, None, None, None], upsample)
+    gain = peak / unit  # [N, O]
+    if not demodulate:
+        return y.float() * gain[:, :, None, None]
+    gain = gain * demodulation(style.square() @ squares.t())
+    return y * gain.to(y.dtype)[:, :, None, None]
+
+
+def _convolve(x: torch.Tensor, weight: torch.Tensor, upsample: bool) -> torch.Tensor:
+    weight = weight.to(x.dtype)
     if upsample:
-        x = F.conv_transpose2d(x, weight.transpose(0, 1).to(x.dtype), stride=2)
-    else:
-        x = F.conv2d(x, weight.to(x.dtype), padding=weight.shape[-1] // 2)
-    if demodulate:
-        energy = style.square() @ weight.float().square().sum(dim=(2, 3)).t()  # [N, O]
-        x = x * torch.rsqrt(energy + DEMODULATION_EPS).to(x.dtype)[:, :, None, None]
-    return x
+        return F.conv_transpose2d(x, weight.transpose(0, 1), stride=2)
+    return F.conv2d(x, weight, padding=weight.shape[-1] // 2)

@@ -1,0 +1,48 @@
+"""Large buffers that outlive a forward pass."""
+
+from __future__ import annotations
+
+import math
+import threading
+
+import torch
+
+SMALL = 8 << 20
+"""Bytes below which the C library's heap keeps freed memory anyway."""
+
+
+class Workspace(threading.local):
+    """Named buffers, kept from one forward pass to the next; every thread has its own.
+
+    A fresh block of hundreds of megabytes costs a page fault per 4 KiB, which takes longer than
+    what GPEN computes into it. Copies and pickles of a workspace are empty.
+    """
+
+    def __init__(self) -> None:
+        self._buffers: dict[str, torch.Tensor] = {}
+
+    def __reduce__(self) -> tuple[type, tuple[()]]:
+        return Workspace, ()
+
+    def take(self, name: str, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
+        """An uninitialised contiguous tensor; the next `take` of that name reuses its memory."""
+        size = math.prod(shape) * dtype.itemsize
+        if size < SMALL:
+            return torch.empty(shape, dtype=dtype)
+        buffer = self._buffers.get(name)
+        if buffer is None or len(buffer) < size:
+            # A tensor made in inference mode could not be written to outside it.
+            with torch.inference_mode(False):
+                buffer = self._buffers[name] = torch.empty(size, dtype=torch.uint8)
+        return buffer[:size].view(dtype).view(shape)
+
+    def take_rows(
+        self, name: str, channels: int, height: int, width: int, dtype: torch.dtype
+    ) -> torch.Tensor:
+        """An uninitialised [1, C, H, W] in channels_last order."""
+        return self.take(name, (1, height, width, channels), dtype).permute(0, 3, 1, 2)
+
+    def take_like(self, name: str, tensor: torch.Tensor) -> torch.Tensor:
+        """An uninitialised float32 tensor of the same shape, in the same order of memory."""
+        flat = self.take(name, (tensor.numel(),), torch.float32)
+        return flat.as_strided(tensor.shape, tensor.stride())
