@@ -130,7 +130,8 @@ def _identify(path: Path) -> str:
         return "torch legacy"
     if LEGACY_MAGIC.startswith(head):
         raise CheckpointError(f"`{path}` is a truncated PyTorch file ({size} bytes). {AGAIN}")
-    if head.startswith(b"\x80"):
+    # A safetensors header may be 128 bytes long, or 384 …: 0x80 then stands first there too.
+    if head.startswith(b"\x80") and head[8:9] != b"{":
         raise CheckpointError(
             f"`{path}` is a Python pickle that PyTorch did not write. It was not opened: a pickle "
             "can run any code. Ask its author for a .safetensors file."

@@ -175,3 +175,13 @@ def test_a_namespace_is_allowed_beside_tensors_and_nothing_else(tmp_path: Path) 
     path = saved(tmp_path / "module.pth", {"net": torch.nn.Linear(2, 2)})
     assert "torch.nn.modules.linear.Linear" in refusal(path)
     assert argparse.Namespace not in torch.serialization.get_safe_globals()
+
+
+def test_a_safetensors_header_may_begin_with_the_byte_of_a_pickle(tmp_path):
+    path = tmp_path / "weights.safetensors"
+    for length in range(1, 200):
+        save_file({"a" * length: torch.ones(2)}, path)
+        if path.read_bytes()[0] == 0x80:
+            break
+    assert path.read_bytes()[0] == 0x80
+    assert read_tensor_file(path).format == "safetensors"
