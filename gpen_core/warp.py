@@ -1,0 +1,271 @@
+"""Cut a rectangle of an image and resample it by an affine, low-passed where it shrinks.
+
+Convention: points are (x, y), pixel centres lie at integers + 0.5, and a matrix [2, 3] maps
+*destination* points to *source* points. kornia puts centres at integers; T(−½)·M·T(+½) takes us
+there and nobody outside this module needs to know.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+import torch.nn.functional as F
+
+from .errors import MismatchError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+KERNEL_REACH = 2
+"""A cubic kernel reads two samples on either side of a point."""
+
+PIXELS_PER_WARP = 2**22
+"""Crops are warped together up to this many pixels: one of 2048 px, sixteen of 512 px."""
+
+
+class Rectangle(NamedTuple):
+    """Whole pixels left ≤ x < right, top ≤ y < bottom; may reach outside the image."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+    @property
+    def width(self) -> int:
+        return self.right - self.left
+
+    @property
+    def height(self) -> int:
+        return self.bottom - self.top
+
+    @property
+    def origin(self) -> tuple[int, int]:
+        return self.left, self.top
+
+
+def check_image(image: torch.Tensor, name: str = "image", channels: int = 3) -> None:
+    """Raise MismatchError unless `image` is floating point [B, channels, H, W]."""
+    if image.ndim != 4 or image.shape[1] != channels or 0 in image.shape[2:]:
+        raise MismatchError(
+            f"{name} must be [B, {channels}, H, W] with H and W at least 1, "
+            f"found {list(image.shape)}."
+        )
+    if not image.is_floating_point():
+        raise MismatchError(f"{name} must be floating point in [0, 1], found {image.dtype}.")
+
+
+def working_dtype(image: torch.Tensor) -> torch.dtype:
+    """float64 for a float64 image, else float32: half precision cannot hold an interpolation."""
+    return torch.float64 if image.dtype == torch.float64 else torch.float32
+
+
+def shrink_factor(to_source: torch.Tensor) -> float:
+    """How many source pixels one destination pixel spans, from a [2, 3] similarity."""
+    (a, b, _), (c, d, _) = to_source.tolist()
+    return math.sqrt(abs(a * d - b * c))
+
+
+def compose(outer: torch.Tensor, inner: torch.Tensor) -> torch.Tensor:
+    """The [..., 2, 3] affine that applies `inner` and then `outer`."""
+    linear = outer[..., :2]
+    return torch.cat([linear @ inner[..., :2], linear @ inner[..., 2:] + outer[..., 2:]], dim=-1)
+
+
+def scaling(x: float, y: float) -> torch.Tensor:
+    """The [2, 3] float64 affine (x·X, y·Y)."""
+    return torch.tensor([[x, 0.0, 0.0], [0.0, y, 0.0]], dtype=torch.float64)
+
+
+def translation(x: float, y: float) -> torch.Tensor:
+    """The [2, 3] float64 affine (X + x, Y + y)."""
+    return torch.tensor([[1.0, 0.0, x], [0.0, 1.0, y]], dtype=torch.float64)
+
+
+def bounding_rectangle(affine: torch.Tensor, width: float, height: float) -> Rectangle:
+    """The smallest rectangle around the image of 0 … width × 0 … height under `affine`."""
+    corners = torch.tensor(
+        [[0.0, width, 0.0, width], [0.0, 0.0, height, height]], dtype=torch.float64
+    )
+    points = affine[:, :2] @ corners + affine[:, 2:]
+    left, top = (math.floor(low) for low in points.amin(dim=1).tolist())
+    right, bottom = (math.ceil(high) for high in points.amax(dim=1).tolist())
+    return Rectangle(left, top, right, bottom)
+
+
+def resize(pixels: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    """[N, C, height, width] resized from [N, C, h, w]: bicubic, low-passed where it shrinks.
+
+    The resize for crops everywhere in gpen_core: `paste` can only subtract what a crop held if
+    crops were resized the same way.
+    """
+    if pixels.shape[-2:] == (height, width):
+        return pixels
+    return F.interpolate(pixels, size=(height, width), mode="bicubic", antialias=True)
+
+
+def cut_rectangle(image: torch.Tensor, rectangle: Rectangle) -> torch.Tensor:
+    """[..., h, w] the rectangle of `image` [..., H, W], mirrored at the image's borders.
+
+    A view where the rectangle lies inside. Mirroring repeats as often as the rectangle needs.
+    """
+    rows = _mirrored(rectangle.top, rectangle.bottom, image.shape[-2])
+    columns = _mirrored(rectangle.left, rectangle.right, image.shape[-1])
+    for dim, index in ((-2, rows), (-1, columns)):
+        if isinstance(index, slice):
+            image = image[..., index, :] if dim == -2 else image[..., index]
+        else:
+            image = image.index_select(dim, index.to(image.device))
+    return image
+
+
+def _mirrored(start: int, stop: int, length: int) -> slice | torch.Tensor:
+    if 0 <= start and stop <= length:
+        return slice(start, stop)
+    folded = torch.arange(start, stop).remainder(2 * length)
+    return torch.where(folded < length, folded, 2 * length - 1 - folded)
+
+
+def resample(
+    source: torch.Tensor, to_source: torch.Tensor, height: int, width: int
+) -> torch.Tensor:
+    """[1, C, height, width] `source` [1, C, h, w] resampled by `to_source` [2, 3].
+
+    Where a destination pixel spans more than one source pixel the source is low-passed first.
+    Beyond its border the source repeats its edge.
+    """
+    source, to_source = _match_density(source, to_source)
+    return _interpolate(source, to_source[None], height, width)
+
+
+def cut_crops(
+    image: torch.Tensor, to_image: torch.Tensor, image_index: torch.Tensor, size: int
+) -> torch.Tensor:
+    """[N, C, size, size] crops of `image` [B, C, H, W], mirrored where they reach outside it.
+
+    Only each crop's own rectangle is read. Values stay within the range found there, since a
+    cubic kernel overshoots at edges. float32, or float64 for a float64 image.
+
+    Args:
+        image: any channels and device.
+        to_image: [N, 2, 3] float64 on the CPU, maps crop points to image points.
+        image_index: [N] int64 on the CPU.
+        size: side of the crops in pixels.
+    """
+    crops = image.new_empty((len(to_image), image.shape[1], size, size), dtype=working_dtype(image))
+    per_warp = max(1, PIXELS_PER_WARP // size**2)
+    for start in range(0, len(to_image), per_warp):
+        rows = slice(start, start + per_warp)
+        patches, to_patches, lows, highs = zip(
+            *_patches(image, to_image[rows], image_index[rows], size), strict=True
+        )
+        warped = _interpolate(_stack(patches), torch.stack(to_patches), size, size)
+        low, high = (torch.stack(ends).view(-1, 1, 1, 1) for ends in (lows, highs))
+        crops[rows] = warped.clamp(low, high)
+    return crops
+
+
+def _patches(
+    image: torch.Tensor, to_image: torch.Tensor, image_index: torch.Tensor, size: int
+) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]]:
+    """Per crop: its rectangle, low-passed, crop → rectangle, and the lowest and highest value."""
+    for index, matrix in zip(image_index.tolist(), to_image, strict=True):
+        # The low-pass and the interpolation each read a kernel's reach, in crop pixels or larger.
+        margin = 2 * KERNEL_REACH * max(1.0, 1.0 / shrink_factor(matrix)) + 1
+        outer = compose(matrix, translation(-margin, -margin))
+        rectangle = bounding_rectangle(outer, size + 2 * margin, size + 2 * margin)
+        patch = cut_rectangle(image[index : index + 1], rectangle).to(working_dtype(image))
+        low, high = patch.aminmax()
+        left, top = rectangle.origin
+        yield *_match_density(patch, compose(translation(-left, -top), matrix)), low, high
+
+
+def _stack(patches: tuple[torch.Tensor, ...]) -> torch.Tensor:
+    """[N, C, h, w] patches [1, C, h_i, w_i], each in the top left corner."""
+    if len(patches) == 1:
+        return patches[0]
+    height, width = (max(patch.shape[dim] for patch in patches) for dim in (-2, -1))
+    stacked = patches[0].new_zeros((len(patches), patches[0].shape[1], height, width))
+    for row, patch in zip(stacked, patches, strict=True):
+        row[:, : patch.shape[-2], : patch.shape[-1]] = patch[0]
+    return stacked
+
+
+def _match_density(
+    source: torch.Tensor, to_source: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """`source` low-passed for the destination, shrunk as far as whole numbers go, and its matrix.
+
+    Only a whole factor weighs the samples around every centre alike, and so keeps a ramp
+    straight; the rest of the factor is filtered at the source's density.
+    """
+    shrink = shrink_factor(to_source)
+    if shrink <= 1.0:
+        return source, to_source
+    whole = math.floor(shrink)
+    if whole > 1:
+        height, width = source.shape[-2:]
+        source = F.pad(source, (0, -width % whole, 0, -height % whole), mode="replicate")
+        source = resize(source, source.shape[-2] // whole, source.shape[-1] // whole)
+    return _low_pass(source, shrink / whole), compose(scaling(1 / whole, 1 / whole), to_source)
+
+
+def _low_pass(source: torch.Tensor, shrink: float) -> torch.Tensor:
+    """[N, C, h, w] filtered by the cubic kernel that `resize` uses, stretched by `shrink` < 2."""
+    reach = math.ceil(KERNEL_REACH * shrink) - 1
+    weights = [_cubic(offset / shrink) for offset in range(reach + 1)]
+    total = weights[0] + 2.0 * sum(weights[1:])
+    for dim in (-2, -1):
+        border = (0, 0, reach, reach) if dim == -2 else (reach, reach, 0, 0)
+        padded, length = F.pad(source, border, mode="replicate"), source.shape[dim]
+        source = source * (weights[0] / total)
+        for offset, weight in enumerate(weights[1:], start=1):
+            for start in (reach - offset, reach + offset):
+                source.add_(padded.narrow(dim, start, length), alpha=weight / total)
+    return source
+
+
+def _cubic(distance: float) -> float:
+    """Keys' cubic kernel with a = −1/2 (Keys 1981, eq. 15)."""
+    if distance < 1.0:
+        return (1.5 * distance - 2.5) * distance**2 + 1.0
+    return ((-0.5 * distance + 2.5) * distance - 4.0) * distance + 2.0
+
+
+def _interpolate(
+    source: torch.Tensor, to_source: torch.Tensor, height: int, width: int
+) -> torch.Tensor:
+    """[N, C, height, width] of `source` [N, C, h, w], bicubic, by `to_source` [N, 2, 3]."""
+    from kornia.geometry.transform import remap
+
+    to_kornia = compose(translation(-0.5, -0.5), compose(to_source, translation(0.5, 0.5)))
+    matrix = to_kornia.to(source.device, source.dtype, non_blocking=True)
+    columns = torch.arange(width, device=source.device, dtype=source.dtype)
+    rows = torch.arange(height, device=source.device, dtype=source.dtype)
+    maps = (
+        matrix[:, :, 0, None, None] * columns
+        + matrix[:, :, 1, None, None] * rows[:, None]
+        + matrix[:, :, 2, None, None]
+    )  # [N, 2, height, width]
+    straight = _straighten(maps)
+    return remap(
+        source,
+        straight[:, 0],
+        straight[:, 1],
+        mode="bicubic",
+        padding_mode="border",
+        align_corners=True,
+    )
+
+
+def _straighten(points: torch.Tensor) -> torch.Tensor:
+    """The points at which PyTorch's bicubic kernel must be asked so that a ramp stays straight.
+
+    Its cubic (Keys 1981, a = −3/4) asked at u = fraction − ½ has its centre of mass at
+    u³ + ¾·u, up to 0.047 px away; only a = −½ has it in place. The root of v³ + ¾·v = u is
+    v = sinh(asinh(4u) / 3). On photographs this is 1 to 2 dB nearer than a = −½ as well.
+    """
+    whole = points.floor()
+    return whole + 0.5 + torch.sinh(torch.asinh(4.0 * (points - whole) - 2.0) / 3.0)
