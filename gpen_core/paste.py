@@ -1,0 +1,287 @@
+"""Puts restored crops back into the photograph, seamlessly and only where the faces are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from . import warp
+from .errors import MismatchError
+
+if TYPE_CHECKING:
+    from .faces import Crops
+
+CORNER_RADIUS = 0.4
+"""Of the rounded square that a crop covers, in crop sides: hair and chin in, corners out."""
+
+FEATHER = 0.15
+"""Default width of the mask's slope, in crop sides."""
+
+CLEAN_NOISE, NOISY_NOISE = 2 / 255, 8 / 255
+"""σ up to which the photograph's fine detail is taken whole, and from which none of it is."""
+
+OWN_SIZE = 1.25
+"""Photograph pixels per crop pixel from which the band beyond the crop counts in full."""
+
+
+@dataclass(frozen=True)
+class Pasted:
+    """What `paste` returns.
+
+    Attributes:
+        image: [B, 3, H, W] RGB in [0, 1], of the background's size where one was given.
+        mask: [B, 1, H, W] float32 in [0, 1], how much of each pixel comes from the crops.
+    """
+
+    image: torch.Tensor
+    mask: torch.Tensor
+
+
+@dataclass(frozen=True)
+class _Patch:
+    """One face in the photograph: where, what, and with what weight."""
+
+    rectangle: warp.Rectangle
+    values: torch.Tensor  # [3, h, w]
+    weights: torch.Tensor  # [1, h, w]
+
+
+def paste(
+    image: torch.Tensor,
+    crops: Crops,
+    *,
+    detail: float | str = "auto",
+    feather: float = FEATHER,
+    background: torch.Tensor | None = None,
+    limit: torch.Tensor | None = None,
+) -> Pasted:
+    """Paste crops where they were cut; pixels outside the mask stay bit-exact.
+
+    A large face has fine detail that its crop cannot hold. That band of the photograph, what is
+    left when the same crop cut from it is warped back, is added to the pasted crop.
+
+    Args:
+        image: [B, 3, H, W] RGB in [0, 1], the batch the crops were cut from, on any device.
+        crops: N crops, of the size at which they were cut or any other.
+        detail: how much of the photograph's finer band to keep, 0 … 1; "auto" decides for each
+            face: all of it where it is clean, none where it is noise or the crop holds everything.
+        feather: width of the mask's slope, in crop sides, up to 0.5.
+        background: [B, 3, H', W'], the batch enlarged; the result has its size.
+        limit: [B or 1, 1, H, W] in [0, 1], multiplies the mask.
+
+    Returns:
+        image and mask. Without a crop the image (or background) is the very one given.
+
+    Raises:
+        MismatchError: crops, image, background or limit do not belong together, or an option is
+            out of range.
+    """
+    _check(image, crops, detail, feather, background, limit)
+    base = image if background is None else background
+    mask = torch.zeros((base.shape[0], 1, *base.shape[2:]), dtype=torch.float32, device=base.device)
+    if not len(crops):
+        return Pasted(base, mask)
+    result = base.clone()
+    for index in sorted(set(crops.alignment.image_index.tolist())):
+        rows = (crops.alignment.image_index == index).nonzero()[:, 0]
+        patches = [
+            patch
+            for row in rows.tolist()
+            if (patch := _patch(image, base, crops, row, detail, feather, limit)) is not None
+        ]
+        for cluster in _overlapping(patches):
+            _blend(cluster, result[index], mask[index])
+    return Pasted(result, mask)
+
+
+def _check(
+    image: torch.Tensor,
+    crops: Crops,
+    detail: float | str,
+    feather: float,
+    background: torch.Tensor | None,
+    limit: torch.Tensor | None,
+) -> None:
+    warp.check_image(image)
+    found = (image.shape[0], image.shape[2], image.shape[3])
+    if found != crops.alignment.image_size:
+        raise MismatchError(
+            "These crops were cut from a batch of {} images of {} × {} (H × W), found a batch of "
+            "{} of {} × {}. Paste into the images in which the faces were detected; enlarged ones "
+            "go into `background`.".format(*crops.alignment.image_size, *found)
+        )
+    if background is not None:
+        warp.check_image(background, "background")
+        if background.shape[0] != image.shape[0]:
+            raise MismatchError(
+                f"The background is a batch of {background.shape[0]}, the image of "
+                f"{image.shape[0]}: give one enlarged image for each."
+            )
+    if limit is not None:
+        warp.check_image(limit, "limit", channels=1)
+        if limit.shape[0] not in (1, found[0]) or tuple(limit.shape[2:]) != found[1:]:
+            raise MismatchError(
+                f"limit must be [1 or {found[0]}, 1, {found[1]}, {found[2]}] like the image, found "
+                f"{list(limit.shape)}."
+            )
+    if not (detail == "auto" or (not isinstance(detail, str) and 0 <= detail <= 1)):
+        raise MismatchError(f'detail must be 0 … 1 or "auto", found {detail!r}.')
+    if not 0 < feather <= 0.5:
+        raise MismatchError(f"feather must be above 0 and at most 0.5, found {feather}.")
+
+
+def _patch(
+    image: torch.Tensor,
+    base: torch.Tensor,
+    crops: Crops,
+    row: int,
+    detail: float | str,
+    feather: float,
+    limit: torch.Tensor | None,
+) -> _Patch | None:
+    """Face `row` as it will stand in `base`; None where it lies outside."""
+    alignment, size = crops.alignment, crops.size
+    index = int(alignment.image_index[row])
+    scale_x, scale_y = base.shape[3] / image.shape[3], base.shape[2] / image.shape[2]
+    to_base = warp.compose(warp.scaling(scale_x, scale_y), alignment.inverse_affine[row])
+    to_cut = warp.compose(alignment.affine[row], warp.scaling(1 / scale_x, 1 / scale_y))
+    rectangle = _clipped(
+        warp.bounding_rectangle(to_base, alignment.crop_size, alignment.crop_size), base
+    )
+    if rectangle.width < 1 or rectangle.height < 1:
+        return None
+    resized = size / alignment.crop_size
+    to_crop = warp.compose(
+        warp.scaling(resized, resized), warp.compose(to_cut, warp.translation(*rectangle.origin))
+    )
+    dtype = warp.working_dtype(base)
+    under = warp.cut_rectangle(base[index : index + 1], rectangle).to(dtype)
+    pixels = crops.pixels[row : row + 1].to(base.device, dtype)
+    share = detail if not isinstance(detail, str) else _band_share(under, scale_x, scale_y, to_base)
+    if share > 0:
+        # Warping is linear: crop + share · (photograph − what the crop held), in one warp.
+        held = warp.cut_crops(base, to_base[None], torch.tensor([index]), alignment.crop_size)
+        pixels = pixels - share * warp.resize(held, size, size)
+    values = warp.resample(pixels, to_crop, rectangle.height, rectangle.width)
+    values = (values + share * under).clamp(0, 1)[0]
+    weights = _crop_mask(to_crop, rectangle, size, feather, values)
+    if limit is not None:
+        weights = weights * _limit_patch(limit, index, rectangle, scale_x, scale_y).to(weights)
+    return _Patch(rectangle, values, weights)
+
+
+def _clipped(rectangle: warp.Rectangle, base: torch.Tensor) -> warp.Rectangle:
+    return warp.Rectangle(
+        max(rectangle.left, 0),
+        max(rectangle.top, 0),
+        min(rectangle.right, base.shape[3]),
+        min(rectangle.bottom, base.shape[2]),
+    )
+
+
+def _band_share(
+    under: torch.Tensor, scale_x: float, scale_y: float, to_base: torch.Tensor
+) -> float:
+    """How much of the band beyond the crop to keep under "auto", 0 … 1."""
+    beyond = (warp.shrink_factor(to_base) - 1) / (OWN_SIZE - 1)
+    if beyond <= 0:
+        return 0.0
+    # An enlarged background spreads its noise: measure it at the photograph's own density.
+    height, width = (round(n / s) for n, s in zip(under.shape[2:], (scale_y, scale_x), strict=True))
+    noise = noise_level(warp.resize(under, max(2, height), max(2, width)))
+    clean = (NOISY_NOISE - noise) / (NOISY_NOISE - CLEAN_NOISE)
+    return min(1.0, beyond) * min(1.0, max(0.0, clean))
+
+
+def noise_level(pixels: torch.Tensor) -> float:
+    """σ of white noise in [1, 3, h, w], from the median of its diagonal differences.
+
+    After Donoho & Johnstone 1994: edges and texture touch few of them, noise touches all.
+    """
+    diagonal = (
+        pixels[..., :-1, :-1] - pixels[..., 1:, :-1] - pixels[..., :-1, 1:] + pixels[..., 1:, 1:]
+    ) / 2
+    if not diagonal.numel():
+        return 0.0
+    return float(diagonal.abs().flatten().median()) / 0.6745
+
+
+def _crop_mask(
+    to_crop: torch.Tensor,
+    rectangle: warp.Rectangle,
+    size: int,
+    feather: float,
+    like: torch.Tensor,
+) -> torch.Tensor:
+    """[1, h, w] weights: 0 at and beyond the crop's border, 1 from `feather` inside it.
+
+    The mask is computed from each pixel's place in the crop, not resampled, so that it ends in 0
+    with slope 0 at any scale.
+    """
+    matrix = (to_crop / size).tolist()
+    x = torch.arange(rectangle.width, device=like.device, dtype=like.dtype) + 0.5
+    y = torch.arange(rectangle.height, device=like.device, dtype=like.dtype)[:, None] + 0.5
+    beyond = [
+        ((a * x + b * y + c) - 0.5).abs() - (0.5 - CORNER_RADIUS) for a, b, c in matrix
+    ]  # distances past the straight part of the rounded square's sides, in crop sides
+    outside = torch.hypot(beyond[0].clamp(min=0), beyond[1].clamp(min=0))
+    inside = torch.maximum(beyond[0], beyond[1]).clamp(max=0)
+    depth = ((CORNER_RADIUS - outside - inside) / feather).clamp(0, 1)
+    return (depth * depth * (3 - 2 * depth))[None]
+
+
+def _limit_patch(
+    limit: torch.Tensor, index: int, rectangle: warp.Rectangle, scale_x: float, scale_y: float
+) -> torch.Tensor:
+    """[1, h, w] of the limiting mask at the rectangle."""
+    own = limit[index % limit.shape[0]][None]
+    if (scale_x, scale_y) == (1, 1):
+        return warp.cut_rectangle(own, rectangle)[0]
+    to_limit = warp.compose(
+        warp.scaling(1 / scale_x, 1 / scale_y), warp.translation(*rectangle.origin)
+    )
+    around = warp.bounding_rectangle(to_limit, rectangle.width, rectangle.height)
+    local = warp.compose(warp.translation(-around.left, -around.top), to_limit)
+    part = warp.cut_rectangle(own, around).to(warp.working_dtype(own))
+    return warp.resample(part, local, rectangle.height, rectangle.width)[0].clamp(0, 1)
+
+
+def _overlapping(patches: list[_Patch]) -> list[list[_Patch]]:
+    """The patches in groups, such that rectangles of different groups do not touch."""
+    groups: list[list[_Patch]] = []
+    for patch in patches:
+        near = [group for group in groups if any(_touch(patch, other) for other in group)]
+        groups = [group for group in groups if not any(group is other for other in near)]
+        groups.append([patch, *(member for group in near for member in group)])
+    return groups
+
+
+def _touch(one: _Patch, other: _Patch) -> bool:
+    a, b = one.rectangle, other.rectangle
+    return a.left < b.right and b.left < a.right and a.top < b.bottom and b.top < a.bottom
+
+
+def _blend(patches: list[_Patch], result: torch.Tensor, mask: torch.Tensor) -> None:
+    """Write overlapping patches into result [3, H, W] and mask [1, H, W], in no order.
+
+    Together they cover 1 − Π(1 − weight) of a pixel, each in proportion to its weight.
+    """
+    left, top = (min(p.rectangle[i] for p in patches) for i in (0, 1))
+    right, bottom = (max(p.rectangle[i] for p in patches) for i in (2, 3))
+    like = patches[0].values
+    total = like.new_zeros(3, bottom - top, right - left)
+    weight = like.new_zeros(1, bottom - top, right - left)
+    bare = torch.ones_like(weight)
+    for patch in patches:
+        rows = slice(patch.rectangle.top - top, patch.rectangle.bottom - top)
+        columns = slice(patch.rectangle.left - left, patch.rectangle.right - left)
+        total[:, rows, columns] += patch.weights * patch.values
+        weight[:, rows, columns] += patch.weights
+        bare[:, rows, columns] *= 1 - patch.weights
+    region = result[:, top:bottom, left:right]
+    cover = 1 - bare
+    blended = region.to(like.dtype).lerp(total / weight.clamp(min=1e-12), cover)
+    region.copy_(torch.where(weight > 0, blended.to(region.dtype), region))
+    mask[:, top:bottom, left:right] = torch.where(weight > 0, cover, 0).to(mask.dtype)
