@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from gpen_core import ImageError, detect
+from gpen_core import DetectorError, ImageError, detect
 
 MIRRORED = [1, 0, 2, 4, 3]
 real_detectors = pytest.mark.parametrize(
@@ -129,3 +129,12 @@ def test_half_precision_images_are_searched_too(detectors, astronaut):
 def test_what_is_no_image_is_refused(image, detectors):
     with pytest.raises(ImageError, match=r"\[B, 3, H, W\]"):
         detect(detectors("mtcnn"), image)
+
+
+@pytest.mark.parametrize(
+    "option",
+    [{"threshold": 1.5}, {"threshold": float("nan")}, {"min_size": -1}, {"max_faces": -1}],
+)
+def test_options_outside_their_range_are_refused(option, detectors):
+    with pytest.raises(DetectorError, match=f"{next(iter(option))} is .*; found"):
+        detect(detectors("mtcnn"), torch.zeros(1, 3, 64, 64), **option)
