@@ -73,7 +73,7 @@ _BY_SUFFIX = {suffix: kind for kind in FORMATS for suffix in kind.suffixes}
 WRITABLE = tuple(_BY_SUFFIX)
 """Suffixes, lower case, of the files that are written (AVIF where Pillow was built with it)."""
 
-READ_ONLY = (".gif", ".heic", ".heif", ".jp2", ".pbm", ".pgm", ".ppm", ".psd", ".svg", ".tga")
+READ_ONLY = (".gif", ".heic", ".heif", ".jp2", ".pbm", ".pgm", ".ppm", ".psd", ".tga")
 """Suffixes of images that are not written; some of them can be read."""
 
 
