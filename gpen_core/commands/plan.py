@@ -1,0 +1,160 @@
+"""Which files to restore, and under which names the results are written."""
+
+from __future__ import annotations
+
+import glob
+import itertools
+import os
+import sys
+import unicodedata
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import GPENError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+WRITABLE = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".avif")
+READ_ONLY = (".gif", ".heic", ".heif", ".jp2", ".pbm", ".pgm", ".ppm", ".psd", ".tga")
+"""As in `media.formats`, which would load Pillow and PyTorch here (a test compares them)."""
+
+IMAGES = frozenset((*WRITABLE, *READ_ONLY))
+
+
+@dataclass(frozen=True)
+class Job:
+    """One file to restore.
+
+    Attributes:
+        source: the input.
+        target: the output.
+        faces: where its faces go, as faces/NAME-1.png, faces/NAME-2.png …: this without "-1.png".
+        compare: where the picture of before and after goes.
+    """
+
+    source: Path
+    target: Path
+    faces: Path
+    compare: Path
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A file or pattern that cannot be restored, and why."""
+
+    name: str
+    reason: str
+
+
+def plan(
+    inputs: Sequence[str], output: Path, *, overwrite: bool
+) -> tuple[list[Job], list[Problem]]:
+    """Find the files that `inputs` mean and name their results.
+
+    Args:
+        inputs: files, folders (searched in depth) and patterns (Windows' shells do not expand
+            them).
+        output: a file for a single input file, else a folder, made when needed. What lies in a
+            folder keeps its place below it.
+        overwrite: existing results may be replaced; an input never is.
+
+    Raises:
+        GPENError: `output` names an image file, but the input is not one file.
+    """
+    as_file = output.suffix.lower() in IMAGES and not output.is_dir()
+    if as_file and not (len(inputs) == 1 and Path(inputs[0]).is_file()):
+        raise GPENError(
+            f"-o {output} names an image file, but the input is not a single file. Name a folder."
+        )
+    problems: list[Problem] = []
+    found: dict[str, tuple[Path, Path]] = {}  # each source once, with its place below the output
+    for word in inputs:
+        matches = list(_expand(word, output, several=len(inputs) > 1))
+        if not matches:
+            problems.append(Problem(word, _why_nothing(word)))
+        for source, place in matches:
+            found.setdefault(_identity(source), (source, place))
+    jobs: list[Job] = []
+    taken: dict[str, Path] = {}
+    for source, place in found.values():
+        root, place = (output.parent, Path(output.name)) if as_file else (output, _writable(place))
+        job = _job(source, root, place)
+        target = _identity(job.target)
+        if target in found:
+            reason = f"the result would replace {found[target][0]}, which is an input"
+        elif (other := taken.get(_folded(target))) is not None:
+            reason = f"the result would replace that of {other}; restore them into two folders"
+        elif job.target.exists() and not overwrite:
+            reason = f"{job.target} exists; pass --overwrite to replace it"
+        else:
+            taken[_folded(target)] = source
+            jobs.append(job)
+            continue
+        problems.append(Problem(str(source), reason))
+    return jobs, problems
+
+
+def _job(source: Path, root: Path, place: Path) -> Job:
+    compare = place.with_name(f"{place.name}.jpg")
+    return Job(source, root / place, root / "faces" / place, root / "compare" / compare)
+
+
+def _writable(place: Path) -> Path:
+    """The place with a suffix that can be written; added, so that names stay different."""
+    return place if place.suffix.lower() in WRITABLE else place.with_name(f"{place.name}.png")
+
+
+def _expand(word: str, output: Path, *, several: bool) -> Iterator[tuple[Path, Path]]:
+    """(file, its place below the output folder) of everything that an input means."""
+    path = Path(word)
+    if path.is_dir():
+        # One folder's files go straight below the output, several folders' each below their own.
+        below = Path(path.resolve().name) if several else Path()
+        for file in _images_below(path, output):
+            yield file, below / file.relative_to(path)
+    elif path.exists():
+        yield path, Path(path.name)
+    elif glob.has_magic(word):
+        base = Path(*_before_magic(path.parts))
+        # Path.glob takes no absolute pattern.
+        for match in map(Path, sorted(glob.glob(word, recursive=True))):  # noqa: PTH207
+            for file in _images_below(match, output) if match.is_dir() else [match]:
+                if file.suffix.lower() in IMAGES:
+                    yield file, file.relative_to(base)
+
+
+def _before_magic(parts: tuple[str, ...]) -> Iterator[str]:
+    return itertools.takewhile(lambda part: not glob.has_magic(part), parts)
+
+
+def _images_below(folder: Path, output: Path) -> Iterator[Path]:
+    """Image files in a folder and its folders, without hidden ones and results of ours."""
+    results = _identity(output)
+    for place, folders, files in os.walk(folder):
+        folders[:] = sorted(
+            name
+            for name in folders
+            if not name.startswith(".") and _identity(Path(place, name)) != results
+        )
+        for name in sorted(files):
+            if not name.startswith(".") and Path(name).suffix.lower() in IMAGES:
+                yield Path(place, name)
+
+
+def _identity(path: Path) -> str:
+    return os.path.normcase(os.path.realpath(path))
+
+
+def _folded(identity: str) -> str:
+    """Equal for names that Windows and macOS take for the same."""
+    if sys.platform not in ("win32", "darwin"):
+        return identity
+    return unicodedata.normalize("NFC", identity).casefold()
+
+
+def _why_nothing(word: str) -> str:
+    if Path(word).is_dir():
+        return f"the folder holds no image ({' '.join(sorted(IMAGES))})"
+    return "no image matches" if glob.has_magic(word) else "does not exist"
