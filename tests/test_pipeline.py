@@ -1,0 +1,197 @@
+"""The four verbs in a row, over batches with any number of faces."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from gpen_core import pipeline
+from gpen_core.align import align
+from gpen_core.arch import GPEN, GPENConfig
+from gpen_core.errors import MismatchError
+from gpen_core.faces import Faces
+from gpen_core.paste import paste
+from gpen_core.pipeline import restore_image
+from gpen_core.restore import restore
+
+FACE = torch.tensor([[12.0, 14.0], [22.0, 14.0], [17.0, 20.0], [13.0, 26.0], [21.0, 26.0]])
+"""Five landmarks of a face about 30 px high at the top left."""
+
+
+@pytest.fixture(scope="module")
+def model() -> GPEN:
+    torch.manual_seed(5)
+    config = GPENConfig(32, 32, (8, 8, 8, 8), style_dim=16, mapping_layers=2)
+    return GPEN(config).eval().requires_grad_(False)
+
+
+def image(count: int, height: int = 48, width: int = 90) -> torch.Tensor:
+    return torch.rand(count, 3, height, width, generator=torch.Generator().manual_seed(count))
+
+
+def faces_per_image(counts: list[int], height: int = 48, width: int = 90) -> Faces:
+    """So many faces in each image, side by side and overlapping."""
+    index = [i for i, count in enumerate(counts) for _ in range(count)]
+    offsets = torch.tensor([[20.0 * n, 2.0 * n] for count in counts for n in range(count)])
+    landmarks = FACE + offsets.reshape(-1, 1, 2)
+    return Faces(
+        boxes=torch.cat([landmarks.amin(1) - 4, landmarks.amax(1) + 4], dim=1),
+        landmarks=landmarks,
+        scores=torch.full((len(index),), 0.9),
+        image_index=torch.tensor(index, dtype=torch.int64),
+        image_size=(len(counts), height, width),
+    )
+
+
+@pytest.fixture
+def found(monkeypatch):
+    """Has the detector find these faces, and notes with which options it was asked."""
+    asked: dict[str, object] = {}
+
+    def find(faces: Faces) -> dict[str, object]:
+        def detect(detector, image, **options):
+            asked.update(options, detector=detector)
+            return faces
+
+        monkeypatch.setattr(pipeline, "detect", detect)
+        return asked
+
+    return find
+
+
+def test_it_is_the_four_verbs_in_a_row(model, found):
+    pixels, faces = image(1), faces_per_image([3])
+    asked = found(faces)
+    result = restore_image(
+        model, "detector", pixels, strength=0.7, template="ffhq", detail=0.5, threshold=0.6,
+        min_size=9, max_faces=4,
+    )  # fmt: skip
+    crops = align(pixels, faces, size=32, template="ffhq")
+    expected = paste(pixels, restore(model, crops, strength=0.7), detail=0.5)
+    assert torch.equal(result.image, expected.image)
+    assert torch.equal(result.mask, expected.mask)
+    assert asked == {
+        "detector": "detector", "threshold": 0.6, "min_size": 9, "max_faces": 4,
+        "on_progress": None,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("most", [1, 2, 4])
+def test_parts_give_the_same_as_the_whole(model, found, monkeypatch, most):
+    counts = [0, 2, 1, 0, 3, 1, 0]
+    pixels = image(len(counts))
+    found(faces_per_image(counts))
+    whole = restore_image(model, None, pixels)
+    monkeypatch.setattr(pipeline, "CROPS_BUDGET", most * 3 * 4 * 2 * 32**2)
+    held, progress = [], []
+    parts = restore_image(
+        model,
+        None,
+        pixels,
+        on_restored=lambda crops: held.append(len(crops)),
+        on_progress=lambda *call: progress.append(call),
+    )
+    assert torch.allclose(parts.image, whole.image, atol=1e-5)
+    assert torch.equal(parts.mask, whole.mask)
+    assert sum(held) == sum(counts)
+    assert max(held) <= max(most, max(counts))  # faces of one image blend, and stay together
+    assert progress[-1] == (7, 7)
+    assert [done for done, _ in progress] == sorted({done for done, _ in progress})
+    for frame, count in enumerate(counts):
+        assert torch.equal(parts.image[frame], pixels[frame]) == (count == 0)
+
+
+def test_a_long_clip_holds_few_crops(model, found, monkeypatch):
+    """60 frames × 3 faces with room for 10: what lives at a time stays below that."""
+    found(faces_per_image([3] * 60))
+    monkeypatch.setattr(pipeline, "CROPS_BUDGET", 10 * 3 * 4 * 2 * 32**2)
+    held = []
+    restore_image(model, None, image(60), on_restored=lambda crops: held.append(len(crops)))
+    assert sum(held) == 180
+    assert max(held) == 9
+
+
+def test_published_sizes_hold_what_the_budget_allows():
+    most = {size: pipeline._crops_at_a_time(GPENConfig.published(size)) for size in (512, 2048)}
+    assert most == {512: 85, 2048: 5}
+
+
+def test_no_face_returns_the_input_itself(model, found):
+    pixels, background = image(2), image(2, 96, 180)
+    found(Faces.empty((2, 48, 90)))
+    result = restore_image(model, None, pixels)
+    assert result.image is pixels
+    assert result.mask.shape == (2, 1, 48, 90)
+    assert not result.mask.any()
+    result = restore_image(model, None, pixels, background=background)
+    assert result.image is background
+    assert result.mask.shape == (2, 1, 96, 180)
+
+
+def test_a_larger_background_takes_the_faces(model, found, monkeypatch):
+    pixels, background = image(2), image(2, 96, 180)
+    found(faces_per_image([1, 2]))
+    whole = restore_image(model, None, pixels, background=background)
+    assert whole.image.shape == background.shape
+    outside = (whole.mask == 0).expand_as(background)
+    assert 0.1 < outside.float().mean() < 0.9
+    assert torch.equal(whole.image[outside], background[outside])
+    monkeypatch.setattr(pipeline, "CROPS_BUDGET", 1)
+    parts = restore_image(model, None, pixels, background=background)
+    assert torch.allclose(parts.image, whole.image, atol=1e-5)
+
+
+def test_a_limit_keeps_faces_out(model, found):
+    pixels = image(1)
+    found(faces_per_image([2]))
+    limit = torch.zeros(1, 1, 48, 90)
+    limit[..., 40:] = 1
+    result = restore_image(model, None, pixels, limit=limit)
+    assert torch.equal(result.image[..., :36], pixels[..., :36])
+    assert not torch.equal(result.image[..., 44:], pixels[..., 44:])
+
+
+def test_faces_in_any_order_go_to_their_images(model, found):
+    counts = [1, 2, 1]
+    faces = faces_per_image(counts)
+    found(faces)
+    expected = restore_image(model, None, image(3))
+    found(faces[[3, 0, 1, 2]])
+    assert torch.allclose(restore_image(model, None, image(3)).image, expected.image, atol=1e-6)
+
+
+def test_inputs_stay_as_they_were(model, found):
+    pixels, background = image(1), image(1, 96, 180)
+    before = pixels.clone(), background.clone()
+    found(faces_per_image([2]))
+    restore_image(model, None, pixels, background=background)
+    assert torch.equal(pixels, before[0])
+    assert torch.equal(background, before[1])
+
+
+def test_on_progress_may_cancel(model, found):
+    found(faces_per_image([2]))
+
+    def cancel(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        restore_image(model, None, image(1), on_progress=cancel)
+
+
+def test_a_host_runs_the_network(model, found):
+    found(faces_per_image([3]))
+    batches = []
+
+    def forward(faces: torch.Tensor, *, noise_seed: int) -> torch.Tensor:
+        batches.append(len(faces))
+        return model(faces, noise_seed=noise_seed)
+
+    restore_image(model, None, image(1), forward=forward, batch_size=2)
+    assert batches == [2, 1]
+
+
+def test_backgrounds_of_another_number_are_refused(model, found):
+    found(faces_per_image([1, 1]))
+    with pytest.raises(MismatchError, match="1 backgrounds do not fit 2 images"):
+        restore_image(model, None, image(2), background=image(1))
