@@ -95,7 +95,10 @@ def restore_image(
     def restore_part(rows: slice, images: slice) -> Pasted:
         pictures = image[images]
         part = _within(alignment[rows], images)
-        pixels = pictures.new_empty(len(part), 3, *[model.config.out_size] * 2, dtype=torch.float32)
+        # More crops than the budget, of a crowd in one image, wait where memory is larger.
+        place = image.device if len(part) <= most else torch.device("cpu")
+        size = model.config.out_size
+        pixels = torch.empty(len(part), 3, size, size, device=place)
         for start in range(0, len(part), most):
             some = slice(start, start + most)
             pixels[some] = restore_pixels(

@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 import torch
-import torch.nn.functional as F
 
+from . import warp
 from .errors import CheckpointError, DeviceError, ImageError, MismatchError
 from .faces import Crops
 
@@ -196,11 +196,7 @@ def _smaller(batch_size: int, config: GPENConfig, device: torch.device) -> int:
 
 
 def _resize(faces: torch.Tensor, size: int) -> torch.Tensor:
-    faces = faces.float()
-    if faces.shape[-1] == size:
-        return faces.clamp(0, 1)
-    resized = F.interpolate(faces, (size, size), mode="bicubic", antialias=True)
-    return resized.clamp(0, 1)  # bicubic overshoots at edges
+    return warp.resize(faces.float(), size, size).clamp(0, 1)  # bicubic overshoots at edges
 
 
 def _check(pixels: torch.Tensor, strength: float, batch_size: int | None) -> None:

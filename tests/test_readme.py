@@ -100,4 +100,5 @@ def test_the_python_example_runs(tmp_path, monkeypatch):
     exec(compile(example, "README.md", "exec"), names)
     assert len(names["faces"]) == 1
     assert names["result"].image.shape == (1, 3, *photograph.size)
-    assert Image.open("restored.png").size == photograph.size
+    with Image.open("restored.png") as restored:
+        assert restored.size == photograph.size

@@ -74,8 +74,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="how much of the photograph's detail finer than the crop to keep",
     )  # fmt: skip
     result.add_argument(
-        "--feather", metavar="0…1", type=_fraction,
-        help="width of the soft edge, as a share of the crop's side",
+        "--feather", metavar="0…0.5", type=_feather,
+        help="width of the soft edge, as a share of the crop's side (default: 0.15)",
     )  # fmt: skip
     result.add_argument(
         "--scale", type=int, choices=(1, 2, 4), default=1, help="enlarge the image (default: 1)"
@@ -155,6 +155,13 @@ def _fraction(text: str) -> float:
         value = -1
     if not 0 <= value <= 1:
         raise argparse.ArgumentTypeError(f"must lie in 0 … 1, found {text}")
+    return value
+
+
+def _feather(text: str) -> float:
+    value = _fraction(text)
+    if not 0 < value <= 0.5:
+        raise argparse.ArgumentTypeError(f"must be above 0 and at most 0.5, found {text}")
     return value
 
 
