@@ -42,12 +42,12 @@ class FoldedStyled(NamedTuple):
         return self.channels if self.noise_bias is None else 2 * self.channels
 
 
-def fold_encoder_stage(stage: nn.Sequential) -> Folded:
-    """Fold what `encoder_stage` made."""
+def fold_encoder_stage(stage: nn.Sequential, dtype: torch.dtype) -> Folded:
+    """Fold one of the encoder's stages, to compute in `dtype`."""
     conv, activation = cast(EqualizedConv, stage[-2]), cast(BiasedLeakyReLU, stage[-1])
     weight = conv.weight.float() * (conv.scale * ops.SQRT2)
     bias = activation.bias * ops.SQRT2
-    return Folded(weight.to(conv.weight.dtype), bias.to(conv.weight.dtype))
+    return Folded(weight.to(dtype), bias.to(dtype))
 
 
 def fold_styled(

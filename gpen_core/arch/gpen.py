@@ -127,13 +127,17 @@ class GPEN(nn.Module):
     def set_dtype(self, dtype: torch.dtype) -> GPEN:
         """Compute convolutions in `dtype`; mapping, modulation and RGB stay in float32.
 
+        The encoder's weights are kept in float32 and rounded once, when they are used: of all that
+        half precision rounds, the faces depend most on the latent.
+
         Also lays the weights out as convolutions read them, so call it with the dtype that the
         model has too: it is then faster, though not otherwise different.
         """
         for module in self.modules():
-            if isinstance(module, (EqualizedConv, ModulatedConv)):
-                to_rgb = isinstance(module, ModulatedConv) and not module.demodulate
-                module.store_as(torch.float32 if to_rgb else dtype)
+            if isinstance(module, EqualizedConv):
+                module.store_as(torch.float32)
+            elif isinstance(module, ModulatedConv):
+                module.store_as(dtype if module.demodulate else torch.float32)
         return self
 
     @property
@@ -193,11 +197,12 @@ class GPEN(nn.Module):
         if not self._runs_in_strips(x):
             latent, features = self.encode(x)
             return self.generator(latent, features, fresh_noise)
-        faces = []
-        for face in x.split(1):
+        faces = x.new_empty(len(x), 3, *[self.config.out_size] * 2, dtype=torch.float32)
+        for index in range(len(x)):
             noise_generator.manual_seed(noise_seed)
-            faces.append(strips.restore_face(self, face, fresh_noise, self._workspace))
-        return faces[0] if len(faces) == 1 else torch.cat(faces)
+            face, out = x[index : index + 1], faces[index : index + 1]
+            strips.restore_face(self, face, out, fresh_noise, self._workspace)
+        return faces
 
     def _runs_in_strips(self, x: torch.Tensor) -> bool:
         return (

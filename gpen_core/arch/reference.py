@@ -1,24 +1,30 @@
-"""The slow, plain form of `ops`, as the equations are written: what `ops` is tested against."""
+"""The network slow and plain, as the equations are written and the published code computes them.
+
+The fast forms are tested against it and timed beside it, and it can be exported to ONNX.
+"""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 import torch.nn.functional as F
+from torch import nn
 
-from .ops import DEMODULATION_EPS
+from .ops import DEMODULATION_EPS, SLOPE, SQRT2
+
+if TYPE_CHECKING:
+    from .gpen import GPEN
+    from .layers import StyledConv
 
 
 def fir(x: torch.Tensor, kernel: torch.Tensor, padding: tuple[int, int]) -> torch.Tensor:
-    """Filter x [N, C, H, W] by shifted sums; `padding` zeros before and after."""
+    """Filter every channel of x [N, C, H, W] on its own; `padding` zeros before and after."""
     before, after = padding
-    x = F.pad(x, (before, after, before, after))
-    taps = kernel.shape[0]
-    height, width = x.shape[2] - taps + 1, x.shape[3] - taps + 1
-    total = torch.zeros_like(x[:, :, :height, :width])
-    for i in range(taps):
-        for j in range(taps):
-            total += kernel[i, j] * x[:, :, i : i + height, j : j + width]
-    return total
+    batch, channels = x.shape[:2]
+    x = F.pad(x, (before, after, before, after)).flatten(0, 1)[:, None]  # [N·C, 1, H, W]
+    x = F.conv2d(x, kernel.flip(0, 1)[None, None])
+    return x.reshape(batch, channels, *x.shape[2:])
 
 
 def fir_upsample(x: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
@@ -50,3 +56,60 @@ def modulated_conv(
     else:
         x = F.conv2d(x, weights.flatten(0, 1), padding=weight.shape[-1] // 2, groups=batch)
     return x.reshape(batch, weight.shape[0], *x.shape[2:])
+
+
+class ReferenceGPEN(nn.Module):
+    """What a float32 GPEN computes, for models whose input is as large as their output.
+
+    Args:
+        model: whose weights are used.
+    """
+
+    def __init__(self, model: GPEN) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Restore x [N, 3, S, S] in [-1, 1]; gives [N, 3, S, S], not clamped."""
+        features = []
+        for level in range(self.model.encoder_levels):
+            stage = self.model.encoder_stage(level)
+            conv, activation = stage[-2], stage[-1]
+            if level:
+                x = fir(x, stage.get_buffer("0.kernel"), (2, 2))
+            x = F.conv2d(x, conv.weight * conv.scale, stride=conv.stride)  # type: ignore[operator]
+            x = _activate(x, activation.get_parameter("bias"))
+            features.insert(0, x)
+        generator = self.model.generator
+        latent = generator.style(self.model.final_linear(x.flatten(1)))
+
+        x = generator.input.input.repeat(len(latent), 1, 1, 1)
+        x = _styled_conv(generator.conv1, x, latent, features[0])
+        rgb = generator.to_rgb1(x, latent)
+        for level in range(1, len(features)):
+            *layers, to_rgb = generator.level(level)
+            for layer in layers:
+                x = _styled_conv(layer, x, latent, features[level])
+            weight = to_rgb.conv.weight[0] * to_rgb.conv.scale
+            style = to_rgb.conv.modulation(latent)
+            own = modulated_conv(x, weight, style, demodulate=False, upsample=False)
+            rgb = own + to_rgb.bias + fir_upsample(rgb, to_rgb.get_buffer("upsample.kernel"))
+        return rgb
+
+
+def _styled_conv(
+    layer: StyledConv, x: torch.Tensor, latent: torch.Tensor, noise: torch.Tensor
+) -> torch.Tensor:
+    upsample = layer.conv.blur is not None
+    weight = layer.conv.weight[0] * layer.conv.scale
+    style = layer.conv.modulation(latent)
+    x = modulated_conv(x, weight, style, demodulate=True, upsample=upsample)
+    if upsample:
+        x = fir(x, layer.fir_kernel, (1, 1))
+    noise = noise * layer.noise.weight
+    x = torch.cat([x, noise], dim=1) if layer.append_noise else x + noise
+    return _activate(x, layer.activate.bias)
+
+
+def _activate(x: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+    return F.leaky_relu(x + bias[:, None, None], SLOPE) * SQRT2

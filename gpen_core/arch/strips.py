@@ -42,9 +42,13 @@ Rows = Callable[[int, int], torch.Tensor]
 
 
 def restore_face(
-    model: GPEN, x: torch.Tensor, fresh_noise: FreshNoise, workspace: Workspace
-) -> torch.Tensor:
-    """As `GPEN.forward`, for one face x [1, 3, in_size, in_size]."""
+    model: GPEN,
+    x: torch.Tensor,
+    out: torch.Tensor,
+    fresh_noise: FreshNoise,
+    workspace: Workspace,
+) -> None:
+    """As `GPEN.forward`, from one face x [1, 3, in_size, in_size] into out."""
     latent, features = _encode(model, x, workspace)
     generator, dtype = model.generator, model.dtype
 
@@ -74,7 +78,8 @@ def restore_face(
             up.fir_kernel,
             (noise_of(index), noise_of(index)),
         )
-        skip, rgb = rgb, torch.empty(1, 3, size, size)
+        last = size == model.config.out_size
+        skip, rgb = rgb, out if last else torch.empty(1, 3, size, size)
         if stored:
             x = workspace.take_rows(f"{size}", level.conv.channels_out, size, size, dtype)
             _exhaust(level.run(strips, skip, rgb, x))
@@ -82,12 +87,11 @@ def restore_face(
         else:
             strips = level.run(strips, skip, rgb)
     _exhaust(strips)
-    return rgb
 
 
 def _encode(model: GPEN, x: torch.Tensor, workspace: Workspace) -> tuple[torch.Tensor, list[Rows]]:
     """As `GPEN.encode`; the finest feature, cheap and large, is computed whenever it is read."""
-    weight, bias = fold_encoder_stage(model.encoder_stage(0))
+    weight, bias = fold_encoder_stage(model.encoder_stage(0), model.dtype)
 
     def finest(start: int, stop: int) -> torch.Tensor:
         rows = x[:, :, start:stop].to(weight.dtype, memory_format=torch.channels_last)
@@ -98,7 +102,7 @@ def _encode(model: GPEN, x: torch.Tensor, workspace: Workspace) -> tuple[torch.T
     for level in range(1, model.encoder_levels):
         stage = model.encoder_stage(level)
         size //= 2
-        folded = fold_encoder_stage(stage)
+        folded = fold_encoder_stage(stage, model.dtype)
         out = workspace.take_rows(f"feature {size}", len(folded.weight), size, size, model.dtype)
         _downsample(features[-1], folded, stage.get_buffer("0.kernel"), out)
         features.append(_rows_of(out))

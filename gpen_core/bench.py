@@ -1,0 +1,154 @@
+"""`gpen bench`: how long the network takes here, beside what else could compute it."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import importlib.metadata
+import importlib.util
+import json
+import multiprocessing
+import os
+import platform
+import sys
+import tempfile
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from . import contenders
+from .contenders import Task, Timing
+from .errors import DeviceError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+Result = TypeVar("Result")
+
+DTYPES = ("fp32", "bf16", "fp16")
+SIZES = (256, 512, 1024, 2048)
+VERSIONS = ("torch", "onnxruntime")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `gpen bench`."""
+    network = parser.add_mutually_exclusive_group()
+    network.add_argument(
+        "--model", default="builtin", help="a file or a name that `gpen models` lists"
+    )
+    network.add_argument(
+        "--size", type=int, choices=SIZES, help="a published size instead, with random weights"
+    )
+    parser.add_argument("--device", default="auto", help='"auto", "cpu", "cuda", "cuda:1", "mps"')
+    parser.add_argument(
+        "--dtype", nargs="+", default=["auto"], choices=("auto", *DTYPES), help="one or more"
+    )
+    parser.add_argument("--batch", type=_positive, default=1, help="faces per pass")
+    parser.add_argument("--repeats", type=_positive, default=5, help="timed passes")
+    parser.add_argument("--threads", type=_positive, help="CPU threads; all cores if not given")
+    parser.add_argument(
+        "--reference", action="store_true", help="time the plain network too, which is slow"
+    )
+    parser.add_argument(
+        "--onnxruntime", action="store_true", help="time ONNX Runtime too, on the CPU"
+    )
+    parser.add_argument("--compile", action="store_true", help="time torch.compile too")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Time what `args` name, one process each, and print the result."""
+    timings = list(_measure(args))
+    facts = _facts(args, timings)
+    if args.json:
+        print(json.dumps({**facts, "timings": [asdict(t) for t in timings]}, indent=2))
+    else:
+        print("\n".join(f"{name:<8} {value}" for name, value in facts.items()), end="\n\n")
+        print(table(timings))
+    return 0
+
+
+def table(timings: list[Timing]) -> str:
+    """Timings as a Markdown table, with how many times faster each is than the slower ones."""
+    rivals = {
+        "reference": next((t for t in timings if t.name.startswith("reference")), None),
+        "ONNX Runtime": next((t for t in timings if t.name.startswith("ONNX")), None),
+    }
+    rivals = {name: rival for name, rival in rivals.items() if rival is not None}
+    head = ["network", "median", "first", "load", "peak memory", *(f"× {n}" for n in rivals)]
+    rows = [head, ["---"] + ["---:"] * (len(head) - 1)]
+    for t in timings:
+        ratios = [f"{rival.seconds / t.seconds:.1f}" for rival in rivals.values()]
+        rows.append(
+            [
+                t.name,
+                f"{t.seconds * 1e3:,.0f} ms" if t.seconds >= 0.1 else f"{t.seconds * 1e3:.1f} ms",
+                f"{t.first:.1f} s",
+                "" if t.load is None else f"{t.load:.1f} s",
+                "" if t.peak is None else f"{t.peak / 1e9:.2f} GB",
+                *ratios,
+            ]
+        )
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _measure(args: argparse.Namespace) -> Iterator[Timing]:
+    if args.onnxruntime:
+        _require("onnxruntime", "onnx", "onnxscript")
+    tasks = [
+        Task(args.size or args.model, args.device, dtype, args.batch, args.repeats, args.threads)
+        for dtype in args.dtype
+    ]
+    for task in tasks:
+        yield _apart(contenders.time_gpen, task)
+    if args.compile:
+        for task in tasks:
+            yield _apart(contenders.time_compiled, task)
+    if args.onnxruntime:
+        with tempfile.TemporaryDirectory() as folder:
+            path = str(Path(folder) / "reference.onnx")
+            _apart(contenders.export_onnx, tasks[0], path)
+            yield _apart(contenders.time_onnxruntime, tasks[0], path)
+    if args.reference:
+        yield _apart(contenders.time_reference, tasks[0])
+
+
+def _apart(function: Callable[..., Result], *arguments: object) -> Result:
+    """Call a function in a process of its own, so that its peak memory is its own too."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(max_workers=1, mp_context=context) as pool:
+        return pool.submit(function, *arguments).result()
+
+
+def _facts(args: argparse.Namespace, timings: list[Timing]) -> dict[str, str]:
+    versions = [f"Python {platform.python_version()}"]
+    versions += [f"{n} {importlib.metadata.version(n)}" for n in VERSIONS if _installed(n)]
+    size = f"GPEN of {args.size} px, random weights" if args.size else args.model
+    return {
+        "network": f"{size}; batch {args.batch}, median of {args.repeats}",
+        "device": ", ".join(dict.fromkeys(t.device for t in timings)),
+        "cores": f"{args.threads or os.cpu_count()}",
+        "software": f"{', '.join(versions)}; {platform.platform(terse=True)}",
+        "date": f"{datetime.datetime.now().astimezone():%Y-%m-%d}",
+    }
+
+
+def _installed(package: str) -> bool:
+    return importlib.util.find_spec(package) is not None
+
+
+def _require(*packages: str) -> None:
+    missing = [package for package in packages if not _installed(package)]
+    if missing:
+        raise DeviceError(
+            f"--onnxruntime needs {', '.join(missing)}, not installed here: "
+            f"`{sys.executable} -m pip install {' '.join(missing)}`."
+        )
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, found {value}")
+    return value

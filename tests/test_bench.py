@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from gpen_core import bench, contenders
+from gpen_core.arch import GPEN
+from gpen_core.contenders import Task, Timing
+from gpen_core.errors import DeviceError
+
+
+def parse(*words: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    bench.add_arguments(parser)
+    return parser.parse_args(words)
+
+
+@pytest.fixture
+def checkpoint(tensors: dict[str, torch.Tensor], tmp_path: Path) -> Path:
+    path = tmp_path / "tiny.safetensors"
+    save_file(tensors, path)
+    return path
+
+
+def test_json_reports_every_contender_with_its_time_and_memory(
+    checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--model", str(checkpoint), "--device", "cpu", "--repeats", "1", "--json"]
+    assert bench.run(parse(*words, "--dtype", "fp32", "--reference")) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert [t["name"] for t in report["timings"]] == ["gpen_core, float32", "reference, float32"]
+    for timing in report["timings"]:
+        assert 0 < timing["seconds"] < 60
+        assert timing["peak"] is None or timing["peak"] > 50e6
+    assert report["timings"][0]["load"] > 0
+    assert f"torch {torch.__version__.split('+')[0]}" in report["software"]
+    assert report["device"]
+
+
+def test_table_divides_by_the_slower_ones() -> None:
+    timings = [
+        Timing("gpen_core, float32", "x", seconds=0.5, first=0.7, load=0.1, peak=2 * 10**9),
+        Timing("ONNX Runtime 1.2, float32", "x", seconds=1.0, first=2.0, load=0.2, peak=None),
+        Timing("reference, float32", "x", seconds=4.0, first=4.0, load=None, peak=10**9),
+    ]
+    lines = bench.table(timings).splitlines()
+    assert lines[0].endswith("| × reference | × ONNX Runtime |")
+    assert lines[2] == "| gpen_core, float32 | 500 ms | 0.7 s | 0.1 s | 2.00 GB | 8.0 | 2.0 |"
+    assert lines[3] == "| ONNX Runtime 1.2, float32 | 1,000 ms | 2.0 s | 0.2 s |  | 4.0 | 1.0 |"
+    assert {line.count("|") for line in lines} == {8}
+
+
+def test_onnxruntime_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench, "_installed", lambda package: package != "onnxscript")
+    with pytest.raises(DeviceError, match="pip install onnxscript"):
+        bench.run(parse("--onnxruntime"))
+
+
+def test_counts_must_be_positive(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse("--batch", "0")
+    assert "at least 1, found 0" in capsys.readouterr().err
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_exported_network_gives_the_same_faces(
+    tiny_gpen: GPEN, checkpoint: Path, tmp_path: Path
+) -> None:
+    for package in ("onnx", "onnxscript"):
+        pytest.importorskip(package, reason=f"needs {package}: pip install '.[bench]'")
+    onnxruntime = pytest.importorskip("onnxruntime")
+    task = Task(str(checkpoint), "cpu", "fp32", batch=2, repeats=1, threads=None)
+    path = str(tmp_path / "tiny.onnx")
+    contenders.export_onnx(task, path)
+    x = np.random.default_rng(0).uniform(-1, 1, (2, 3, 32, 32)).astype(np.float32)
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    (found,) = session.run(None, {"input": x})
+    np.testing.assert_allclose(found, tiny_gpen(torch.from_numpy(x)), atol=1e-4)
