@@ -23,15 +23,15 @@ import gpen_core as gpen
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SHRINK, NOISE, JPEG_QUALITY = 3, 6.0, 40
-"""The damage: shrunk 3 ×, noise of σ 6 (of 255), JPEG at quality 40, enlarged again."""
+SHRINK, NOISE, JPEG_QUALITY = 2, 15.0, 30
+"""The damage: shrunk to half, noise of σ 15 (of 255), JPEG at quality 30, enlarged again."""
 
 CLOSE_UP = 1.6
 """Side of the close-up, in heights of the face's box."""
 
 
 def degrade(photograph: np.ndarray) -> Image.Image:
-    """The photograph ([H, W, 3] uint8) at its own size with the damage of `SHRINK`, …"""
+    """The photograph ([H, W, 3] uint8) at its own size with the damage above, seeded."""
     height, width = photograph.shape[:2]
     small = Image.fromarray(photograph).resize(
         (width // SHRINK, height // SHRINK), Image.Resampling.BOX

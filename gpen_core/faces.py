@@ -107,6 +107,11 @@ class Alignment:
     def __getitem__(self, index: Index) -> Alignment:
         return _select(self, index)
 
+    def at_size(self, size: int) -> Alignment:
+        """The same places, for crops of `size` pixels."""
+        # Pixel centres at integers + 0.5 make a change of size a plain scaling.
+        return replace(self, affine=self.affine * (size / self.crop_size), crop_size=size)
+
     @property
     def inverse_affine(self) -> torch.Tensor:
         """[N, 2, 3] float64, maps crop points to image points."""

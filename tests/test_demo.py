@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -27,6 +28,8 @@ def test_the_demo_restores_the_face_and_nothing_else(tmp_path):
     names = ("input.png", "restored.png", "side_by_side.jpg")
     for name in names:
         assert str(folder / name) in done.stdout
+    psnr = re.search(r"([\d.]+) dB before, ([\d.]+) dB after", done.stdout)
+    assert psnr and float(psnr[2]) > float(psnr[1]) + 0.3
     before, after = (np.asarray(Image.open(folder / name)).astype(int) for name in names[:2])
     changed = np.abs(after - before).max(axis=2) > 0
     rows, columns = np.nonzero(changed)

@@ -1,0 +1,133 @@
+"""Choose among faces: by number, order, size, place and count."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+import torch
+
+from .errors import MismatchError
+from .faces import Faces
+
+ORDERS = ("as detected", "largest", "left to right", "top to bottom", "score")
+SIZE_UNITS = ("px", "%")
+
+
+class Selection(NamedTuple):
+    """Row numbers of faces: `kept` [M] in the order asked for, `remaining` [N − M] as detected."""
+
+    kept: torch.Tensor
+    remaining: torch.Tensor
+
+
+def select_faces(
+    faces: Faces,
+    *,
+    indices: str = "",
+    order: str = "as detected",
+    count: int | None = None,
+    min_size: float = 0,
+    max_size: float | None = None,
+    size_unit: str = "px",
+    region: torch.Tensor | None = None,
+) -> Selection:
+    """Rows of the faces that satisfy every condition, and of those that do not.
+
+    Faces are numbered from 0 within each image, in `order`; image after image, so that a video
+    keeps its frames in sequence. Numbers are given before anything is left out: with the order
+    "as detected" they are those that `draw_faces` shows.
+
+    Args:
+        faces: N faces.
+        indices: numbers and ranges such as "0, 2-4"; "" means every face.
+        order: one of `ORDERS`.
+        count: at most so many per image, the first in `order`; None for no limit.
+        min_size: shorter side of the smallest box, in `size_unit`.
+        max_size: largest box; None for no limit.
+        size_unit: "px", or "%" of the image's shorter side.
+        region: [B, 1, H, W] or [1, 1, H, W], one mask for all images; a face counts where the
+            centre of its box lies on a value above 0.5.
+
+    Raises:
+        MismatchError: indices that are no numbers, an unknown order or unit, or a region of
+            another size than the image.
+    """
+    wanted = parse_indices(indices)
+    ranked = _rank(faces, order)
+    allowed = _size_allowed(faces, min_size, max_size, size_unit)
+    if region is not None:
+        allowed &= _inside(faces, region)
+    kept: list[int] = []
+    for image in range(faces.image_size[0]):
+        rows = [row for row in ranked if int(faces.image_index[row]) == image]
+        chosen = [
+            row
+            for number, row in enumerate(rows)
+            if bool(allowed[row]) and (wanted is None or number in wanted)
+        ]
+        kept += chosen[:count]
+    rest = sorted({*range(len(faces))} - {*kept})
+    return Selection(torch.tensor(kept, dtype=torch.int64), torch.tensor(rest, dtype=torch.int64))
+
+
+def parse_indices(text: str) -> frozenset[int] | None:
+    """The numbers that "0, 2-4" names; None for an empty text, which names every face.
+
+    Raises:
+        MismatchError: a part is neither a number nor a range.
+    """
+    parts = text.replace(",", " ").split()
+    numbers: set[int] = set()
+    for part in parts:
+        match = re.fullmatch(r"(\d+)(?:-(\d+))?", part)
+        if match is None or (match[2] and int(match[2]) < int(match[1])):
+            raise MismatchError(
+                f"{part!r} names no face: give numbers from 0 and rising ranges, such as "
+                '"0, 2-4", or leave it empty for every face.'
+            )
+        numbers.update(range(int(match[1]), int(match[2] or match[1]) + 1))
+    return frozenset(numbers) if parts else None
+
+
+def _rank(faces: Faces, order: str) -> list[int]:
+    centres = _centres(faces)
+    keys = {
+        "as detected": torch.zeros(len(faces)),
+        "largest": -faces.widths * faces.heights,
+        "left to right": centres[:, 0],
+        "top to bottom": centres[:, 1],
+        "score": -faces.scores,
+    }
+    if order not in keys:
+        raise MismatchError(f"Unknown order {order!r}; use one of {', '.join(ORDERS)}.")
+    return torch.argsort(keys[order], stable=True).tolist()
+
+
+def _size_allowed(
+    faces: Faces, min_size: float, max_size: float | None, size_unit: str
+) -> torch.Tensor:
+    if size_unit not in SIZE_UNITS:
+        raise MismatchError(f"Unknown unit of size {size_unit!r}; use {' or '.join(SIZE_UNITS)}.")
+    sizes = torch.minimum(faces.widths, faces.heights)
+    if size_unit == "%":
+        sizes = sizes * 100 / min(faces.image_size[1:])
+    allowed = sizes >= min_size
+    return allowed if max_size is None else allowed & (sizes <= max_size)
+
+
+def _inside(faces: Faces, region: torch.Tensor) -> torch.Tensor:
+    batch, height, width = faces.image_size
+    if tuple(region.shape) not in {(batch, 1, height, width), (1, 1, height, width)}:
+        raise MismatchError(
+            f"The region must be a mask of the image, {batch} or 1 of {width}×{height}; found "
+            f"{region.shape[0]} of {region.shape[-1]}×{region.shape[-2]}."
+        )
+    x, y = _centres(faces).floor().long().unbind(1)
+    image = faces.image_index if region.shape[0] > 1 else torch.zeros_like(faces.image_index)
+    values = region[image, 0, y.clamp(0, height - 1), x.clamp(0, width - 1)]
+    return values.cpu() > 0.5
+
+
+def _centres(faces: Faces) -> torch.Tensor:
+    return (faces.boxes[:, :2] + faces.boxes[:, 2:]) / 2

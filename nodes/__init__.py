@@ -1,0 +1,31 @@
+"""The pack's nodes. Ids, sockets and widgets are fixed: saved workflows rely on them."""
+
+from comfy_api.latest import ComfyExtension, io
+
+from . import host
+from .detect import CropFaces, DetectFaces
+from .load import LoadFaceDetector, LoadGPEN
+from .paste import PasteBack
+from .restore import RestoreFaces, RestoreImage
+from .select import SelectFaces
+
+NODES: list[type[io.ComfyNode]] = [
+    LoadGPEN,
+    LoadFaceDetector,
+    DetectFaces,
+    CropFaces,
+    SelectFaces,
+    RestoreFaces,
+    PasteBack,
+    RestoreImage,
+]
+
+
+class GPENExtension(ComfyExtension):
+    """Face restoration with GPEN."""
+
+    async def on_load(self) -> None:
+        host.add_model_folders()
+
+    async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        return NODES

@@ -1,0 +1,185 @@
+"""Load a GPEN, load a face detector."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from comfy_api.latest import io
+
+from ..gpen_core.errors import CheckpointError
+from . import host
+from .sockets import CATEGORY, GPENDetector, GPENModel
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ..gpen_core.detectors import Detector
+
+BUILTIN = "built-in (256)"
+AUTO = "auto"
+NO_FILE = "none"
+DETECTORS = (AUTO, "retinaface_resnet50", "retinaface_mobile0.25", "yunet", "mtcnn")
+
+
+class LoadGPEN(io.ComfyNode):
+    """Load a GPEN of any size; its sizes are read from the file."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="LoadGPEN",
+            display_name="Load GPEN",
+            category=CATEGORY,
+            description="Loads a GPEN face restoration model of any size: the one that comes with "
+            "the pack, or a file from models/gpen or models/facerestore_models.",
+            search_aliases=["gpen", "face restore model", "load face restore model"],
+            inputs=[
+                io.Combo.Input(
+                    "file",
+                    options=gpen_choices(),
+                    default=BUILTIN,
+                    tooltip="The model. Put GPEN-BFR-256/512/1024/2048 files (.pth, .pt or "
+                    ".safetensors) into models/gpen and press R; they appear without a restart.",
+                ),
+                io.Combo.Input(
+                    "dtype",
+                    options=["auto", "fp32", "bf16", "fp16"],
+                    default="auto",
+                    advanced=True,
+                    tooltip="Number format of the network. auto: fp16 where the device is fast "
+                    "at it, fp32 on a CPU.",
+                ),
+            ],
+            outputs=[
+                GPENModel.Output("model", tooltip="For Restore Faces, Restore Image and, to take "
+                                 "the crop size from it, Detect Faces."),
+            ],
+        )  # fmt: skip
+
+    @classmethod
+    def validate_inputs(cls, file: str) -> bool | str:
+        # In place of the host's own check, which says "value not in list" and no more.
+        if file == BUILTIN or host.model_path(host.GPEN_FOLDERS, file):
+            return True
+        return _missing_message(host.GPEN_FOLDERS, file)
+
+    @classmethod
+    def fingerprint_inputs(cls, file: str, dtype: str) -> str:
+        path = _gpen_path(file)
+        return f"{path if file == BUILTIN else _stamp(path)} {dtype}"
+
+    @classmethod
+    def execute(cls, file: str, dtype: str) -> io.NodeOutput:
+        from ..gpen_core.checkpoint import load_gpen
+        from ..gpen_core.devices import resolve_dtype
+
+        device = host.device()
+        chosen = resolve_dtype(host.best_dtype(device) if dtype == "auto" else dtype, device)
+        # On the CPU first: the host decides when the weights go to the device.
+        network = load_gpen(_gpen_path(file), device="cpu", dtype="fp32").set_dtype(chosen)
+        return io.NodeOutput(host.HostedGPEN(network))
+
+
+class LoadFaceDetector(io.ComfyNode):
+    """Choose the face detector, and its weights where it needs a file."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="LoadGPENFaceDetector",
+            display_name="Load Face Detector (GPEN)",
+            category=CATEGORY,
+            description="Chooses how faces are found. Without this node the detector is chosen "
+            "automatically.",
+            search_aliases=["face detector", "retinaface", "yunet", "mtcnn", "face detection"],
+            inputs=[
+                io.Combo.Input(
+                    "detector",
+                    options=list(DETECTORS),
+                    default=AUTO,
+                    tooltip="mtcnn needs no file. retinaface_resnet50 finds most faces; it, "
+                    "retinaface_mobile0.25 and yunet need a file. auto: the best that is here, or "
+                    "the one that the chosen file holds.",
+                ),
+                io.Combo.Input(
+                    "file",
+                    options=[NO_FILE, *host.model_files(host.DETECTOR_FOLDERS)],
+                    default=NO_FILE,
+                    tooltip="Weights, from models/facedetection or models/detection, for detectors "
+                    "that need some: detection_Resnet50_Final.pth, "
+                    "detection_mobilenet0.25_Final.pth, face_detection_yunet_2023mar.onnx. none: "
+                    "look for them by their published names.",
+                ),
+            ],
+            outputs=[
+                GPENDetector.Output("detector", tooltip="For Detect Faces and Restore Image."),
+            ],
+        )  # fmt: skip
+
+    @classmethod
+    def validate_inputs(cls, file: str) -> bool | str:
+        if file == NO_FILE or host.model_path(host.DETECTOR_FOLDERS, file):
+            return True
+        return _missing_message(host.DETECTOR_FOLDERS, file)
+
+    @classmethod
+    def fingerprint_inputs(cls, detector: str, file: str) -> str:
+        # Without a file the choice depends on which files are here.
+        names = host.model_files(host.DETECTOR_FOLDERS) if file == NO_FILE else [file]
+        stamps = [_stamp(_path(host.DETECTOR_FOLDERS, name)) for name in names]
+        return " ".join([detector, *stamps])
+
+    @classmethod
+    def execute(cls, detector: str, file: str) -> io.NodeOutput:
+        path = None if file == NO_FILE else _path(host.DETECTOR_FOLDERS, file)
+        return io.NodeOutput(make_detector(detector, path))
+
+
+def gpen_choices() -> list[str]:
+    """What the file widget offers: the built-in model, files for GPEN, GPEN files of other packs.
+
+    models/facerestore_models holds other networks too, so only names with "gpen" count there.
+    """
+    own, shared = host.GPEN_FOLDERS
+    other = [name for name in host.model_files((shared,)) if "gpen" in name.lower()]
+    return list(dict.fromkeys([BUILTIN, *host.model_files((own,)), *other]))
+
+
+def make_detector(name: str = AUTO, path: Path | None = None) -> Detector:
+    """The detector of that name, on the host's device, its weights from the host's folders too."""
+    from ..gpen_core.detectors import load_detector
+
+    folders = host.model_folders(host.DETECTOR_FOLDERS)
+    return load_detector(name, device=host.device(), weights=path, folders=folders)
+
+
+def _gpen_path(file: str) -> Path:
+    from ..gpen_core import catalog
+
+    return catalog.resolve("builtin") if file == BUILTIN else _path(host.GPEN_FOLDERS, file)
+
+
+def _path(folders: tuple[str, ...], file: str) -> Path:
+    path = host.model_path(folders, file)
+    if path is None:
+        raise CheckpointError(_missing_message(folders, file))
+    return path
+
+
+def _missing_message(folders: tuple[str, ...], file: str) -> str:
+    """Where a file that is not here belongs and, if it is known, where it is published."""
+    from ..gpen_core import catalog
+
+    here = " or ".join(f"`{folder}`" for folder in host.model_folders(folders))
+    message = f"`{file}` is not here. Put it into {here} and press R."
+    try:
+        known = catalog.find(file.replace("\\", "/").rsplit("/", 1)[-1])
+    except CheckpointError:
+        return message
+    return f"{message} It is published at {known.url} ({known.licence})."
+
+
+def _stamp(path: Path) -> str:
+    """Changes when the file is replaced."""
+    facts = path.stat()
+    return f"{path} {facts.st_mtime_ns} {facts.st_size}"

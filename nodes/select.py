@@ -1,0 +1,93 @@
+"""Choose among the faces found."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from comfy_api.latest import io
+
+from ..gpen_core.select import ORDERS, SIZE_UNITS, select_faces
+from .sockets import CATEGORY, AlignedFaces, GPENFaces, mask_in
+
+if TYPE_CHECKING:
+    import torch
+
+
+class SelectFaces(io.ComfyNode):
+    """Choose faces by number, order, size, region and count."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="GPENSelectFaces",
+            display_name="Select Faces (GPEN)",
+            category=CATEGORY,
+            description="Keeps the faces that meet every condition, with their crops. In a batch "
+            "each image is treated by itself.",
+            search_aliases=["select face", "filter faces", "choose face", "sort faces"],
+            inputs=[
+                GPENFaces.Input("faces", tooltip="From Detect Faces."),
+                io.Image.Input("crops", lazy=True, tooltip="The crops of these faces, in the "
+                               "same order."),
+                io.String.Input("indices", default="", placeholder="0, 2-4",
+                                tooltip="Numbers of the faces to keep, as the preview of Detect "
+                                "Faces shows them, such as 0, 2-4. With another order 0 is the "
+                                "first in that order. Empty: every face."),
+                io.Combo.Input("order", options=list(ORDERS), default=ORDERS[0],
+                               tooltip="How the faces of each image are numbered and handed on."),
+                io.Int.Input("count", default=0, min=0, max=1000,
+                             tooltip="Keep at most so many faces of each image, the first in the "
+                             "order. 0: no limit."),
+                io.Float.Input("min_size", default=0.0, min=0.0, max=16384.0, step=1.0,
+                               tooltip="Smallest face to keep, by the shorter side of its box."),
+                io.Float.Input("max_size", default=0.0, min=0.0, max=16384.0, step=1.0,
+                               tooltip="Largest face to keep. 0: no limit."),
+                io.Combo.Input("size_unit", options=list(SIZE_UNITS), default=SIZE_UNITS[0],
+                               advanced=True,
+                               tooltip="What the sizes are given in: pixels, or percent of the "
+                               "image's shorter side."),
+                io.Mask.Input("region", optional=True,
+                              tooltip="Keep only faces whose centre lies in this mask, which must "
+                              "have the size of the image."),
+            ],
+            outputs=[
+                GPENFaces.Output("selected", tooltip="The faces kept, in order."),
+                io.Image.Output("selected_crops", tooltip="Their crops."),
+                GPENFaces.Output("remaining", tooltip="All other faces; Crop Faces makes their "
+                                 "crops."),
+            ],
+        )  # fmt: skip
+
+    @classmethod
+    def check_lazy_status(
+        cls, faces: AlignedFaces, crops: torch.Tensor | None = None, **_: object
+    ) -> list[str]:
+        return ["crops"] if crops is None and len(faces) else []
+
+    @classmethod
+    def execute(
+        cls,
+        faces: AlignedFaces,
+        indices: str,
+        order: str,
+        count: int,
+        min_size: float,
+        max_size: float,
+        size_unit: str,
+        crops: torch.Tensor | None = None,
+        region: torch.Tensor | None = None,
+    ) -> io.NodeOutput:
+        if crops is None:
+            crops = faces.no_crops()
+        faces.check_crops(crops)
+        kept, remaining = select_faces(
+            faces.faces,
+            indices=indices,
+            order=order,
+            count=count or None,
+            min_size=min_size,
+            max_size=max_size or None,
+            size_unit=size_unit,
+            region=mask_in(region),
+        )
+        return io.NodeOutput(faces[kept], crops[kept.to(crops.device)], faces[remaining])

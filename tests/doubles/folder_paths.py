@@ -1,0 +1,31 @@
+"""Model folders below a temporary directory, by ComfyUI's rules."""
+
+import tempfile
+from pathlib import Path
+
+supported_pt_extensions = {".ckpt", ".pt", ".bin", ".pth", ".safetensors"}
+models_dir = tempfile.mkdtemp(prefix="gpen-models-")
+folder_names_and_paths = {
+    "detection": ([str(Path(models_dir) / "detection")], supported_pt_extensions)
+}
+
+
+def add_model_folder_path(key, path, is_default=False):
+    paths, _ = folder_names_and_paths.setdefault(key, ([], set()))
+    if path not in paths:
+        paths.append(path)
+
+
+def get_folder_paths(key):
+    return list(folder_names_and_paths[key][0])
+
+
+def get_filename_list(key):
+    folders, extensions = folder_names_and_paths[key]
+    files = (p for folder in folders for p in Path(folder).rglob("*") if p.is_file())
+    return sorted({p.name for p in files if not extensions or p.suffix.lower() in extensions})
+
+
+def get_full_path(key, name):
+    paths = (Path(folder) / name for folder in folder_names_and_paths[key][0])
+    return next((str(path) for path in paths if path.is_file()), None)

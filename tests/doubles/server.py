@@ -1,0 +1,4 @@
+class PromptServer:
+    """Keeps what nodes say."""
+
+    instance = None

@@ -1,0 +1,236 @@
+"""Manners towards the host: folders, memory, progress, cancelling, replaced files.
+
+`test_comfyui.py` runs this file again inside ComfyUI's own modules.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from node_fixtures import SIDE, scene
+from safetensors.torch import save_file
+
+
+@pytest.fixture
+def host(nodes):
+    return nodes.host
+
+
+@pytest.fixture
+def folders(host, tmp_path, monkeypatch):
+    """Model folders of the host below tmp_path, ours not yet added; gives folder_paths' table."""
+    table = {"detection": ([str(tmp_path / "detection")], {".safetensors", ".pth"})}
+    monkeypatch.setattr(host.folder_paths, "folder_names_and_paths", table)
+    monkeypatch.setattr(host.folder_paths, "models_dir", str(tmp_path))
+    return table
+
+
+def put(folder: Path, name: str, content: bytes = b"x") -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / name
+    path.write_bytes(content)
+    return path
+
+
+def test_folders_are_added_behind_those_that_others_gave(host, folders, tmp_path):
+    folders["facerestore_models"] = ([str(tmp_path / "elsewhere")], set())
+    host.add_model_folders()
+    host.add_model_folders()
+    paths = {key: [Path(path).name for path in folders[key][0]] for key in folders}
+    assert paths == {
+        "gpen": ["gpen"],
+        "facerestore_models": ["elsewhere", "facerestore_models"],
+        "facedetection": ["facedetection"],
+        "detection": ["detection"],
+    }
+    assert folders["detection"][1] == {".safetensors", ".pth"}
+    assert ".pth" in folders["gpen"][1]
+
+
+def test_new_files_are_offered_and_other_packs_models_are_not(host, folders, node, tmp_path):
+    host.add_model_folders()
+
+    def offered(node_id, name):
+        schema = node.classes[node_id].GET_SCHEMA()
+        return next(s.options for s in schema.inputs if s.id == name)
+
+    assert offered("LoadGPEN", "file") == ["built-in (256)"]
+    assert offered("LoadGPENFaceDetector", "file") == ["none"]
+    put(tmp_path / "gpen", "mine.safetensors")
+    put(tmp_path / "gpen", "notes.txt")
+    put(tmp_path / "facerestore_models", "GPEN-BFR-512.pth")
+    put(tmp_path / "facerestore_models", "GFPGANv1.4.pth")
+    put(tmp_path / "facedetection", "face_detection_yunet_2023mar.onnx")
+    getattr(host.folder_paths, "filename_list_cache", {}).clear()
+    assert offered("LoadGPEN", "file") == ["built-in (256)", "mine.safetensors", "GPEN-BFR-512.pth"]
+    assert "face_detection_yunet_2023mar.onnx" in offered("LoadGPENFaceDetector", "file")
+
+
+def test_a_missing_file_says_where_it_goes_and_where_it_is_published(host, folders, node):
+    host.add_model_folders()
+    message = node.classes["LoadGPEN"].validate_inputs(file="GPEN-BFR-512.pth")
+    assert str(Path(folders["gpen"][0][0])) in message
+    assert "facerestore_models" in message
+    assert "https://" in message
+    unknown = node.classes["LoadGPEN"].validate_inputs(file="my own.pth")
+    assert "my own.pth" in unknown
+    assert "published" not in unknown
+    detector = node.classes["LoadGPENFaceDetector"].validate_inputs(file="RetinaFace-R50.pth")
+    assert "facedetection" in detector
+    assert "https://" in detector
+
+
+def test_a_model_file_loads_and_a_replaced_one_is_noticed(host, folders, node, core, tmp_path):
+    host.add_model_folders()
+    torch.manual_seed(0)
+    config = core("arch").GPENConfig(SIDE, SIDE, (8, 8, 8, 8, 8), style_dim=16, mapping_layers=2)
+    state = core("arch").GPEN(config).state_dict()
+    path = put(tmp_path / "gpen", "mine.safetensors")
+    save_file({name: tensor.contiguous() for name, tensor in state.items()}, path)
+    inputs = {"file": "mine.safetensors", "dtype": "auto"}
+    model = node("LoadGPEN", **inputs)[0]
+    assert (model.config.in_size, model.network.dtype) == (SIDE, torch.float32)
+    fingerprint = node.classes["LoadGPEN"].fingerprint_inputs
+    before = fingerprint(**inputs)
+    assert fingerprint(**inputs) == before
+    os.utime(path, ns=(1, 1))
+    assert fingerprint(**inputs) != before
+
+
+def test_detector_files_that_come_or_change_are_noticed(host, folders, node, tmp_path):
+    host.add_model_folders()
+    fingerprint = node.classes["LoadGPENFaceDetector"].fingerprint_inputs
+    seen = [fingerprint(detector="auto", file="none")]
+    path = put(tmp_path / "facedetection", "detection_Resnet50_Final.pth")
+    getattr(host.folder_paths, "filename_list_cache", {}).clear()
+    seen.append(fingerprint(detector="auto", file="none"))
+    os.utime(path, ns=(1, 1))
+    seen.append(fingerprint(detector="auto", file="none"))
+    assert len({*seen}) == 3
+    assert fingerprint(detector="auto", file=path.name) == seen[2]
+
+
+def test_fp16_on_a_cpu_is_refused_rather_than_a_hundred_times_slower(node):
+    with pytest.raises(Exception, match="fp16 is refused on a CPU"):
+        node("LoadGPEN", file="built-in (256)", dtype="fp16")
+
+
+def test_running_out_of_memory_halves_the_batch_down_to_one(node, model, monkeypatch):
+    crops = torch.rand(5, SIDE, SIDE, 3, generator=torch.Generator().manual_seed(0))
+    expected = node("GPENRestoreFaces", model=model, crops=crops)[0]
+    sizes = []
+    forward = model.network.forward
+
+    def scarce(x, **options):
+        sizes.append(len(x))
+        if len(x) > 1:
+            raise torch.OutOfMemoryError("no memory")
+        return forward(x, **options)
+
+    monkeypatch.setattr(model.network, "forward", scarce)
+    restored = node("GPENRestoreFaces", model=model, crops=crops, batch_size=4)[0]
+    assert sizes[:3] == [4, 2, 1]
+    assert sizes.count(1) == 5
+    assert torch.allclose(restored, expected, atol=1e-4)
+
+
+def test_other_errors_are_not_taken_for_a_lack_of_memory(node, model, monkeypatch):
+    def broken(x, **options):
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr(model.network, "forward", broken)
+    with pytest.raises(RuntimeError, match="broken"):
+        node("GPENRestoreFaces", model=model, crops=torch.rand(2, SIDE, SIDE, 3))
+
+
+def test_weights_are_loaded_before_every_forward_and_moved_when_the_host_leaves_them(
+    host, model, monkeypatch
+):
+    asked = []
+    monkeypatch.setattr(
+        host.mm, "load_models_gpu", lambda models, **options: asked.append((models, options))
+    )
+    model.patcher.load_device = torch.device("meta")  # --novram: nothing is moved there
+    out = model.forward(torch.zeros(2, 3, SIDE, SIDE))
+    assert out.shape == (2, 3, SIDE, SIDE)
+    assert out.device.type == "meta"
+    model.forward(torch.zeros(1, 3, SIDE, SIDE))
+    assert [models for models, _ in asked] == [[model.patcher]] * 2
+    assert all(options["force_full_load"] for _, options in asked)
+    assert asked[0][1]["memory_required"] > asked[1][1]["memory_required"] > 0
+
+
+@pytest.mark.parametrize("node_id", ["GPENRestoreFaces", "GPENRestoreImage"])
+def test_cancelling_stops_after_the_running_forward(
+    node, host, model, detector, monkeypatch, node_id
+):
+    class Cancelled(BaseException):
+        """As the host raises it."""
+
+    ran = []
+    forward = model.network.forward
+
+    def counted(x, **options):
+        ran.append(len(x))
+        return forward(x, **options)
+
+    def interrupt():
+        if ran:
+            raise Cancelled
+
+    monkeypatch.setattr(model.network, "forward", counted)
+    monkeypatch.setattr(host.mm, "throw_exception_if_processing_interrupted", interrupt)
+    inputs = (
+        {"crops": torch.rand(3, SIDE, SIDE, 3), "batch_size": 1}
+        if node_id == "GPENRestoreFaces"
+        else {"image": scene(*[[10]] * 40), "detector": detector}
+    )
+    with pytest.raises(Cancelled):
+        node(node_id, model=model, **inputs)
+    assert len(ran) == 1
+
+
+def test_progress_ends_at_the_number_of_faces(node, host, model, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        host, "progress", lambda total: lambda done, total: seen.append((done, total))
+    )
+    node("GPENRestoreFaces", model=model, crops=torch.rand(3, SIDE, SIDE, 3), batch_size=1)
+    assert seen == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_crops_that_would_fill_memory_are_warned_of(node, host, detector, monkeypatch):
+    messages = []
+    monkeypatch.setattr(host, "warn", lambda node_id, message: messages.append(message))
+    image = scene([10, 80])
+    node("GPENDetectFaces", image=image, detector=detector, crop_size="256")
+    assert not messages
+    monkeypatch.setattr(host, "free_memory", lambda: 2_000_000)
+    node("GPENDetectFaces", image=image, detector=detector, crop_size="256")
+    assert len(messages) == 1
+    assert "2 crops" in messages[0]
+
+
+def test_results_go_where_the_host_keeps_them(node, host, model, monkeypatch):
+    monkeypatch.setattr(host.mm, "intermediate_dtype", lambda: torch.float16)
+    restored = node("GPENRestoreFaces", model=model, crops=torch.rand(1, SIDE, SIDE, 3))[0]
+    assert (restored.dtype, restored.device.type) == (torch.float16, "cpu")
+
+
+def test_restore_image_holds_one_chunk_of_crops_at_a_time(node, model, detector, core, monkeypatch):
+    cut = core("warp").cut_crops
+    held = []
+
+    def recorded(image, to_image, image_index, size):
+        held.append(len(to_image))
+        return cut(image, to_image, image_index, size)
+
+    for module in ("warp", "align"):
+        monkeypatch.setattr(core(module), "cut_crops", recorded)
+    image = scene(*[[10, 80, 140]] * 20)
+    node("GPENRestoreImage", image=image, model=model, detector=detector)
+    assert sum(held) == 60
+    assert max(held) < 60

@@ -1,0 +1,171 @@
+"""What the nodes do with images, faces and crops.
+
+`test_comfyui.py` runs this file again inside ComfyUI's own modules.
+"""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from node_fixtures import SIDE, scene
+
+
+def outside(mask):
+    return mask == 0
+
+
+def test_detect_gives_faces_crops_boxes_and_count(node, detector, model):
+    image = scene([10, 80], [], [120])
+    faces, crops, boxes, count = node(
+        "GPENDetectFaces", image=image, detector=detector, model=model
+    ).args
+    assert count == len(faces) == len(crops) == 3
+    assert crops.shape == (3, SIDE, SIDE, 3)
+    assert [len(frame) for frame in boxes] == [2, 0, 1]
+    box = boxes[2][0]
+    assert (box["x"], box["y"], box["width"], box["height"]) == (120, 20, 48, 48)
+    assert box["label"] == "face"
+    assert faces.faces.image_index.tolist() == [0, 0, 2]
+
+
+def test_crop_size_is_the_models_or_the_widgets_or_512(node, detector, model):
+    image = scene([10])
+    for inputs, side in (
+        ({"model": model}, SIDE),
+        ({"model": model, "crop_size": "256"}, 256),
+        ({}, 512),
+    ):
+        crops = node("GPENDetectFaces", image=image, detector=detector, **inputs)[1]
+        assert crops.shape[1:3] == (side, side)
+
+
+def test_a_batch_without_faces_goes_through_every_node_unchanged(node, detector, model):
+    image = scene([], [])
+    faces, crops, boxes, count = node(
+        "GPENDetectFaces", image=image, detector=detector, model=model
+    ).args
+    assert (count, boxes, crops.shape) == (0, [[], []], (0, SIDE, SIDE, 3))
+    faces, crops, rest = node("GPENSelectFaces", faces=faces, crops=crops).args
+    assert len(faces) == len(rest) == 0
+    restored = node("GPENRestoreFaces", model=model, crops=crops)[0]
+    assert restored.shape == (0, SIDE, SIDE, 3)
+    for inputs in ({"crops": restored}, {}):
+        pasted, mask = node("GPENPasteBack", image=image, faces=faces, **inputs).args
+        assert torch.equal(pasted, image)
+        assert mask.shape == image.shape[:3]
+        assert not mask.any()
+    whole, mask = node("GPENRestoreImage", image=image, model=model, detector=detector).args
+    assert torch.equal(whole, image)
+    assert not mask.any()
+
+
+def test_frames_keep_their_number_and_those_without_a_face_their_pixels(node, detector, model):
+    image = scene([], [10, 80, 140], [80], [])
+    faces, crops, *_ = node("GPENDetectFaces", image=image, detector=detector, model=model).args
+    restored = node("GPENRestoreFaces", model=model, crops=crops)[0]
+    pasted, mask = node("GPENPasteBack", image=image, faces=faces, crops=restored).args
+    assert pasted.shape == image.shape
+    assert torch.equal(pasted[[0, 3]], image[[0, 3]])
+    assert [bool(m.any()) for m in mask] == [False, True, True, False]
+    assert torch.equal(pasted[outside(mask)], image[outside(mask)])
+    assert not torch.equal(pasted[1], image[1])
+
+
+def test_one_node_gives_what_four_in_a_row_give(node, detector, model):
+    image = scene([10, 120], [80])
+    faces, crops, *_ = node("GPENDetectFaces", image=image, detector=detector, model=model).args
+    restored = node("GPENRestoreFaces", model=model, crops=crops, strength=0.8)[0]
+    four = node("GPENPasteBack", image=image, faces=faces, crops=restored).args
+    one = node("GPENRestoreImage", image=image, model=model, detector=detector, strength=0.8).args
+    for a, b in zip(four, one, strict=True):
+        assert torch.allclose(a, b, atol=1e-4)
+
+
+def test_lazy_crops_are_asked_for_only_when_there_are_faces(node, detector, model):
+    for node_id in ("GPENPasteBack", "GPENSelectFaces"):
+        status = node.classes[node_id].check_lazy_status
+        some, none = (
+            node("GPENDetectFaces", image=scene(lefts), detector=detector, model=model)[0]
+            for lefts in ([10], [])
+        )
+        assert status(faces=some, crops=None, image=None, feather=0.1) == ["crops"]
+        assert status(faces=none, crops=None, image=None, feather=0.1) == []
+
+
+@pytest.mark.parametrize("side", [32, 64, 200])
+def test_crops_that_come_back_at_another_size_paste_in_place(node, detector, model, side):
+    image = scene([10])
+    faces, _crops, *_ = node("GPENDetectFaces", image=image, detector=detector, model=model).args
+    white = torch.ones(1, side, side, 3)
+    pasted, mask = node("GPENPasteBack", image=image, faces=faces, crops=white).args
+    centre = pasted[0, 44, 34]
+    assert torch.allclose(centre, torch.ones(3), atol=1e-3)
+    ys, xs = mask[0].nonzero(as_tuple=True)
+    assert (float(xs.float().mean()), float(ys.float().mean())) == pytest.approx(
+        (33.5, 43.5), abs=3
+    )
+
+
+def test_alpha_survives(node, detector, model):
+    rgb = scene([10])
+    alpha = torch.rand(1, 96, 200, 1, generator=torch.Generator().manual_seed(2))
+    image = torch.cat([rgb, alpha], dim=3)
+    faces, crops, *_ = node("GPENDetectFaces", image=image, detector=detector, model=model).args
+    assert crops.shape[-1] == 3
+    pasted = node("GPENPasteBack", image=image, faces=faces, crops=crops)[0]
+    restored = node("GPENRestoreImage", image=image, model=model, detector=detector)[0]
+    for result in (pasted, restored):
+        assert torch.equal(result[..., 3:], alpha)
+
+
+def test_one_channel_and_half_precision_images_work(node, detector, model):
+    image = scene([10])
+    faces, _, *_ = node("GPENDetectFaces", image=image.half(), detector=detector, model=model).args
+    assert len(faces) == 1
+    result, mask = node("GPENRestoreImage", image=image.half(), model=model, detector=detector).args
+    assert torch.equal(result[outside(mask)].half(), image.half()[outside(mask)])
+    grey = image.mean(dim=3, keepdim=True)
+    grey_result = node("GPENRestoreImage", image=grey, model=model, detector=detector)[0]
+    assert torch.equal(grey_result, grey.expand(-1, -1, -1, 3))
+
+
+def test_inputs_are_never_modified(node, detector, model):
+    image = scene([10, 80], [])
+    faces, crops, *_ = node("GPENDetectFaces", image=image, detector=detector, model=model).args
+    mask = torch.rand(image.shape[:3], generator=torch.Generator().manual_seed(3))
+    background = image.repeat_interleave(2, dim=1).repeat_interleave(2, dim=2)
+    values = [image, crops, mask, background]
+    copies = [value.clone() for value in values]
+    node("GPENRestoreFaces", model=model, crops=crops, strength=0.5)
+    node("GPENSelectFaces", faces=faces, crops=crops, region=mask)
+    node("GPENCropFaces", image=image, faces=faces, size="256")
+    node("GPENPasteBack", image=image, faces=faces, crops=crops, mask=mask, background=background)
+    node("GPENRestoreImage", image=image, model=model, detector=detector)
+    for value, copy in zip(values, copies, strict=True):
+        assert torch.equal(value, copy)
+
+
+def test_a_mask_limits_where_faces_are_pasted(node, detector, model):
+    image = scene([10])
+    faces, _, *_ = node("GPENDetectFaces", image=image, detector=detector, model=model).args
+    white = torch.ones(1, SIDE, SIDE, 3)
+    limit = torch.zeros(1, 96, 200)
+    limit[:, :, :34] = 1
+    pasted, mask = node("GPENPasteBack", image=image, faces=faces, crops=white, mask=limit).args
+    assert torch.equal(pasted[:, :, 34:], image[:, :, 34:])
+    assert not mask[:, :, 34:].any()
+    assert mask[:, :, :34].any()
+
+
+def test_an_upscaled_background_gives_the_result_its_size(node, detector, model):
+    image = scene([10], [])
+    background = image.repeat_interleave(2, dim=1).repeat_interleave(2, dim=2)
+    faces, _, *_ = node("GPENDetectFaces", image=image, detector=detector, model=model).args
+    white = torch.ones(1, SIDE, SIDE, 3)
+    pasted, mask = node(
+        "GPENPasteBack", image=image, faces=faces, crops=white, background=background
+    ).args
+    assert pasted.shape == background.shape
+    assert mask.shape == background.shape[:3]
+    assert torch.equal(pasted[1], background[1])
+    assert torch.allclose(pasted[0, 88, 68], torch.ones(3), atol=1e-3)

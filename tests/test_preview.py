@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from gpen_core.faces import Faces
+from gpen_core.preview import (
+    BOX_COLOUR,
+    DIGITS,
+    LANDMARK_COLOUR,
+    MISSED_COLOUR,
+    draw_faces,
+)
+
+
+def one_face(x0, y0, x1, y1, size=(1, 100, 100)):
+    points = torch.tensor([[[(x0 + x1) / 2, (y0 + y1) / 2]] * 5])
+    return Faces(torch.tensor([[x0, y0, x1, y1]]), points, torch.ones(1), torch.zeros(1), size)
+
+
+def is_colour(pixel, colour):
+    return torch.allclose(pixel, torch.tensor(colour), atol=1e-6)
+
+
+def test_box_and_landmarks_are_drawn_where_they_lie():
+    drawn = draw_faces(torch.zeros(1, 3, 100, 100), one_face(20.0, 30.0, 60.0, 80.0))[0]
+    assert is_colour(drawn[:, 50, 20], BOX_COLOUR)
+    assert is_colour(drawn[:, 79, 59], BOX_COLOUR)
+    assert is_colour(drawn[:, 55, 40], LANDMARK_COLOUR)
+    assert drawn[:, 60, 30].eq(0).all()
+
+
+def test_the_image_itself_stays_as_it_is():
+    image = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    before = image.clone()
+    draw_faces(image, one_face(5.0, 5.0, 40.0, 40.0, (1, 64, 64)))
+    assert torch.equal(image, before)
+
+
+def test_numbers_start_at_zero_in_every_image():
+    faces = Faces(
+        boxes=torch.tensor([[40.0, 40, 80, 80]] * 2),
+        landmarks=torch.zeros(2, 5, 2),
+        scores=torch.ones(2),
+        image_index=torch.tensor([0, 1]),
+        image_size=(2, 100, 100),
+    )
+    first, second = draw_faces(torch.zeros(2, 3, 100, 100), faces)
+    assert torch.equal(first, second)
+
+
+def test_faces_in_one_image_get_different_numbers():
+    boxes = torch.tensor([[10.0, 40, 40, 80], [60.0, 40, 90, 80]])
+    faces = Faces(boxes, torch.full((2, 5, 2), -9.0), torch.ones(2), torch.zeros(2), (1, 100, 100))
+    drawn = draw_faces(torch.zeros(1, 3, 100, 100), faces)[0]
+    plates = drawn[:, 26:40, 10:20], drawn[:, 26:40, 60:70]
+    assert not torch.equal(*plates)
+    assert [int((plate[1] > 0.5).sum()) // 4 for plate in plates] == [
+        DIGITS[0].count("1"),
+        DIGITS[1].count("1"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "box", [(-50.0, -50.0, 10.0, 10.0), (90.0, 90.0, 300.0, 300.0), (200.0, 200.0, 260.0, 260.0)]
+)
+def test_boxes_over_the_border_are_clipped(box):
+    drawn = draw_faces(torch.zeros(1, 3, 100, 100), one_face(*box))
+    assert drawn.shape == (1, 3, 100, 100)
+
+
+def test_large_images_are_shrunk_and_boxes_with_them():
+    drawn = draw_faces(
+        torch.zeros(1, 3, 400, 800), one_face(400.0, 100.0, 600.0, 300.0, (1, 400, 800)),
+        max_side=200,
+    )[0]  # fmt: skip
+    assert drawn.shape == (3, 100, 200)
+    assert is_colour(drawn[:, 60, 100], BOX_COLOUR)
+
+
+def test_boxes_without_a_face_are_red():
+    drawn = draw_faces(
+        torch.zeros(1, 3, 50, 50), Faces.empty((1, 50, 50)), missed=[(0, (5, 5, 30, 30))]
+    )[0]
+    assert is_colour(drawn[:, 15, 5], MISSED_COLOUR)
+
+
+def test_faces_of_images_that_are_not_shown_are_left_out():
+    faces = one_face(5.0, 5.0, 20.0, 20.0, (4, 50, 50))
+    late = Faces(faces.boxes, faces.landmarks, faces.scores, torch.tensor([3]), (4, 50, 50))
+    assert draw_faces(torch.zeros(2, 3, 50, 50), late).eq(0).all()
