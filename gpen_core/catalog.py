@@ -21,7 +21,7 @@ else:
     import tomli as tomllib
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 MODEL_SUFFIXES = (".safetensors", ".pth", ".pt")
 
@@ -132,14 +132,14 @@ def _cache_folder() -> Path:
     return Path(root) / "gpen"
 
 
-def locate(name: str) -> Path | None:
-    """The file of named weights in `search_folders()`, or None if it is not here.
+def locate(name: str, folders: Sequence[Path] = ()) -> Path | None:
+    """The file of named weights in `folders` or `search_folders()`, or None if it is not here.
 
     Raises:
         CheckpointError: no weights have that name.
     """
     entry = find(name)
-    for folder in search_folders():
+    for folder in (*folders, *search_folders()):
         here = {path.name.lower(): path for path in folder.iterdir()} if folder.is_dir() else {}
         for file in entry.files:
             if file.lower() in here:

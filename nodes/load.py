@@ -126,8 +126,9 @@ class LoadFaceDetector(io.ComfyNode):
     def fingerprint_inputs(cls, detector: str, file: str) -> str:
         # Without a file the choice depends on which files are here.
         names = host.model_files(host.DETECTOR_FOLDERS) if file == NO_FILE else [file]
-        stamps = [_stamp(_path(host.DETECTOR_FOLDERS, name)) for name in names]
-        return " ".join([detector, *stamps])
+        # The host's list may be older than the folder: a file that has gone counts as gone.
+        paths = [host.model_path(host.DETECTOR_FOLDERS, name) for name in names]
+        return " ".join([detector, *(_stamp(path) for path in paths if path)])
 
     @classmethod
     def execute(cls, detector: str, file: str) -> io.NodeOutput:

@@ -20,6 +20,8 @@ from .sockets import (
 if TYPE_CHECKING:
     import torch
 
+DETAIL = {"auto": "auto", "on": 1.0, "off": 0.0}
+
 
 class PasteBack(io.ComfyNode):
     """Paste crops into the image they were cut from."""
@@ -38,9 +40,11 @@ class PasteBack(io.ComfyNode):
                 GPENFaces.Input("faces", tooltip="The faces that the crops show."),
                 io.Image.Input("crops", lazy=True, tooltip="One crop per face in the same order, "
                                "at any size. Not asked for when there is no face."),
-                io.Float.Input("feather", default=0.1, min=0.0, max=0.5, step=0.01,
+                io.Float.Input("feather", default=0.15, min=0.01, max=0.5, step=0.01,
                                tooltip="Width of the soft edge, as a part of the crop's side."),
-                io.Combo.Input("detail", options=["auto", "on", "off"], default="auto"),
+                io.Combo.Input("detail", options=list(DETAIL), default="auto",
+                               tooltip="The photo's own detail that is finer than the crop can "
+                               "hold. auto: kept where it is clean, left out where it is noise."),
                 io.Mask.Input("mask", optional=True,
                               tooltip="Paste only where this mask is white."),
                 io.Image.Input("background", optional=True,
@@ -84,7 +88,7 @@ class PasteBack(io.ComfyNode):
         pasted = paste(
             pixels,
             Crops(crops_in(crops), faces.alignment),
-            detail=detail,
+            detail=DETAIL[detail],
             feather=feather,
             background=larger,
             limit=mask_in(mask),

@@ -193,3 +193,10 @@ def test_download_fetches_a_named_file_and_verifies_it(
     assert calls == [(entry.url, target, options), (entry.url, other, options)]
     with pytest.raises(CheckpointError, match="No weights are called 'yours'"):
         catalog.download("yours")
+
+
+def test_given_folders_are_looked_into_first(tmp_path: Path) -> None:
+    assert catalog.locate("retinaface_resnet50", [tmp_path / "absent", tmp_path]) is None
+    file = tmp_path / "detection_Resnet50_Final.pth"
+    file.touch()
+    assert catalog.locate("retinaface_resnet50", [tmp_path / "absent", tmp_path]) == file

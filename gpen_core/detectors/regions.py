@@ -50,7 +50,7 @@ def detect_in_boxes(
     Raises:
         MismatchError: boxes for another number of images.
     """
-    size = (len(image), *image.shape[-2:])
+    size = (len(image), image.shape[-2], image.shape[-1])
     _check_count(boxes, size[0])
     done, total = 0, sum(map(len, boxes))
     found = []

@@ -14,6 +14,8 @@ from .retinaface import RetinaFace, read_weights
 from .yunet import YuNet, loads_dynamic
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import torch
 
     from .protocol import Detector
@@ -34,6 +36,7 @@ def load_detector(
     *,
     device: str | torch.device = "auto",
     weights: str | Path | None = None,
+    folders: Sequence[Path] = (),
 ) -> Detector:
     """A face detector, ready to run.
 
@@ -41,7 +44,9 @@ def load_detector(
         name: one of `DETECTOR_NAMES`, or "auto": with `weights` the detector that the file is for,
             without it the first of `DETECTOR_NAMES` whose weights are here.
         device: where its network computes; "yunet" always computes on the CPU.
-        weights: its file. If None it is looked for in the catalogue's folders; "mtcnn" takes none.
+        weights: its file. If None it is looked for in `folders` and in the catalogue's; "mtcnn"
+            takes none.
+        folders: looked into before the catalogue's.
 
     Raises:
         DetectorError: the name is unknown, the file is for another detector, a package or the
@@ -64,14 +69,14 @@ def load_detector(
         if candidate == "mtcnn":
             if importlib.util.find_spec("facenet_pytorch") is not None:
                 return MTCNN(resolve_device(device))
-        elif (file := find_weights(candidate)) is not None:
+        elif (file := find_weights(candidate, folders)) is not None:
             return _load_file(candidate, file, device)
     raise DetectorError(_missing_message(name))
 
 
-def find_weights(name: str) -> Path | None:
-    """The file of a detector in the catalogue's folders, or None if it is not here."""
-    located = (catalog.locate(entry) for entry in _catalogue_names(name))
+def find_weights(name: str, folders: Sequence[Path] = ()) -> Path | None:
+    """The file of a detector in `folders` or the catalogue's, or None if it is not here."""
+    located = (catalog.locate(entry, folders) for entry in _catalogue_names(name))
     return next((file for file in located if file is not None), None)
 
 
