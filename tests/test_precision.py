@@ -12,9 +12,10 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from gpen_core.arch import GPEN, GPENConfig, read_config, strips
+from gpen_core.arch import GPEN, GPENConfig, read_config, strips, winograd
 from gpen_core.arch.reference import ReferenceGPEN
 from gpen_core.arch.workspace import Workspace
+from gpen_core.checkpoint import load_gpen
 
 WIDTHS = (8, 8, 8, 6, 4, 4)  # at 4 … 128 px
 
@@ -76,6 +77,26 @@ def test_strips_are_exact_however_high_they_are(
     monkeypatch.setattr(strips, "STRIP_BYTES", strip_bytes)
     monkeypatch.setattr(strips, "CHAINED", chained)
     assert relative_error(by_strips(model, x, noise_seed=3), wanted) < 2e-6
+
+
+@pytest.mark.parametrize("size", [(6, 8), (7, 4), (1, 2)])
+def test_winograds_convolution_equals_the_direct_one(size: tuple[int, int]) -> None:
+    height, width = size
+    x = torch.randn(1, 5, height + 2, width).contiguous(memory_format=torch.channels_last)
+    weight, bias = torch.randn(3, 5, 3, 3), torch.randn(3)
+    transformed = winograd.transform_weight(weight, Workspace(), "weight")
+    found = winograd.conv2d(x, transformed, bias, Workspace())
+    wanted = torch.nn.functional.conv2d(x, weight, bias, padding=(0, 1))
+    assert found.shape == wanted.shape
+    assert relative_error(found, wanted) < 1e-6
+
+
+def test_strips_are_exact_with_winograds_convolution(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, x = small(), faces(1)
+    wanted = by_modules(model, x)
+    monkeypatch.setattr(strips, "STRIP_BYTES", 1 << 10)
+    monkeypatch.setattr(winograd, "pays", lambda weight, size: True)
+    assert relative_error(by_strips(model, x), wanted) < 2e-6
 
 
 @pytest.mark.parametrize("forward", [by_modules, by_strips])
@@ -144,6 +165,16 @@ def test_half_precision_stays_close_to_float32(forward, dtype: torch.dtype, want
     half = forward(model.set_dtype(dtype), x)
     assert half.dtype == torch.float32
     assert psnr(half, exact) > wanted
+
+
+@pytest.mark.parametrize("forward", [by_modules, by_strips])
+def test_bfloat16_stays_close_on_the_built_in_model(forward) -> None:
+    skimage_data = pytest.importorskip("skimage.data", reason="needs scikit-image: '.[demo]'")
+    photograph = torch.from_numpy(skimage_data.astronaut()[:256, 96:352]).permute(2, 0, 1)
+    x = photograph[None] / 127.5 - 1
+    exact = forward(load_gpen("builtin", device="cpu", dtype="fp32"), x)
+    half = forward(load_gpen("builtin", device="cpu", dtype="bf16"), x)
+    assert psnr(half, exact) > 45
 
 
 @pytest.mark.parametrize("count", [1, 2])

@@ -34,7 +34,7 @@ class FoldedStyled(NamedTuple):
     @property
     def channels(self) -> int:
         """Channels computed by the convolution."""
-        return len(self.weight)
+        return len(self.bias)
 
     @property
     def channels_out(self) -> int:
