@@ -30,10 +30,14 @@ def test_the_demo_restores_the_face_and_nothing_else(tmp_path):
         assert str(folder / name) in done.stdout
     psnr = re.search(r"([\d.]+) dB before, ([\d.]+) dB after", done.stdout)
     assert psnr and float(psnr[2]) > float(psnr[1]) + 0.3
-    before, after = (np.asarray(Image.open(folder / name)).astype(int) for name in names[:2])
+    pictures = []
+    for name in names:
+        with Image.open(folder / name) as picture:
+            pictures.append(np.asarray(picture).astype(int))
+    before, after, side_by_side = pictures
     changed = np.abs(after - before).max(axis=2) > 0
     rows, columns = np.nonzero(changed)
     assert 0.02 < changed.mean() < 0.3
     # The astronaut's face lies in the upper middle of the 512 × 512 photograph.
     assert rows.max() < 300 and columns.min() > 80 and columns.max() < 370
-    assert Image.open(folder / names[2]).size == (3 * 512, 2 * 512)
+    assert side_by_side.shape == (2 * 512, 3 * 512, 3)
