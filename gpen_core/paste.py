@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING
 import torch
 
 from . import warp
+from .detail import detail_share
 from .errors import MismatchError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from .faces import Crops
 
 CORNER_RADIUS = 0.4
@@ -19,11 +22,8 @@ CORNER_RADIUS = 0.4
 FEATHER = 0.15
 """Default width of the mask's slope, in crop sides."""
 
-CLEAN_NOISE, NOISY_NOISE = 2 / 255, 8 / 255
-"""σ up to which the photograph's fine detail is taken whole, and from which none of it is."""
-
-OWN_SIZE = 1.25
-"""Photograph pixels per crop pixel from which the band beyond the crop counts in full."""
+PATCH_PIXELS = 4_000_000
+"""How much of a face is warped at a time: a pixel takes some 70 bytes on the way."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Pasted:
 
 @dataclass(frozen=True)
 class _Patch:
-    """One face in the photograph: where, what, and with what weight."""
+    """A face, or a band of rows of it, in the photograph: where, what, and with what weight."""
 
     rectangle: warp.Rectangle
     values: torch.Tensor  # [3, h, w]
@@ -89,10 +89,11 @@ def paste(
         patches = [
             patch
             for row in rows.tolist()
-            if (patch := _patch(image, base, crops, row, detail, feather, limit)) is not None
+            for patch in _patches(image, base, crops, row, detail, feather, limit)
         ]
-        for cluster in _overlapping(patches):
-            _blend(cluster, result[index], mask[index])
+        for patch in patches:
+            near = [other for other in patches if _touch(patch, other)]
+            _blend(patch.rectangle, near, base[index], result[index], mask[index])
     return Pasted(result, mask)
 
 
@@ -132,7 +133,7 @@ def _check(
         raise MismatchError(f"feather must be above 0 and at most 0.5, found {feather}.")
 
 
-def _patch(
+def _patches(
     image: torch.Tensor,
     base: torch.Tensor,
     crops: Crops,
@@ -140,36 +141,44 @@ def _patch(
     detail: float | str,
     feather: float,
     limit: torch.Tensor | None,
-) -> _Patch | None:
-    """Face `row` as it will stand in `base`; None where it lies outside."""
+) -> Iterator[_Patch]:
+    """Face `row` as it will stand in `base`; nothing where it lies outside."""
     alignment, size = crops.alignment, crops.size
     index = int(alignment.image_index[row])
-    scale_x, scale_y = base.shape[3] / image.shape[3], base.shape[2] / image.shape[2]
-    to_base = warp.compose(warp.scaling(scale_x, scale_y), alignment.inverse_affine[row])
-    to_cut = warp.compose(alignment.affine[row], warp.scaling(1 / scale_x, 1 / scale_y))
+    scale = (base.shape[3] / image.shape[3], base.shape[2] / image.shape[2])  # x, y
+    to_base = warp.compose(warp.scaling(*scale), alignment.inverse_affine[row])
+    to_cut = warp.compose(alignment.affine[row], warp.scaling(1 / scale[0], 1 / scale[1]))
     rectangle = _clipped(
         warp.bounding_rectangle(to_base, alignment.crop_size, alignment.crop_size), base
     )
     if rectangle.width < 1 or rectangle.height < 1:
-        return None
-    resized = size / alignment.crop_size
-    to_crop = warp.compose(
-        warp.scaling(resized, resized), warp.compose(to_cut, warp.translation(*rectangle.origin))
-    )
+        return
     dtype = warp.working_dtype(base)
-    under = warp.cut_rectangle(base[index : index + 1], rectangle).to(dtype)
+    own = base[index : index + 1]
     pixels = crops.pixels[row : row + 1].to(base.device, dtype)
-    share = detail if not isinstance(detail, str) else _band_share(under, scale_x, scale_y, to_base)
+    share = detail if not isinstance(detail, str) else detail_share(own, rectangle, scale, to_base)
     if share > 0:
         # Warping is linear: crop + share · (photograph − what the crop held), in one warp.
         held = warp.cut_crops(base, to_base[None], torch.tensor([index]), alignment.crop_size)
         pixels = pixels - share * warp.resize(held, size, size)
-    values = warp.resample(pixels, to_crop, rectangle.height, rectangle.width)
-    values = (values + share * under).clamp(0, 1)[0]
-    weights = _crop_mask(to_crop, rectangle, size, feather, values)
-    if limit is not None:
-        weights = weights * _limit_patch(limit, index, rectangle, scale_x, scale_y).to(weights)
-    return _Patch(rectangle, values, weights)
+    resized = size / alignment.crop_size
+    to_pixels = warp.compose(warp.scaling(resized, resized), to_cut)
+    for band in _bands(rectangle):
+        to_crop = warp.compose(to_pixels, warp.translation(*band.origin))
+        values = warp.resample(pixels, to_crop, band.height, band.width)
+        if share > 0:
+            values = values + share * warp.cut_rectangle(own, band).to(dtype)
+        values = values.clamp(0, 1)[0]
+        weights = _crop_mask(to_crop, band, size, feather, values)
+        if limit is not None:
+            weights = weights * _limit_patch(limit, index, band, *scale).to(weights)
+        yield _Patch(band, values, weights)
+
+
+def _bands(rectangle: warp.Rectangle) -> Iterator[warp.Rectangle]:
+    rows = max(1, PATCH_PIXELS // rectangle.width)
+    for top in range(rectangle.top, rectangle.bottom, rows):
+        yield rectangle._replace(top=top, bottom=min(top + rows, rectangle.bottom))
 
 
 def _clipped(rectangle: warp.Rectangle, base: torch.Tensor) -> warp.Rectangle:
@@ -179,33 +188,6 @@ def _clipped(rectangle: warp.Rectangle, base: torch.Tensor) -> warp.Rectangle:
         min(rectangle.right, base.shape[3]),
         min(rectangle.bottom, base.shape[2]),
     )
-
-
-def _band_share(
-    under: torch.Tensor, scale_x: float, scale_y: float, to_base: torch.Tensor
-) -> float:
-    """How much of the band beyond the crop to keep under "auto", 0 … 1."""
-    beyond = (warp.shrink_factor(to_base) - 1) / (OWN_SIZE - 1)
-    if beyond <= 0:
-        return 0.0
-    # An enlarged background spreads its noise: measure it at the photograph's own density.
-    height, width = (round(n / s) for n, s in zip(under.shape[2:], (scale_y, scale_x), strict=True))
-    noise = noise_level(warp.resize(under, max(2, height), max(2, width)))
-    clean = (NOISY_NOISE - noise) / (NOISY_NOISE - CLEAN_NOISE)
-    return min(1.0, beyond) * min(1.0, max(0.0, clean))
-
-
-def noise_level(pixels: torch.Tensor) -> float:
-    """σ of white noise in [1, 3, h, w], from the median of its diagonal differences.
-
-    After Donoho & Johnstone 1994: edges and texture touch few of them, noise touches all.
-    """
-    diagonal = (
-        pixels[..., :-1, :-1] - pixels[..., 1:, :-1] - pixels[..., :-1, 1:] + pixels[..., 1:, 1:]
-    ) / 2
-    if not diagonal.numel():
-        return 0.0
-    return float(diagonal.abs().flatten().median()) / 0.6745
 
 
 def _crop_mask(
@@ -248,40 +230,45 @@ def _limit_patch(
     return warp.resample(part, local, rectangle.height, rectangle.width)[0].clamp(0, 1)
 
 
-def _overlapping(patches: list[_Patch]) -> list[list[_Patch]]:
-    """The patches in groups, such that rectangles of different groups do not touch."""
-    groups: list[list[_Patch]] = []
-    for patch in patches:
-        near = [group for group in groups if any(_touch(patch, other) for other in group)]
-        groups = [group for group in groups if not any(group is other for other in near)]
-        groups.append([patch, *(member for group in near for member in group)])
-    return groups
-
-
 def _touch(one: _Patch, other: _Patch) -> bool:
     a, b = one.rectangle, other.rectangle
     return a.left < b.right and b.left < a.right and a.top < b.bottom and b.top < a.bottom
 
 
-def _blend(patches: list[_Patch], result: torch.Tensor, mask: torch.Tensor) -> None:
-    """Write overlapping patches into result [3, H, W] and mask [1, H, W], in no order.
+def _blend(
+    rectangle: warp.Rectangle,
+    patches: list[_Patch],
+    base: torch.Tensor,
+    result: torch.Tensor,
+    mask: torch.Tensor,
+) -> None:
+    """Write the patches that reach into a rectangle to result [3, H, W] and mask [1, H, W].
 
-    Together they cover 1 − Π(1 − weight) of a pixel, each in proportion to its weight.
+    Together they cover 1 − Π(1 − weight) of a pixel, each in proportion to its weight, in no order.
+    Where rectangles overlap every one of them writes the same; so a crowd whose faces all touch
+    needs no more memory than its largest face.
     """
-    left, top = (min(p.rectangle[i] for p in patches) for i in (0, 1))
-    right, bottom = (max(p.rectangle[i] for p in patches) for i in (2, 3))
+    left, top, right, bottom = rectangle
     like = patches[0].values
     total = like.new_zeros(3, bottom - top, right - left)
     weight = like.new_zeros(1, bottom - top, right - left)
     bare = torch.ones_like(weight)
     for patch in patches:
-        rows = slice(patch.rectangle.top - top, patch.rectangle.bottom - top)
-        columns = slice(patch.rectangle.left - left, patch.rectangle.right - left)
-        total[:, rows, columns] += patch.weights * patch.values
-        weight[:, rows, columns] += patch.weights
-        bare[:, rows, columns] *= 1 - patch.weights
-    region = result[:, top:bottom, left:right]
-    cover = 1 - bare
-    blended = region.to(like.dtype).lerp(total / weight.clamp(min=1e-12), cover)
-    region.copy_(torch.where(weight > 0, blended.to(region.dtype), region))
-    mask[:, top:bottom, left:right] = torch.where(weight > 0, cover, 0).to(mask.dtype)
+        other = patch.rectangle
+        x0, y0 = max(left, other.left), max(top, other.top)
+        x1, y1 = min(right, other.right), min(bottom, other.bottom)
+        here = (..., slice(y0 - top, y1 - top), slice(x0 - left, x1 - left))
+        there = (
+            ...,
+            slice(y0 - other.top, y1 - other.top),
+            slice(x0 - other.left, x1 - other.left),
+        )
+        weights = patch.weights[there]
+        total[here] += weights * patch.values[there]
+        weight[here] += weights
+        bare[here] *= 1 - weights
+    place = (..., slice(top, bottom), slice(left, right))
+    under, cover = base[place], 1 - bare
+    blended = under.to(like.dtype).lerp(total / weight.clamp(min=1e-12), cover)
+    result[place] = torch.where(weight > 0, blended.to(under.dtype), under)
+    mask[place] = torch.where(weight > 0, cover, 0).to(mask.dtype)

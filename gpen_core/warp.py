@@ -207,8 +207,17 @@ def _match_density(
     whole = math.floor(shrink)
     if whole > 1:
         height, width = source.shape[-2:]
-        source = F.pad(source, (0, -width % whole, 0, -height % whole), mode="replicate")
-        source = resize(source, source.shape[-2] // whole, source.shape[-1] // whole)
+        border = (0, -width % whole, 0, -height % whole)
+        # Channel by channel: a close-up of many megapixels is copied here.
+        source = torch.cat(
+            [
+                resize(
+                    F.pad(plane, border, mode="replicate"), -(-height // whole), -(-width // whole)
+                )
+                for plane in source.split(1, dim=1)
+            ],
+            dim=1,
+        )
     return _low_pass(source, shrink / whole), compose(scaling(1 / whole, 1 / whole), to_source)
 
 

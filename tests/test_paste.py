@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ import torch.nn.functional as F
 
 from gpen_core import Alignment, Crops, MismatchError, paste
 from gpen_core.align import cut
-from gpen_core.paste import noise_level
+from gpen_core.detail import noise_level
 
 skimage_data = pytest.importorskip("skimage.data", reason="pip install scikit-image runs this")
 
@@ -264,3 +265,20 @@ def test_an_image_other_than_the_one_cut_from_is_refused_with_both_sizes():
         MismatchError, match=r"1 images of 40 × 40 .* found a batch of 1 of 40 × 50"
     ):
         paste(torch.zeros(1, 3, 40, 50), crops)
+
+
+@pytest.mark.parametrize("enlarged", [1, 2])
+def test_faces_pasted_in_bands_are_the_same(photograph, monkeypatch, enlarged):
+    """Large faces, also overlapping ones, are warped some rows at a time to save memory."""
+    size = (1, 512, 512)
+    one, other = alignment(150, 64, size), alignment(170, 64, size, centre=(300.0, 330.0))
+    crops = cut(photograph, both(one, other))
+    crops = Crops(crops.pixels.flip(1), crops.alignment)
+    background = None
+    if enlarged > 1:
+        background = F.interpolate(photograph, scale_factor=float(enlarged), mode="bicubic")
+    whole = paste(photograph, crops, background=background)
+    monkeypatch.setattr(sys.modules["gpen_core.paste"], "PATCH_PIXELS", 5_000)
+    bands = paste(photograph, crops, background=background)
+    assert torch.allclose(bands.image, whole.image, atol=2e-5)
+    assert torch.allclose(bands.mask, whole.mask, atol=1e-5)

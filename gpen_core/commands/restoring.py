@@ -104,9 +104,11 @@ class Restorer:
             on_restored=on_restored,
             **feather,
         )
+        restored = picture.with_pixels(result.image.cpu())
+        del result, image, background  # a large picture is written beside few copies of it
         if not found:
-            return self._pass_on(job, picture.with_pixels(result.image.cpu()))
-        self._write(job, picture, picture.with_pixels(result.image.cpu()))
+            return self._pass_on(job, restored)
+        self._write(job, picture, restored)
         return f"{found} face{'s' if found > 1 else ''} restored"
 
     def _restore_aligned(
