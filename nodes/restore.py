@@ -131,6 +131,7 @@ class RestoreImage(io.ComfyNode):
             forward=model.forward,
             device=model.device,
             is_oom=host.is_oom,
+            on_search=host.progress(len(pixels)),
             on_progress=host.progress(len(pixels)),
         )
         return io.NodeOutput(image_out(result.image, alpha), mask_out(result.mask))
