@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -119,7 +120,39 @@ print(time.perf_counter() - start, *sys.modules)
     assert float(seconds) < 0.6
 
 
-def test_every_node_has_a_help_page_under_its_name(schemas):
+@pytest.mark.parametrize("language", ["en", "zh", "ja"])
+def test_every_text_is_there_in_every_language(schemas, language):
+    file = ROOT / "locales" / language / "nodeDefs.json"
+    texts = json.loads(file.read_text(encoding="utf-8"))
+    assert {*texts} == {*schemas}
     for node_id, schema in schemas.items():
-        page = (ROOT / "web" / "docs" / f"{node_id}.md").read_text(encoding="utf-8")
-        assert page.startswith(f"# {schema.display_name}")
+        text = texts[node_id]
+        assert text["display_name"]
+        assert text["description"]
+        assert {*text["inputs"]} == {socket.id for socket in schema.inputs}
+        assert {*text["outputs"]} == {str(place) for place in range(len(schema.outputs))}
+        for part in [*text["inputs"].values(), *text["outputs"].values()]:
+            assert part["name"]
+            assert part["tooltip"]
+
+
+def test_english_texts_are_those_of_the_nodes(schemas):
+    texts = json.loads((ROOT / "locales" / "en" / "nodeDefs.json").read_text(encoding="utf-8"))
+    for node_id, schema in schemas.items():
+        assert texts[node_id]["display_name"] == schema.display_name
+        assert texts[node_id]["description"] == schema.description
+        for socket in schema.inputs:
+            assert texts[node_id]["inputs"][socket.id]["tooltip"] == socket.tooltip
+        for place, socket in enumerate(schema.outputs):
+            assert texts[node_id]["outputs"][str(place)]["tooltip"] == socket.tooltip
+
+
+def test_every_node_has_a_help_page_with_a_picture_that_exists(schemas):
+    folder = ROOT / "web" / "docs"
+    for node_id in schemas:
+        page = (folder / f"{node_id}.md").read_text(encoding="utf-8")
+        pictures = [part.split(")")[0] for part in page.split("](")[1:] if "![" in page]
+        pictures = [name for name in pictures if name.endswith((".jpg", ".png"))]
+        assert pictures, f"{node_id}.md shows no picture"
+        for name in pictures:
+            assert (folder / name).is_file(), f"{node_id}.md shows {name}, which is not there"

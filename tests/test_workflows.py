@@ -9,6 +9,7 @@ import pytest
 from comfyui_host import COMFYUI_PYTHON, ROOT
 from comfyui_page import open_page
 from comfyui_pictures import astronaut, write_video
+from PIL import Image
 from test_nodes import SIGNATURES
 
 FOLDER = ROOT / "workflows"
@@ -34,11 +35,21 @@ def api(name: str) -> dict:
 def test_every_story_has_its_files():
     assert {*NAMES} == STORIES
     assert {path.stem for path in (FOLDER / "api").glob("*.json")} == STORIES
+    assert {path.stem for path in FOLDER.glob("*.jpg")} == STORIES
 
 
 def test_no_other_folder_hides_the_workflows_from_the_template_browser():
     for name in ("example_workflows", "example", "examples", "workflow"):
         assert not (ROOT / name).exists()
+
+
+@pytest.mark.parametrize("path", FILES, ids=NAMES)
+def test_thumbnails_are_small_pictures(path):
+    thumbnail = path.with_suffix(".jpg")
+    assert thumbnail.stat().st_size < 150_000
+    with Image.open(thumbnail) as picture:
+        assert picture.format == "JPEG"
+        assert min(picture.size) >= 200
 
 
 @pytest.mark.parametrize("path", FILES, ids=NAMES)
