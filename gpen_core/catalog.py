@@ -18,7 +18,7 @@ from .errors import CheckpointError
 if sys.version_info >= (3, 11):
     import tomllib
 else:
-    import tomli as tomllib
+    import tomli as tomllib  # pyright: ignore[reportMissingImports]
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -101,7 +101,7 @@ def export_onnx(task: Task, path: str) -> None:
 def time_onnxruntime(task: Task, path: str) -> Timing:
     """Time ONNX Runtime with the exported network, on the CPU."""
     import numpy as np
-    import onnxruntime
+    import onnxruntime  # pyright: ignore[reportMissingImports]
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
