@@ -120,6 +120,14 @@ def _check(
                 f"The background is a batch of {background.shape[0]}, the image of "
                 f"{image.shape[0]}: give one enlarged image for each."
             )
+        (height, width), (larger_height, larger_width) = found[1:], background.shape[2:]
+        # Rounding an enlarged side may move it by up to a pixel.
+        if abs(larger_height * width - larger_width * height) > height + width:
+            raise MismatchError(
+                f"The background of {larger_height} × {larger_width} (H × W) is not the image of "
+                f"{height} × {width} enlarged: its proportions differ. Enlarge the image by one "
+                "factor, without cropping or padding it."
+            )
     if limit is not None:
         warp.check_image(limit, "limit", channels=1)
         if limit.shape[0] not in (1, found[0]) or tuple(limit.shape[2:]) != found[1:]:

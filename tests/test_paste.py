@@ -249,6 +249,10 @@ def test_a_face_cut_by_the_border_is_pasted_up_to_it(photograph):
         ({"detail": "some"}, "found 'some'"),
         ({"feather": 0.0}, "feather must be above 0"),
         ({"background": torch.zeros(2, 3, 80, 80)}, "background is a batch of 2, the image of 1"),
+        (
+            {"background": torch.zeros(1, 3, 80, 120)},
+            r"background of 80 × 120 \(H × W\) is not the image of 40 × 40 enlarged",
+        ),
         ({"limit": torch.zeros(1, 1, 30, 40)}, r"limit must be .* found \[1, 1, 30, 40\]"),
     ],
 )
