@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from comfy_api.latest import io, ui
 
+from ..gpen_core.align import TEMPLATES
 from ..gpen_core.preview import draw_faces
 from . import host
 from .load import make_detector
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 FROM_MODEL = "from model"
 AS_CUT = "as detected"
 DEFAULT_CROP_SIZE = 512
-TEMPLATES = ("gpen", "ffhq")
 PREVIEW_FRAMES = 16
 """Frames shown on the node: a preview of a whole video would take longer than finding its faces."""
 
