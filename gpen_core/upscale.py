@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
-import torch.nn.functional as F
 
 from .devices import resolve_device, resolve_dtype
 from .errors import CheckpointError, DeviceError, GPENError, MismatchError
 from .restore import is_out_of_memory
 from .tensor_files import read_tensor_file
+from .warp import resize
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -135,7 +135,7 @@ def enlarge(
     if upscaler is not None:
         image = _enlarge_tiled(image, upscaler, tile, on_progress)
     if tuple(image.shape[2:]) != size:
-        image = F.interpolate(image.float(), size, mode="bicubic", antialias=True).clamp_(0, 1)
+        image = resize(image.float(), *size).clamp_(0, 1)
     return image
 
 

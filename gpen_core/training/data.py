@@ -10,6 +10,7 @@ import torch.nn.functional as F
 
 from ..errors import ImageError
 from ..media import read_image
+from ..warp import resize
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
 INDEX_NAME = "INDEX.tsv"
@@ -73,9 +74,7 @@ def load_faces(files: list[Path], size: int) -> tuple[torch.Tensor, list[str]]:
         if min(height, width) < size // 2:
             complaints.append(f"{path} is {width} × {height}; at least {size // 2} px are needed.")
             continue
-        if (height, width) != (size, size):
-            pixels = F.interpolate(pixels, size=(size, size), mode="bicubic", antialias=True)
-        faces.append((pixels[0].clamp(0, 1) * 255).round().byte())
+        faces.append((resize(pixels, size, size)[0].clamp(0, 1) * 255).round().byte())
     if not faces:
         raise ImageError("No usable training image. " + "; ".join(complaints[:5]))
     return torch.stack(faces), complaints
