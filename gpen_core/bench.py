@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from . import contenders
+from .commands.arguments import positive
 from .contenders import Task, Timing
 from .errors import DeviceError
 
@@ -44,9 +45,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dtype", nargs="+", default=["auto"], choices=("auto", *DTYPES), help="one or more"
     )
-    parser.add_argument("--batch", type=_positive, default=1, help="faces per pass")
-    parser.add_argument("--repeats", type=_positive, default=5, help="timed passes")
-    parser.add_argument("--threads", type=_positive, help="CPU threads; all cores if not given")
+    parser.add_argument("--batch", type=positive, default=1, help="faces per pass")
+    parser.add_argument("--repeats", type=positive, default=5, help="timed passes")
+    parser.add_argument("--threads", type=positive, help="CPU threads; all cores if not given")
     parser.add_argument(
         "--reference", action="store_true", help="time the plain network too, which is slow"
     )
@@ -145,10 +146,3 @@ def _require(*packages: str) -> None:
             f"--onnxruntime needs {', '.join(missing)}, not installed here: "
             f"`{sys.executable} -m pip install {' '.join(missing)}`."
         )
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, found {value}")
-    return value

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from gpen_core import GPEN, CheckpointError, GPENConfig, ImageError, load_gpen, write_image
+from gpen_core.cli import main
 from gpen_core.training import Degradation, cli, degrade, evaluate, loop, losses
 from gpen_core.training.data import draw_batch, find_faces, load_faces
 from gpen_core.training.start import start_as_identity
@@ -141,6 +142,38 @@ def test_resuming_another_plan_is_refused_and_named(tmp_path):
         other.resume(tmp_path)
     longer = loop.Trainer(replace(PLAN, steps=80), faces, torch.device("cpu"))
     assert longer.resume(tmp_path)
+
+
+def test_a_damaged_state_is_refused_by_name(tmp_path):
+    trainer = loop.Trainer(PLAN, smooth_faces(8), torch.device("cpu"))
+    trainer.save(tmp_path)
+    state = tmp_path / loop.STATE_NAME
+    state.write_bytes(state.read_bytes()[:-1000])
+    with pytest.raises(CheckpointError, match=loop.STATE_NAME):
+        trainer.resume(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("--size 100", "in_size must be a power of two from 8 up, found 100"),
+        ("--size 64 --widths 16,16", "widths must name the channels at"),
+        ("--size 64 --widths 16,16,16,16,4", "at least 6 channels"),
+        ("--widths 16,some", "invalid widths value"),
+        ("--steps 0", "must be at least 1, found 0"),
+    ],
+)
+def test_networks_that_cannot_be_trained_are_refused_without_a_traceback(
+    folder, tmp_path, capsys, options, message
+):
+    words = ["train", "--data", str(folder), "--out", str(tmp_path / "run"), *options.split()]
+    try:
+        status = main([*words, "--device", "cpu"])
+    except SystemExit as stopped:  # what argparse refuses
+        status = stopped.code
+    assert status == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
 
 
 def test_augmented_faces_stay_in_range_and_follow_the_seed():

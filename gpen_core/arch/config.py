@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..errors import CheckpointError
+from ..errors import CheckpointError, MismatchError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -50,15 +50,15 @@ class GPENConfig:
         for name in ("in_size", "out_size"):
             size = getattr(self, name)
             if size < 8 or size & (size - 1):
-                raise ValueError(f"{name} must be a power of two from 8 up, found {size}.")
+                raise MismatchError(f"{name} must be a power of two from 8 up, found {size}.")
         if self.in_size > self.out_size:
-            raise ValueError(f"in_size {self.in_size} exceeds out_size {self.out_size}.")
+            raise MismatchError(f"in_size {self.in_size} exceeds out_size {self.out_size}.")
         if len(self.widths) != len(self.resolutions) or min(self.widths) < 1:
-            raise ValueError(
+            raise MismatchError(
                 f"widths must name the channels at {self.resolutions} px, found {self.widths}."
             )
         if self.noise not in ("concat", "add"):
-            raise ValueError(f'noise must be "concat" or "add", found {self.noise!r}.')
+            raise MismatchError(f'noise must be "concat" or "add", found {self.noise!r}.')
 
     @classmethod
     def published(cls, size: int, *, channel_multiplier: int = 2, narrow: float = 1) -> GPENConfig:
@@ -116,7 +116,7 @@ def read_config(shapes: Mapping[str, Sequence[int]]) -> GPENConfig:
             mapping_layers=_count(shapes, r"generator\.style\.(\d+)\."),
             noise="concat" if concatenates else "add",
         )
-    except ValueError as error:
+    except MismatchError as error:
         raise CheckpointError(
             f"Not a usable GPEN checkpoint: {error} Read from {encoder_levels} levels `ecd1` … and "
             f"{generator_levels} levels `generator.to_rgbs.0` …; some may be missing."

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import GPENError
+from .arguments import positive
 from .plan import plan
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     model.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
     model.add_argument("--dtype", default="auto", help="auto, fp32, bf16, fp16")
     model.add_argument(
-        "--batch-size", metavar="N", type=_positive, help="faces per pass (default: what fits)"
+        "--batch-size", metavar="N", type=positive, help="faces per pass (default: what fits)"
     )
 
     find = parser.add_argument_group("finding faces")
@@ -56,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--min-size", metavar="PX", type=float, default=0, help="leave out smaller faces"
     )
     find.add_argument(
-        "--max-faces", metavar="N", type=_positive, help="at most so many faces in an image"
+        "--max-faces", metavar="N", type=positive, help="at most so many faces in an image"
     )
     find.add_argument("--template", choices=TEMPLATES, default="gpen", help="how faces are cut")
     find.add_argument(
@@ -167,10 +168,3 @@ def _feather(text: str) -> float:
 
 def _detail(text: str) -> float | str:
     return text if text == "auto" else _fraction(text)
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, found {text}")
-    return value

@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..commands.arguments import positive, widths
+
 if TYPE_CHECKING:
     import argparse
 
@@ -20,13 +22,14 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--size", type=int, default=256, help="side in px (default 256)")
     parser.add_argument(
         "--widths",
+        type=widths,
         default=DEFAULT_WIDTHS,
         help=f"channels at 4, 8, 16 … SIZE px (default {DEFAULT_WIDTHS})",
     )
-    parser.add_argument("--style-dim", type=int, default=128)
-    parser.add_argument("--mapping-layers", type=int, default=4)
-    parser.add_argument("--steps", type=int, default=3000)
-    parser.add_argument("--batch-size", type=int, default=16)
+    parser.add_argument("--style-dim", type=positive, default=128)
+    parser.add_argument("--mapping-layers", type=positive, default=4)
+    parser.add_argument("--steps", type=positive, default=3000)
+    parser.add_argument("--batch-size", type=positive, default=16)
     parser.add_argument("--learning-rate", type=float, default=2e-3)
     parser.add_argument("--ssim-weight", type=float, default=0.1)
     parser.add_argument("--seed", type=int, default=0)
@@ -52,7 +55,7 @@ def train(args: argparse.Namespace) -> int:
     config = GPENConfig(
         in_size=args.size,
         out_size=args.size,
-        widths=tuple(int(width) for width in args.widths.split(",")),
+        widths=args.widths,
         style_dim=args.style_dim,
         mapping_layers=args.mapping_layers,
     )

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from safetensors.torch import save_file
 
 from ..arch import GPEN, GPENConfig
 from ..errors import CheckpointError
+from ..files import replacing
+from ..tensor_files import read_tensor_file, write_safetensors
 from .data import draw_batch
 from .degrade import DEFAULT, Degradation, degrade
 from .losses import reconstruction_loss
@@ -118,23 +119,21 @@ class Trainer:
             "ema": self.ema.state_dict(),
             "optimizer": self.optimizer.state_dict(),
         }
-        part = folder / f"{STATE_NAME}.part"
-        torch.save(state, part)
-        part.replace(folder / STATE_NAME)
-        part = folder / f"{WEIGHTS_NAME}.part"
-        save_file({k: v.contiguous().half() for k, v in self.ema.state_dict().items()}, part)
-        part.replace(folder / WEIGHTS_NAME)
+        with replacing(folder / STATE_NAME, overwrite=True) as scratch:
+            torch.save(state, scratch)
+        weights = {name: value.half() for name, value in self.ema.state_dict().items()}
+        write_safetensors(weights, folder / WEIGHTS_NAME, overwrite=True)
 
     def resume(self, folder: Path) -> bool:
         """Continue from the state in `folder`; False when there is none.
 
         Raises:
-            CheckpointError: the state belongs to another plan.
+            CheckpointError: the state is damaged or belongs to another plan.
         """
         path = folder / STATE_NAME
         if not path.exists():
             return False
-        state = torch.load(path, map_location=self.device, weights_only=True)
+        state = read_tensor_file(path).contents
         asked, stored = asdict(self.plan), state["plan"]
         changed = [k for k in asked if k != "steps" and asked[k] != stored.get(k)]
         if changed:

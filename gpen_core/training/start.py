@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 import torch
 
 from ..arch.layers import NoiseGain, ToRGB
+from ..errors import MismatchError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -27,13 +28,13 @@ def start_as_identity(model: GPEN) -> None:
     zero. Everything remains trainable.
 
     Raises:
-        ValueError: the model adds noise, has fewer than 6 channels at its finest level, or puts
+        MismatchError: the model adds noise, has fewer than 6 channels at its finest level, or puts
             out another size than it takes in.
     """
     config = model.config
     width = config.widths[-1]
     if config.noise != "concat" or config.in_size != config.out_size or width < 6:
-        raise ValueError(
+        raise MismatchError(
             'Starting as the identity needs noise="concat", in_size = out_size and at least 6 '
             f"channels at the finest level; found {config}."
         )

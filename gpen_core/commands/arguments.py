@@ -1,0 +1,18 @@
+"""Values of options that several subcommands check alike."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def positive(text: str) -> int:
+    """A whole number from 1 up."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, found {text}")
+    return value
+
+
+def widths(text: str) -> tuple[int, ...]:
+    """Whole numbers from 1 up, separated by commas."""
+    return tuple(positive(part) for part in text.split(","))
