@@ -81,6 +81,17 @@ def test_one_node_gives_what_four_in_a_row_give(node, detector, model):
         assert torch.allclose(a, b, atol=1e-4)
 
 
+@pytest.mark.parametrize(("detail", "same"), [("on", True), ("off", False)])
+def test_detail_keeps_what_the_crops_cannot_hold_or_leaves_it_out(
+    node, detector, model, detail, same
+):
+    image = scene([10, 120])
+    faces, crops, *_ = node("GPENDetectFaces", image=image, detector=detector, model=model).args
+    pasted, mask = node("GPENPasteBack", image=image, faces=faces, crops=crops, detail=detail).args
+    assert mask.max() == 1
+    assert torch.allclose(pasted, image, atol=1e-5) == same
+
+
 def test_lazy_crops_are_asked_for_only_when_there_are_faces(node, detector, model):
     for node_id in ("GPENPasteBack", "GPENSelectFaces"):
         status = node.classes[node_id].check_lazy_status
