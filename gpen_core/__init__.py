@@ -19,6 +19,7 @@ _HOMES = {
     "read_image": "media",
     "write_image": "media",
     "align": "align",
+    "alignable": "align",
     "restore": "restore",
     "paste": "paste",
     "restore_image": "pipeline",

@@ -50,12 +50,9 @@ def find_alignment(faces: Faces, *, size: int, template: str = "gpen") -> Alignm
         MismatchError: an unknown template, a size below 1, or landmarks that no similarity can
             bring near a face.
     """
-    if template not in TEMPLATES:
-        raise MismatchError(f"Unknown template {template!r}; use {', '.join(TEMPLATES)}.")
     if size < 1:
         raise MismatchError(f"The crop size must be at least 1 px, found {size}.")
-    target = torch.tensor(TEMPLATES[template], dtype=torch.float64) * size
-    affine, likeness = fit_similarity(faces.landmarks.double(), target)
+    affine, likeness = _fit(faces, template, size)
     unlike = (likeness < LEAST_LIKENESS).nonzero()[:, 0].tolist()
     if unlike:
         row = unlike[0]
@@ -63,7 +60,8 @@ def find_alignment(faces: Faces, *, size: int, template: str = "gpen") -> Alignm
             f"The landmarks of face {row} do not lie like a face: their correlation with the "
             f"template is {float(likeness[row]):.2f}, at least {LEAST_LIKENESS} is needed. Found "
             f"{faces.landmarks[row].tolist()}; the order is {', '.join(LANDMARK_NAMES)}, left and "
-            "right being the viewer's. Correct them or leave this face out."
+            "right being the viewer's. Correct them or leave this face out: "
+            "faces[alignable(faces)]."
         )
     return Alignment(
         affine=affine,
@@ -71,6 +69,39 @@ def find_alignment(faces: Faces, *, size: int, template: str = "gpen") -> Alignm
         image_index=faces.image_index,
         image_size=faces.image_size,
     )
+
+
+def alignable(faces: Faces, *, template: str = "gpen") -> torch.Tensor:
+    """[N] bool, which faces lie like a face, so that `align` accepts them.
+
+    Detectors report a few things that are none; `faces[alignable(faces)]` is without them.
+
+    Args:
+        faces: N faces, in any image of the batch.
+        template: "gpen" or "ffhq".
+
+    Raises:
+        MismatchError: an unknown template.
+    """
+    return _fit(faces, template, 1)[1] >= LEAST_LIKENESS
+
+
+def left_out_messages(faces: Faces) -> list[str]:
+    """For each face that was left out because it is not `alignable`, which one it was and why."""
+    return [
+        f"Left out of image {image}: the face found at {x0:.0f}, {y0:.0f} … {x1:.0f}, {y1:.0f} "
+        f"(score {score:.2f}), whose landmarks do not lie like a face."
+        for image, (x0, y0, x1, y1), score in zip(
+            faces.image_index.tolist(), faces.boxes.tolist(), faces.scores.tolist(), strict=True
+        )
+    ]
+
+
+def _fit(faces: Faces, template: str, size: int) -> tuple[torch.Tensor, torch.Tensor]:
+    if template not in TEMPLATES:
+        raise MismatchError(f"Unknown template {template!r}; use {', '.join(TEMPLATES)}.")
+    target = torch.tensor(TEMPLATES[template], dtype=torch.float64) * size
+    return fit_similarity(faces.landmarks.double(), target)
 
 
 def fit_similarity(points: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

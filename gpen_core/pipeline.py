@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
 
-from .align import cut, find_alignment
+from .align import alignable, cut, find_alignment, left_out_messages
 from .detectors import detect
 from .errors import MismatchError
 from .faces import Alignment, Crops
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from .arch import GPEN, GPENConfig
     from .detectors import Detector
+    from .faces import Faces
     from .restore import OnProgress
 
 CROPS_BUDGET = 512 << 20
@@ -44,6 +46,7 @@ def restore_image(
     on_progress: OnProgress | None = None,
     on_search: OnProgress | None = None,
     on_restored: Callable[[Crops], None] | None = None,
+    on_left_out: Callable[[Faces], None] | None = None,
     forward: Forward | None = None,
     device: torch.device | None = None,
     is_oom: Callable[[Exception], bool] | None = None,
@@ -66,6 +69,8 @@ def restore_image(
         on_search: called with (passes done, all passes) while faces are searched; may raise.
         on_restored: called with the restored crops of each part, in the order of the faces found;
             their image_index and image_size are those of the part.
+        on_left_out: called with the faces found that are not `alignable`, if there are any; without
+            it a UserWarning names each.
         forward, device, is_oom: see `restore_pixels`.
 
     Returns:
@@ -86,6 +91,10 @@ def restore_image(
         max_faces=max_faces,
         on_progress=on_search,
     )
+    fit = alignable(faces, template=template)
+    if not fit.all():
+        (on_left_out or _warn_of_left_out)(faces[~fit])
+        faces = faces[fit]
     if not len(faces):
         return Pasted(canvas, canvas.new_zeros(len(canvas), 1, *canvas.shape[2:]))
     faces = faces[torch.argsort(faces.image_index, stable=True)]
@@ -133,6 +142,11 @@ def restore_image(
         result.image[images] = pasted.image
         result.mask[images] = pasted.mask
     return result
+
+
+def _warn_of_left_out(faces: Faces) -> None:
+    for message in left_out_messages(faces):
+        warnings.warn(message, stacklevel=3)
 
 
 def _crops_at_a_time(config: GPENConfig) -> int:

@@ -100,7 +100,7 @@ class DetectFaces(io.ComfyNode):
         landmarks: dict[str, Any] | None = None,
         bboxes: Any = None,
     ) -> io.NodeOutput:
-        from ..gpen_core.align import align
+        from ..gpen_core.align import align, alignable, left_out_messages
 
         pixels, _ = image_in(image)
         limits = {
@@ -110,11 +110,18 @@ class DetectFaces(io.ComfyNode):
         }
         boxes = None if bboxes is None else boxes_in(bboxes, len(pixels))
         if landmarks is None:
-            faces, missed = _detect(detector or make_detector(), pixels, boxes, limits)
+            found, missed = _detect(detector or make_detector(), pixels, boxes, limits)
+            fit = alignable(found, template=template)
+            faces, left_out = found[fit], found[~fit]
         else:
             faces, missed = _take(faces_in(landmarks, pixels), boxes, limits)
+            left_out = faces[[]]
         size = _crop_size(crop_size, model)
-        warnings = [*_missed_warnings(missed), *_memory_warnings(len(faces), size)]
+        warnings = [
+            *_missed_warnings(missed),
+            *left_out_messages(left_out),
+            *_memory_warnings(len(faces), size),
+        ]
         if warnings:
             host.warn(cls.hidden.unique_id, "\n".join(warnings))
         crops = align(pixels, faces, size=size, template=template)
@@ -123,7 +130,7 @@ class DetectFaces(io.ComfyNode):
             image_out(crops.pixels),
             boxes_out(faces),
             len(faces),
-            ui=ui.PreviewImage(_preview(pixels, faces, missed), cls=cls),
+            ui=ui.PreviewImage(_preview(pixels, faces, missed, left_out), cls=cls),
         )
 
 
@@ -215,6 +222,9 @@ def _memory_warnings(count: int, size: int) -> list[str]:
     ]
 
 
-def _preview(pixels: torch.Tensor, faces: Faces, missed: list[Missed]) -> torch.Tensor:
-    """The first frames with what was found, as the host has images."""
-    return draw_faces(pixels[:PREVIEW_FRAMES], faces, missed=missed).movedim(1, -1)
+def _preview(
+    pixels: torch.Tensor, faces: Faces, missed: list[Missed], left_out: Faces
+) -> torch.Tensor:
+    """The first frames with what was found, and in red what was not, as the host has images."""
+    red = [*missed, *zip(left_out.image_index.tolist(), left_out.boxes.tolist(), strict=True)]
+    return draw_faces(pixels[:PREVIEW_FRAMES], faces, missed=red).movedim(1, -1)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import torch
 
     from ..gpen_core.detectors import Detector
+    from ..gpen_core.faces import Faces
 
 STRENGTH = io.Float.Input(
     "strength",
@@ -98,6 +99,7 @@ class RestoreImage(io.ComfyNode):
             "a face, and everything outside the faces, come back unchanged.",
             search_aliases=["face restore", "face enhance", "gpen", "upscale face", "fix face",
                             "restore photo"],
+            hidden=[io.Hidden.unique_id],
             inputs=[
                 io.Image.Input("image", tooltip="Photos or video frames."),
                 GPENModel.Input("model", tooltip="From Load GPEN."),
@@ -119,7 +121,11 @@ class RestoreImage(io.ComfyNode):
         strength: float,
         detector: Detector | None = None,
     ) -> io.NodeOutput:
+        from ..gpen_core.align import left_out_messages
         from ..gpen_core.pipeline import restore_image
+
+        def on_left_out(faces: Faces) -> None:
+            host.warn(cls.hidden.unique_id, "\n".join(left_out_messages(faces)))
 
         pixels, alpha = image_in(image)
         model.load(ROOM_FOR)
@@ -133,5 +139,6 @@ class RestoreImage(io.ComfyNode):
             is_oom=host.is_oom,
             on_search=host.progress(len(pixels)),
             on_progress=host.progress(len(pixels)),
+            on_left_out=on_left_out,
         )
         return io.NodeOutput(image_out(result.image, alpha), mask_out(result.mask))

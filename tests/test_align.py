@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import gpen_core as gpen
-from gpen_core.align import TEMPLATES, cut, find_alignment, fit_similarity
+from gpen_core.align import TEMPLATES, alignable, cut, find_alignment, fit_similarity
 from gpen_core.errors import MismatchError
 from gpen_core.faces import Alignment, Faces
 
@@ -168,6 +168,16 @@ def test_eyes_and_mouth_of_a_photograph_lie_where_the_template_has_them(astronau
 def test_landmarks_that_are_no_face_are_refused(landmarks, words):
     with pytest.raises(MismatchError, match=words):
         find_alignment(faces_from(landmarks, (1, 512, 512)), size=256)
+
+
+def test_alignable_tells_what_align_refuses():
+    landmarks = torch.stack([ASTRONAUT[0], ASTRONAUT[0, [1, 0, 2, 4, 3]], ASTRONAUT[0] / 3])
+    faces = faces_from(landmarks, (1, 512, 512))
+    assert alignable(faces).tolist() == [True, False, True]
+    assert len(find_alignment(faces[alignable(faces)], size=256)) == 2
+    assert alignable(faces[[]]).shape == (0,)
+    with pytest.raises(MismatchError, match="Unknown template"):
+        alignable(faces, template="dlib")
 
 
 def test_a_full_profile_is_aligned():

@@ -152,6 +152,38 @@ def test_a_box_without_a_face_is_reported(node, found, detector, nodes, monkeypa
     assert "image 0" in messages[0]
 
 
+@pytest.mark.parametrize("node_id", ["GPENDetectFaces", "GPENRestoreImage"])
+def test_a_detection_that_is_no_face_is_left_out_and_named(
+    node, found, detector, model, nodes, monkeypatch, node_id
+):
+    image, faces, _ = found
+    find = detector.find
+
+    def find_unlike(pixels, **options):
+        seen = find(pixels, **options)
+        seen.landmarks[0] = seen.landmarks[0, [1, 0, 2, 4, 3]]  # left and right exchanged
+        return seen
+
+    monkeypatch.setattr(detector, "find", find_unlike)
+    messages = said(monkeypatch, nodes)
+    result = node(node_id, image=image, model=model, detector=detector).args
+    assert len(messages) == 1
+    assert "image 0" in messages[0]
+    left = [int(x) for x in faces.faces.boxes[:, 0]]
+    if node_id == "GPENDetectFaces":
+        assert (result[3], len(result[1])) == (2, 2)
+    else:
+        assert torch.equal(result[0][0, :, : left[0] + 48], image[0, :, : left[0] + 48])
+        assert not torch.equal(result[0], image)
+
+
+def test_landmarks_given_that_are_no_face_are_an_error(node, found, core):
+    mesh = {"landmarks_xy": np.zeros((478, 2), np.float32), "bbox_xyxy": np.array([1, 2, 3, 4.0])}
+    landmarks = {"frames": [[mesh], []], "image_size": (96, 200)}
+    with pytest.raises(ValueError, match=r"face 0 do not lie like a face.*0\.00"):
+        node("GPENDetectFaces", image=found[0], landmarks=landmarks)
+
+
 def test_boxes_of_another_batch_are_refused_with_both_numbers(node, found, detector):
     with pytest.raises(ValueError, match="3 images do not fit a batch of 2"):
         node("GPENDetectFaces", image=found[0], detector=detector, bboxes=[[], [], []])

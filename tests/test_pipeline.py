@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -74,6 +76,30 @@ def test_it_is_the_four_verbs_in_a_row(model, found):
         "detector": "detector", "threshold": 0.6, "min_size": 9, "max_faces": 4,
         "on_progress": None,
     }  # fmt: skip
+
+
+def test_a_detection_that_is_no_face_is_left_out_with_a_warning_that_names_it(model, found):
+    pixels, faces = image(2), faces_per_image([1, 2])
+    landmarks = faces.landmarks.clone()
+    landmarks[1] = landmarks[1, [1, 0, 2, 4, 3]]  # left and right exchanged
+    good = torch.tensor([True, False, True])
+    found(faces[good])
+    expected = restore_image(model, None, pixels)
+    found(replace(faces, landmarks=landmarks))
+    with pytest.warns(UserWarning, match=r"image 1.* 8, 10 … 26, 30 \(score 0\.90\)"):
+        result = restore_image(model, None, pixels)
+    assert torch.equal(result.image, expected.image)
+    told = []
+    restore_image(model, None, pixels, on_left_out=told.append)
+    assert [faces.image_index.tolist() for faces in told] == [[1]]
+
+
+def test_where_nothing_found_is_a_face_the_image_comes_back(model, found):
+    faces = faces_per_image([1])
+    found(replace(faces, landmarks=torch.zeros(1, 5, 2)))
+    pixels = image(1)
+    result = restore_image(model, None, pixels, on_left_out=lambda faces: None)
+    assert result.image is pixels
 
 
 @pytest.mark.parametrize("most", [1, 2, 4])

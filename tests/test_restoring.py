@@ -87,6 +87,24 @@ def test_the_face_changes_and_nothing_else(gpen):
     assert not changed[:, 45:].any()
 
 
+def test_a_detection_that_is_no_face_is_left_out_and_reported(gpen, monkeypatch):
+    def detect(detector, image, **options):
+        landmarks = torch.stack([FACE, FACE[[1, 0, 2, 4, 3]] + torch.tensor([30.0, 0.0])])
+        boxes = torch.tensor([[8.0, 10.0, 26.0, 30.0], [38.0, 10.0, 56.0, 30.0]])
+        index = torch.zeros(2, dtype=torch.int64)
+        return Faces(boxes, landmarks, torch.tensor([1.0, 0.62]), index, (1, *image.shape[2:]))
+
+    monkeypatch.setattr(pipeline, "detect", detect)
+    before = save("a.png")
+    code, out, err = gpen("a.png", "-o", "r.png")
+    assert (code, err) == (0, "")
+    assert "1 face restored; 1 left out\n" in out
+    assert "38, 10 … 56, 30 (score 0.62)" in out
+    after = np.asarray(opened("r.png"))
+    assert np.array_equal(before[:, 45:], after[:, 45:])
+    assert not np.array_equal(before, after)
+
+
 def test_a_folder_is_restored_and_failures_do_not_stop_it(gpen):
     for name in ("in/a.jpg", "in/a.png", "in/sub/a.webp", "in/z.tif"):
         save(name)

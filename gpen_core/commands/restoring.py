@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 import torch.nn.functional as F
 
+from ..align import left_out_messages
 from ..checkpoint import load_gpen
 from ..detectors import Detector, load_detector
 from ..errors import CheckpointError, ImageError
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..arch import GPEN
-    from ..faces import Crops
+    from ..faces import Crops, Faces
     from .plan import Job
 
 
@@ -79,7 +80,10 @@ class Restorer:
         background = None
         if options.scale > 1:
             background = enlarge(image, options.scale, upscaler=self.upscaler)
-        found = 0
+        found, left_out = 0, []
+
+        def on_left_out(faces: Faces) -> None:
+            left_out.extend(left_out_messages(faces))
 
         def on_restored(crops: Crops) -> None:
             nonlocal found
@@ -102,14 +106,19 @@ class Restorer:
             batch_size=options.batch_size,
             on_progress=on_progress,
             on_restored=on_restored,
+            on_left_out=on_left_out,
             **feather,
         )
         restored = picture.with_pixels(result.image.cpu())
         del result, image, background  # a large picture is written beside few copies of it
-        if not found:
-            return self._pass_on(job, restored)
-        self._write(job, picture, restored)
-        return f"{found} face{'s' if found > 1 else ''} restored"
+        if found:
+            self._write(job, picture, restored)
+            outcome = f"{found} face{'s' if found > 1 else ''} restored"
+        else:
+            outcome = self._pass_on(job, restored)
+        if left_out:
+            outcome = "\n  ".join([f"{outcome}; {len(left_out)} left out", *left_out])
+        return outcome
 
     def _restore_aligned(
         self, job: Job, picture: Picture, on_progress: Callable[[int, int], None]
