@@ -138,7 +138,7 @@ def fit_similarity(points: torch.Tensor, target: torch.Tensor) -> tuple[torch.Te
     return torch.cat([linear, shift], dim=2), likeness
 
 
-def cut(image: torch.Tensor, alignment: Alignment) -> Crops:
+def cut(image: torch.Tensor, alignment: Alignment, *, device: torch.device | None = None) -> Crops:
     """The aligned crops of `image`, mirrored where they reach outside it.
 
     A face larger than the crop is low-passed first, so it does not alias.
@@ -146,6 +146,7 @@ def cut(image: torch.Tensor, alignment: Alignment) -> Crops:
     Args:
         image: [B, 3, H, W] RGB in [0, 1], the batch the faces were found in, on any device.
         alignment: N affines, image → crop.
+        device: where to compute, if not where the image is; a few faces at a time go there.
 
     Returns:
         Crops of [N, 3, S, S] float32 (float64 for a float64 image) on the image's device, within
@@ -163,11 +164,20 @@ def cut(image: torch.Tensor, alignment: Alignment) -> Crops:
                 *alignment.image_size, *found
             )
         )
-    pixels = cut_crops(image, alignment.inverse_affine, alignment.image_index, alignment.crop_size)
+    pixels = cut_crops(
+        image, alignment.inverse_affine, alignment.image_index, alignment.crop_size, device
+    )
     return Crops(pixels, alignment)
 
 
-def align(image: torch.Tensor, faces: Faces, *, size: int, template: str = "gpen") -> Crops:
+def align(
+    image: torch.Tensor,
+    faces: Faces,
+    *,
+    size: int,
+    template: str = "gpen",
+    device: torch.device | None = None,
+) -> Crops:
     """The crops of all faces, `find_alignment` and `cut` in a row.
 
     Args:
@@ -175,8 +185,9 @@ def align(image: torch.Tensor, faces: Faces, *, size: int, template: str = "gpen
         faces: N faces.
         size: side of the crops in pixels; best the model's `config.in_size`.
         template: "gpen" as published, or "ffhq", which cuts closer.
+        device: see `cut`.
 
     Raises:
         MismatchError: see `find_alignment` and `cut`.
     """
-    return cut(image, find_alignment(faces, size=size, template=template))
+    return cut(image, find_alignment(faces, size=size, template=template), device=device)

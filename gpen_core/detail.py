@@ -21,6 +21,7 @@ def detail_share(
     rectangle: warp.Rectangle,
     scale: tuple[float, float],
     to_base: torch.Tensor,
+    device: torch.device,
 ) -> float:
     """How much of the band beyond the crop to keep under "auto", 0 … 1.
 
@@ -29,11 +30,13 @@ def detail_share(
         rectangle: where in it the face lies.
         scale: (x, y) by which it is larger than the photograph.
         to_base: [2, 3] maps points of the crop as it was cut to points of `own`.
+        device: where to compute.
     """
     beyond = (warp.shrink_factor(to_base) - 1) / (OWN_SIZE - 1)
     if beyond <= 0:
         return 0.0
-    middle = warp.cut_rectangle(own, _middle(rectangle, scale)).to(warp.working_dtype(own))
+    middle = warp.cut_rectangle(own, _middle(rectangle, scale))
+    middle = middle.to(device, warp.working_dtype(own))
     # An enlarged background spreads its noise: measure it at the photograph's own density.
     width, height = (round(n / s) for n, s in zip(middle.shape[:1:-1], scale, strict=True))
     noise = noise_level(warp.resize(middle, max(2, height), max(2, width)))

@@ -56,6 +56,7 @@ def paste(
     feather: float = FEATHER,
     background: torch.Tensor | None = None,
     limit: torch.Tensor | None = None,
+    device: torch.device | None = None,
 ) -> Pasted:
     """Paste crops where they were cut; pixels outside the mask stay bit-exact.
 
@@ -70,6 +71,8 @@ def paste(
         feather: width of the mask's slope, in crop sides, up to 0.5.
         background: [B, 3, H', W'], the batch enlarged; the result has its size.
         limit: [B or 1, 1, H, W] in [0, 1], multiplies the mask.
+        device: where to compute, if not where the image is; the faces of one image go there at a
+            time, and the results come back to the image.
 
     Returns:
         image and mask. Without a crop the image (or background) is the very one given.
@@ -83,13 +86,14 @@ def paste(
     mask = torch.zeros((base.shape[0], 1, *base.shape[2:]), dtype=torch.float32, device=base.device)
     if not len(crops):
         return Pasted(base, mask)
+    device = device or base.device
     result = base.clone()
     for index in sorted(set(crops.alignment.image_index.tolist())):
         rows = (crops.alignment.image_index == index).nonzero()[:, 0]
         patches = [
             patch
             for row in rows.tolist()
-            for patch in _patches(image, base, crops, row, detail, feather, limit)
+            for patch in _patches(image, base, crops, row, detail, feather, limit, device)
         ]
         for patch in patches:
             near = [other for other in patches if _touch(patch, other)]
@@ -149,6 +153,7 @@ def _patches(
     detail: float | str,
     feather: float,
     limit: torch.Tensor | None,
+    device: torch.device,
 ) -> Iterator[_Patch]:
     """Face `row` as it will stand in `base`; nothing where it lies outside."""
     alignment, size = crops.alignment, crops.size
@@ -163,23 +168,27 @@ def _patches(
         return
     dtype = warp.working_dtype(base)
     own = base[index : index + 1]
-    pixels = crops.pixels[row : row + 1].to(base.device, dtype)
-    share = detail if not isinstance(detail, str) else detail_share(own, rectangle, scale, to_base)
+    pixels = crops.pixels[row : row + 1].to(device, dtype)
+    share = detail
+    if isinstance(share, str):
+        share = detail_share(own, rectangle, scale, to_base, device)
     if share > 0:
         # Warping is linear: crop + share · (photograph − what the crop held), in one warp.
-        held = warp.cut_crops(base, to_base[None], torch.tensor([index]), alignment.crop_size)
-        pixels = pixels - share * warp.resize(held, size, size)
+        held = warp.cut_crops(
+            base, to_base[None], torch.tensor([index]), alignment.crop_size, device
+        )
+        pixels = pixels - share * warp.resize(held.to(device), size, size)
     resized = size / alignment.crop_size
     to_pixels = warp.compose(warp.scaling(resized, resized), to_cut)
     for band in _bands(rectangle):
         to_crop = warp.compose(to_pixels, warp.translation(*band.origin))
         values = warp.resample(pixels, to_crop, band.height, band.width)
         if share > 0:
-            values = values + share * warp.cut_rectangle(own, band).to(dtype)
+            values = values + share * warp.cut_rectangle(own, band).to(device, dtype)
         values = values.clamp(0, 1)[0]
         weights = _crop_mask(to_crop, band, size, feather, values)
         if limit is not None:
-            weights = weights * _limit_patch(limit, index, band, *scale).to(weights)
+            weights = weights * _limit_patch(limit, index, band, scale, device).to(weights)
         yield _Patch(band, values, weights)
 
 
@@ -223,18 +232,22 @@ def _crop_mask(
 
 
 def _limit_patch(
-    limit: torch.Tensor, index: int, rectangle: warp.Rectangle, scale_x: float, scale_y: float
+    limit: torch.Tensor,
+    index: int,
+    rectangle: warp.Rectangle,
+    scale: tuple[float, float],
+    device: torch.device,
 ) -> torch.Tensor:
     """[1, h, w] of the limiting mask at the rectangle."""
     own = limit[index % limit.shape[0]][None]
-    if (scale_x, scale_y) == (1, 1):
-        return warp.cut_rectangle(own, rectangle)[0]
+    if scale == (1, 1):
+        return warp.cut_rectangle(own, rectangle)[0].to(device)
     to_limit = warp.compose(
-        warp.scaling(1 / scale_x, 1 / scale_y), warp.translation(*rectangle.origin)
+        warp.scaling(1 / scale[0], 1 / scale[1]), warp.translation(*rectangle.origin)
     )
     around = warp.bounding_rectangle(to_limit, rectangle.width, rectangle.height)
     local = warp.compose(warp.translation(-around.left, -around.top), to_limit)
-    part = warp.cut_rectangle(own, around).to(warp.working_dtype(own))
+    part = warp.cut_rectangle(own, around).to(device, warp.working_dtype(own))
     return warp.resample(part, local, rectangle.height, rectangle.width)[0].clamp(0, 1)
 
 
@@ -276,7 +289,7 @@ def _blend(
         weight[here] += weights
         bare[here] *= 1 - weights
     place = (..., slice(top, bottom), slice(left, right))
-    under, cover = base[place], 1 - bare
+    under, cover = base[place].to(like.device), 1 - bare
     blended = under.to(like.dtype).lerp(total / weight.clamp(min=1e-12), cover)
     result[place] = torch.where(weight > 0, blended.to(under.dtype), under)
     mask[place] = torch.where(weight > 0, cover, 0).to(mask.dtype)

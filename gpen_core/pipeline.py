@@ -71,7 +71,8 @@ def restore_image(
             their image_index and image_size are those of the part.
         on_left_out: called with the faces found that are not `alignable`, if there are any; without
             it a UserWarning names each.
-        forward, device, is_oom: see `restore_pixels`.
+        forward, is_oom: see `restore_pixels`.
+        device: where to compute, if not where the images are (`cut`, `paste`) and the model is.
 
     Returns:
         image [B, 3, H', W'] and mask [B, 1, H', W']. Without a face the image is the very
@@ -112,7 +113,7 @@ def restore_image(
             some = slice(start, start + most)
             pixels[some] = restore_pixels(
                 model,
-                cut(pictures, part[some]).pixels,
+                cut(pictures, part[some], device=device).pixels,
                 strength=strength,
                 batch_size=batch_size,
                 noise_seed=noise_seed,
@@ -131,6 +132,7 @@ def restore_image(
             feather=feather,
             background=None if background is None else background[images],
             limit=None if limit is None else limit[images],
+            device=device,
         )
 
     parts = list(_parts(alignment, most))

@@ -141,7 +141,11 @@ def resample(
 
 
 def cut_crops(
-    image: torch.Tensor, to_image: torch.Tensor, image_index: torch.Tensor, size: int
+    image: torch.Tensor,
+    to_image: torch.Tensor,
+    image_index: torch.Tensor,
+    size: int,
+    device: torch.device | None = None,
 ) -> torch.Tensor:
     """[N, C, size, size] crops of `image` [B, C, H, W], mirrored where they reach outside it.
 
@@ -153,13 +157,15 @@ def cut_crops(
         to_image: [N, 2, 3] float64 on the CPU, maps crop points to image points.
         image_index: [N] int64 on the CPU.
         size: side of the crops in pixels.
+        device: where to compute, if not where the image is; the crops come back to the image.
     """
+    device = device or image.device
     crops = image.new_empty((len(to_image), image.shape[1], size, size), dtype=working_dtype(image))
     per_warp = max(1, PIXELS_PER_WARP // size**2)
     for start in range(0, len(to_image), per_warp):
         rows = slice(start, start + per_warp)
         patches, to_patches, lows, highs = zip(
-            *_patches(image, to_image[rows], image_index[rows], size), strict=True
+            *_patches(image, to_image[rows], image_index[rows], size, device), strict=True
         )
         warped = _interpolate(_stack(patches), torch.stack(to_patches), size, size)
         low, high = (torch.stack(ends).view(-1, 1, 1, 1) for ends in (lows, highs))
@@ -168,7 +174,11 @@ def cut_crops(
 
 
 def _patches(
-    image: torch.Tensor, to_image: torch.Tensor, image_index: torch.Tensor, size: int
+    image: torch.Tensor,
+    to_image: torch.Tensor,
+    image_index: torch.Tensor,
+    size: int,
+    device: torch.device,
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]]:
     """Per crop: its rectangle, low-passed, crop → rectangle, and the lowest and highest value."""
     for index, matrix in zip(image_index.tolist(), to_image, strict=True):
@@ -176,7 +186,8 @@ def _patches(
         margin = 2 * KERNEL_REACH * max(1.0, 1.0 / shrink_factor(matrix)) + 1
         outer = compose(matrix, translation(-margin, -margin))
         rectangle = bounding_rectangle(outer, size + 2 * margin, size + 2 * margin)
-        patch = cut_rectangle(image[index : index + 1], rectangle).to(working_dtype(image))
+        patch = cut_rectangle(image[index : index + 1], rectangle)
+        patch = patch.to(device, working_dtype(image))
         low, high = patch.aminmax()
         left, top = rectangle.origin
         yield *_match_density(patch, compose(translation(-left, -top), matrix)), low, high

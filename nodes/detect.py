@@ -124,7 +124,8 @@ class DetectFaces(io.ComfyNode):
         ]
         if warnings:
             host.warn(cls.hidden.unique_id, "\n".join(warnings))
-        crops = align(pixels, faces, size=size, template=template)
+        device = host.device_for_faces()
+        crops = align(pixels, faces, size=size, template=template, device=device)
         return io.NodeOutput(
             AlignedFaces(faces, crops.alignment),
             image_out(crops.pixels),
@@ -167,7 +168,7 @@ class CropFaces(io.ComfyNode):
         alignment = faces.alignment
         if size != AS_CUT:
             alignment = alignment.at_size(int(size))
-        crops = cut(pixels, alignment)
+        crops = cut(pixels, alignment, device=host.device_for_faces())
         return io.NodeOutput(AlignedFaces(faces.faces, alignment), image_out(crops.pixels))
 
 

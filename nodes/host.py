@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     from ..gpen_core.arch import GPEN, GPENConfig
 
+ROOM_FOR_FACES = 1 << 30
+"""Bytes that cutting and pasting take at most for the faces of a photograph of 20 megapixels."""
+
 GPEN_FOLDERS = ("gpen", "facerestore_models")
 DETECTOR_FOLDERS = ("facedetection", "detection")
 
@@ -56,6 +59,14 @@ def model_folders(folders: tuple[str, ...]) -> list[Path]:
 def device() -> torch.device:
     """The device that the host computes on."""
     return mm.get_torch_device()
+
+
+def device_for_faces() -> torch.device:
+    """The device that the host computes on, other models moved out as cutting faces needs it."""
+    device = mm.get_torch_device()
+    if device != mm.intermediate_device():
+        mm.free_memory(ROOM_FOR_FACES, device)
+    return device
 
 
 def best_dtype(device: torch.device) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from comfy_api.latest import io
 
+from . import host
 from .sockets import (
     CATEGORY,
     AlignedFaces,
@@ -92,6 +93,7 @@ class PasteBack(io.ComfyNode):
             feather=feather,
             background=larger,
             limit=mask_in(mask),
+            device=host.device_for_faces(),
         )
         if alpha is not None:
             alpha = resize(alpha, *pasted.image.shape[-2:])

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from node_fixtures import SIDE, scene
+from pretend_device import DEVICE, PretendDevice
 from safetensors.torch import save_file
 
 
@@ -224,9 +225,9 @@ def test_restore_image_holds_one_chunk_of_crops_at_a_time(node, model, detector,
     cut = core("warp").cut_crops
     held = []
 
-    def recorded(image, to_image, image_index, size):
+    def recorded(image, to_image, *others):
         held.append(len(to_image))
-        return cut(image, to_image, image_index, size)
+        return cut(image, to_image, *others)
 
     # Ten crops of this model, before and after restoring.
     monkeypatch.setattr(core("pipeline"), "CROPS_BUDGET", 10 * 2 * 3 * 4 * SIDE**2)
@@ -236,3 +237,64 @@ def test_restore_image_holds_one_chunk_of_crops_at_a_time(node, model, detector,
     node("GPENRestoreImage", image=image, model=model, detector=detector)
     assert sum(held) == 60
     assert max(held) <= 12
+
+
+@pytest.fixture
+def second_device(host, monkeypatch):
+    """The host computes on a device that is not the CPU, and keeps results on the CPU."""
+    monkeypatch.setattr(host.mm, "get_torch_device", lambda: DEVICE)
+    freed = []
+    monkeypatch.setattr(host.mm, "free_memory", lambda needed, device: freed.append(device))
+    return freed
+
+
+def test_faces_are_cut_and_pasted_on_the_hosts_device_and_kept_on_the_cpu(
+    node, detector, monkeypatch, request
+):
+    image = scene([10, 80], [], [120])
+    found = node("GPENDetectFaces", image=image, detector=detector, crop_size="256").args
+    white = torch.ones(3, SIDE, SIDE, 3)
+    pasted = node("GPENPasteBack", image=image, faces=found[0], crops=white).args
+    freed = request.getfixturevalue("second_device")
+    crops, both = slice(1, 2), slice(0, 2)
+    for node_id, inputs, expected, places in (
+        ("GPENDetectFaces", {"detector": detector, "crop_size": "256"}, found[1:2], crops),
+        ("GPENCropFaces", {"faces": found[0]}, found[1:2], crops),
+        ("GPENPasteBack", {"faces": found[0], "crops": white}, pasted, both),
+    ):
+        freed.clear()
+        with PretendDevice() as device:
+            result = node(node_id, image=image, **inputs).args
+        assert device.operations > 10, node_id
+        assert freed == [DEVICE]
+        for here, there in zip(expected, result[places], strict=True):
+            assert there.device.type == "cpu"
+            assert torch.allclose(here, there, atol=1e-5)
+
+
+def test_with_novram_the_network_runs_on_the_device_all_the_same(
+    host, node, detector, model, monkeypatch
+):
+    """ComfyUI then leaves the weights on the CPU, whatever it is asked."""
+    image = scene([10, 80], [120])
+    expected = node("GPENRestoreImage", image=image, model=model, detector=detector).args
+    if hasattr(host.mm, "VRAMState"):
+        monkeypatch.setattr(host.mm, "vram_state", host.mm.VRAMState.NO_VRAM)
+        monkeypatch.setattr(host.mm, "cpu_state", host.mm.CPUState.GPU)
+    monkeypatch.setattr(host.mm, "get_torch_device", lambda: DEVICE)
+    monkeypatch.setattr(host.mm, "get_free_memory", lambda *_, **__: 8 << 30)
+    ran = []
+    forward = model.network.forward
+
+    def spied(faces, **options):
+        ran.append({faces.device, *(p.device for p in model.network.parameters())})
+        return forward(faces, **options)
+
+    monkeypatch.setattr(model.network, "forward", spied)
+    model.patcher.load_device = DEVICE
+    with PretendDevice():
+        result = node("GPENRestoreImage", image=image, model=model, detector=detector).args
+    assert ran == [{DEVICE}]
+    for here, there in zip(expected, result, strict=True):
+        assert there.device.type == "cpu"
+        assert torch.allclose(here, there, atol=1e-4)

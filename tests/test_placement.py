@@ -1,0 +1,124 @@
+"""Images lie on the CPU, work is done on another device: what goes there, and what comes back."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from pretend_device import DEVICE, PretendDevice
+
+from gpen_core import pipeline, warp
+from gpen_core.align import align
+from gpen_core.faces import Crops, Faces
+from gpen_core.paste import paste
+
+FACE = torch.tensor([[12.0, 14.0], [22.0, 14.0], [17.0, 20.0], [13.0, 26.0], [21.0, 26.0]])
+HEIGHT, WIDTH = 60, 90
+
+
+def images(count: int) -> torch.Tensor:
+    return torch.rand(count, 3, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(1))
+
+
+def faces(images: int, scale: float = 1.0) -> Faces:
+    """Two faces in each image, which overlap and reach outside it."""
+    landmarks = torch.stack([FACE, FACE + torch.tensor([20.0, 2.0])]).repeat(images, 1, 1) * scale
+    return Faces(
+        boxes=torch.cat([landmarks.amin(1) - 4, landmarks.amax(1) + 4], dim=1),
+        landmarks=landmarks,
+        scores=torch.ones(2 * images),
+        image_index=torch.arange(images).repeat_interleave(2),
+        image_size=(images, HEIGHT, WIDTH),
+    )
+
+
+@pytest.mark.parametrize("scale", [0.5, 1.0, 2.2])
+def test_crops_cut_on_a_device_are_those_of_the_cpu(scale):
+    pixels, found = images(3), faces(3, scale)
+    expected = align(pixels, found, size=32).pixels
+    with PretendDevice() as device:
+        crops = align(pixels, found, size=32, device=DEVICE).pixels
+    assert device.operations > 10
+    assert crops.device.type == "cpu"
+    assert torch.allclose(crops, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("detail", ["auto", 0.0, 1.0])
+@pytest.mark.parametrize("larger", [False, True])
+def test_faces_pasted_on_a_device_are_those_of_the_cpu(detail, larger):
+    pixels = images(3)
+    crops = align(pixels, faces(3), size=24)
+    crops = replace(crops, pixels=1 - crops.pixels)
+    options = {"detail": detail, "limit": torch.rand(1, 1, HEIGHT, WIDTH)}
+    if larger:
+        options["background"] = pixels.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
+    expected = paste(pixels, crops, **options)
+    with PretendDevice() as device:
+        pasted = paste(pixels, crops, device=DEVICE, **options)
+    assert device.operations > 10
+    assert pasted.image.device.type == pasted.mask.device.type == "cpu"
+    assert torch.allclose(pasted.image, expected.image, atol=1e-5)
+    assert torch.allclose(pasted.mask, expected.mask, atol=1e-6)
+    base = options.get("background", pixels)
+    untouched = (pasted.mask == 0).expand_as(base)
+    assert torch.equal(pasted.image[untouched], base[untouched])
+
+
+def test_a_long_clip_never_lies_on_the_device_whole(monkeypatch):
+    monkeypatch.setattr(warp, "PIXELS_PER_WARP", 4 * 32**2)  # crops that are cut together
+    most = {}
+    for count in (4, 40):
+        pixels, found = images(count), faces(count)
+        with PretendDevice() as cutting:
+            crops = align(pixels, found, size=32, device=DEVICE)
+        with PretendDevice() as pasting:
+            paste(pixels, crops, device=DEVICE)
+        most[count] = (cutting.most, pasting.most)
+    assert most[40] == most[4] > (0, 0)
+
+
+def test_restore_image_cuts_restores_and_pastes_on_the_device(tiny_gpen, monkeypatch):
+    pixels = images(2)
+    monkeypatch.setattr(pipeline, "detect", lambda *_, **__: faces(2))
+    seen = []
+
+    def forward(crops, *, noise_seed):
+        seen.append(crops.device)
+        return -crops
+
+    options = {"forward": forward, "detail": 0.0}
+    expected = pipeline.restore_image(tiny_gpen, None, pixels, **options)
+    cut, pasted = pipeline.cut, pipeline.paste
+    devices = []
+
+    def spied(verb):
+        def run(*args, device=None, **kwargs):
+            devices.append(device)
+            return verb(*args, device=device, **kwargs)
+
+        return run
+
+    monkeypatch.setattr(pipeline, "cut", spied(cut))
+    monkeypatch.setattr(pipeline, "paste", spied(pasted))
+    with PretendDevice():
+        result = pipeline.restore_image(tiny_gpen, None, pixels, device=DEVICE, **options)
+    assert seen == [torch.device("cpu"), DEVICE]
+    assert devices == [DEVICE, DEVICE]
+    assert torch.allclose(result.image, expected.image, atol=1e-5)
+    assert result.image.device.type == "cpu"
+
+
+def test_the_pretend_device_refuses_to_mix():
+    with PretendDevice(), pytest.raises(RuntimeError, match="same device"):
+        torch.ones(2).to(DEVICE) + torch.ones(2)
+
+
+def test_crops_may_lie_on_the_device_already():
+    pixels = images(1)
+    crops = align(pixels, faces(1), size=24)
+    expected = paste(pixels, crops)
+    with PretendDevice():
+        moved = Crops(crops.pixels.to(DEVICE), crops.alignment)
+        pasted = paste(pixels, moved, device=DEVICE)
+    assert torch.allclose(pasted.image, expected.image, atol=1e-5)
