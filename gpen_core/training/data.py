@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from ..errors import ImageError
 from ..media import read_image
 from ..warp import resize
+from .draws import generator
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
 INDEX_NAME = "INDEX.tsv"
@@ -91,7 +92,7 @@ def draw_batch(faces: torch.Tensor, batch_size: int, *, seed: int) -> torch.Tens
     Returns:
         [batch_size, 3, S, S] RGB in [0, 1].
     """
-    draw = torch.Generator().manual_seed(seed)
+    draw = generator(seed)
     picked = torch.randint(len(faces), (batch_size,), generator=draw)
     batch = faces[picked].float() / 255
     flipped = torch.rand(batch_size, generator=draw) < 0.5

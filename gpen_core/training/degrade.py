@@ -1,34 +1,49 @@
-"""Makes faces blurred, small, noisy and compressed, at random but reproducibly.
+"""Makes images blurred, small, noisy and compressed, at random but reproducibly.
 
-The model of the GPEN paper (arXiv 2105.06070, eq. 5): blur, shrink, noise, JPEG, enlarge.
+One round is the model of the GPEN paper (arXiv 2105.06070, eq. 5): blur, shrink, noise, JPEG,
+enlarge. A second round after it makes the high-order degradations of BSRGAN (arXiv 2103.14006)
+and Real-ESRGAN (arXiv 2107.10833): pictures that were saved, sent and saved again.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-import cv2
-import kornia
-import numpy as np
 import torch
-import torch.nn.functional as F
 
-BLUR_TAPS = 19  # ± 3 σ at the largest default σ
+from ..warp import check_image
+from .draws import PER_ROUND, Draws, choose, draw_round, generator
+from .jpeg import compress
+from .kernels import blurs, sincs
+from .resample import FILTERS, Canvas, resize
+
 REFERENCE_SIZE = 256  # blur is stated for faces of this side
+LEAST_SIDE = 8  # px; nothing is shrunk below this
+SINC_TAPS = 21  # as in Real-ESRGAN
+CHUNKS = 4  # images of like size share a canvas: little of it is then empty
 
 
 @dataclass(frozen=True)
 class Degradation:
-    """How hard `degrade` may hit; each value is (least, most), drawn anew for every image.
+    """How hard `degrade` may hit; each range is (least, most), drawn anew for every image.
 
     Attributes:
         blur_sigma: σ of an anisotropic Gaussian, px of a 256 px face; uniform per axis.
         motion: probability that a straight motion blur is used instead, as long as 4 σ.
-        scale: shrink factor; log-uniform.
-        noise_sigma: σ of the Gaussian noise on the small image, levels of 255; uniform.
+        scale: shrink factor; log-uniform. Below 1 the image is enlarged.
+        noise_sigma: σ of the noise on the small image, levels of 255; uniform.
         gray_noise: probability that the noise is the same in R, G and B.
         jpeg_quality: uniform.
+        filters: of the resizing, drawn with equal probability: "area", "bilinear", "bicubic".
+        shot_noise: probability that the noise is a photon count's, its variance proportional to
+            brightness and `noise_sigma` its σ on white, instead of Gaussian.
+        ringing: probability that an ideal low-pass follows the noise, as hard sharpening leaves it.
+        second: what a second round draws from, on the image as small as the first left it; its
+            blur is in px of that.
+        twice: probability of that second round.
+        mild: probability that only traces are left (`TRACES`), instead of the ranges above.
+        clean: probability that an image stays as it is.
     """
 
     blur_sigma: tuple[float, float] = (0.2, 3.0)
@@ -37,76 +52,148 @@ class Degradation:
     noise_sigma: tuple[float, float] = (0.0, 15.0)
     gray_noise: float = 0.4
     jpeg_quality: tuple[int, int] = (40, 95)
+    filters: tuple[str, ...] = ("bicubic",)
+    shot_noise: float = 0.0
+    ringing: float = 0.0
+    second: Degradation | None = None
+    twice: float = 0.0
+    mild: float = 0.0
+    clean: float = 0.0
+
+    def __post_init__(self) -> None:
+        if unknown := set(self.filters) - set(FILTERS) or not self.filters:
+            raise ValueError(f"filters must name some of {', '.join(FILTERS)}, found {unknown}.")
+        if self.twice and self.second is None:
+            raise ValueError(f"twice is {self.twice}, but `second` does not say what to draw from.")
 
 
-DEFAULT = Degradation()
+PAPER = DEFAULT = Degradation()
+"""The GPEN paper's; what models are measured with."""
+
+TRACES = Degradation((0.1, 0.6), 0.0, (1.0, 1.0), (0.0, 2.0), 0.4, (85, 98))
+"""A good photograph's JPEG."""
+
+AGAIN = Degradation(
+    blur_sigma=(0.1, 1.5),
+    motion=0.0,
+    scale=(0.8, 2.0),
+    noise_sigma=(0.0, 10.0),
+    jpeg_quality=(40, 95),
+    filters=tuple(FILTERS),
+    shot_noise=0.5,
+    ringing=0.4,
+)
+SECOND_ORDER = Degradation(
+    scale=(1.0, 4.0), filters=tuple(FILTERS), shot_noise=0.5, second=AGAIN, twice=1.0
+)
+"""Two rounds, as in BSRGAN and Real-ESRGAN: harder on texture than PAPER, about as small."""
+
+MIXED = replace(
+    PAPER, filters=tuple(FILTERS), shot_noise=0.3, second=AGAIN, twice=0.4, mild=0.07, clean=0.05
+)
+"""For training: PAPER, a second round for two in five, and one in eight good or nearly so, from
+which a model learns to leave sharp faces alone."""
+
+PRESETS = {"paper": PAPER, "second order": SECOND_ORDER, "mixed": MIXED, "traces": TRACES}
 
 
-def degrade(images: torch.Tensor, *, seed: int, degradation: Degradation = DEFAULT) -> torch.Tensor:
-    """Return degraded copies of faces.
+@torch.no_grad()
+def degrade(
+    images: torch.Tensor,
+    *,
+    seed: int,
+    degradation: Degradation = DEFAULT,
+    face_size: int | None = None,
+) -> torch.Tensor:
+    """Return degraded copies of images.
 
     Args:
-        images: [B, 3, S, S] RGB in [0, 1].
-        seed: the same seed, images and degradation give the same result.
+        images: [B, 3, H, W] RGB in [0, 1].
+        seed: the same seed, images and degradation give the same result, on any device but for
+            rounding; image i gets the same whatever others follow it.
         degradation: the ranges to draw from.
+        face_size: side in px of the faces in the images, by which blurs are scaled; None: the
+            images are faces, as large as their shorter side.
 
     Returns:
-        [B, 3, S, S] RGB in [0, 1], on the images' device.
+        [B, 3, H, W] RGB in [0, 1], of the images' dtype and on their device.
+
+    Raises:
+        MismatchError: `images` is not [B, 3, H, W] floating point.
     """
-    draw = torch.Generator().manual_seed(seed)
-    kernels = _blur_kernels(len(images), images.shape[-1], draw, degradation).to(images)
-    blurred = kornia.filters.filter2d(images, kernels, border_type="reflect")
-    degraded = [_shrink_and_compress(image, draw, degradation) for image in blurred]
-    return torch.stack(degraded)
-
-
-def _blur_kernels(
-    count: int, size: int, draw: torch.Generator, degradation: Degradation
-) -> torch.Tensor:
-    """[count, k, k] kernels of sum 1: Gaussians at any angle, some of them motion blurs."""
-    low, high = (sigma * size / REFERENCE_SIZE for sigma in degradation.blur_sigma)
-    sigmas = low + (high - low) * torch.rand(count, 2, generator=draw)
-    angles = math.pi * torch.rand(count, generator=draw)
-    moving = torch.rand(count, generator=draw) < degradation.motion
-    taps = max(3, int(BLUR_TAPS * size / REFERENCE_SIZE) | 1)
-    axis = torch.arange(taps) - taps // 2
-    y, x = torch.meshgrid(axis, axis, indexing="ij")
-    cos, sin = angles.cos()[:, None, None], angles.sin()[:, None, None]
-    along, across = cos * x + sin * y, cos * y - sin * x  # [count, k, k]
-    sigma_along, sigma_across = sigmas[:, 0, None, None], sigmas[:, 1, None, None]
-    gaussian = torch.exp(-0.5 * ((along / sigma_along) ** 2 + (across / sigma_across) ** 2))
-    # A line 4 σ long and one pixel wide, its edges softened over a pixel.
-    line = (2 * sigma_along + 0.5 - along.abs()).clamp(0, 1) * (1 - across.abs()).clamp(0, 1)
-    kernels = torch.where(moving[:, None, None], line, gaussian)
-    return kernels / kernels.sum(dim=(1, 2), keepdim=True)
-
-
-def _shrink_and_compress(
-    image: torch.Tensor, draw: torch.Generator, degradation: Degradation
-) -> torch.Tensor:
-    """Shrink one image [3, S, S], add noise, pass it through JPEG, and enlarge it again."""
-    size = image.shape[-1]
-    scale_u, noise_u, gray_u, quality_u = torch.rand(4, generator=draw).tolist()
-    low, high = degradation.scale
-    small_size = max(8, round(size / (low * (high / low) ** scale_u)))
-    small = F.interpolate(
-        image[None], size=(small_size, small_size), mode="bicubic", antialias=True
+    check_image(images)
+    count, height, width = len(images), *images.shape[2:]
+    blur_scale = (face_size or min(height, width)) / REFERENCE_SIZE
+    uniform = torch.rand(count, 2 * PER_ROUND + 3, generator=generator(seed)).double()
+    first, second, kind = uniform.split([PER_ROUND, PER_ROUND, 3], dim=1)
+    twice, mild, clean = (
+        kind[:, i] < probability
+        for i, probability in enumerate((degradation.twice, degradation.mild, degradation.clean))
     )
-    low, high = degradation.noise_sigma
-    channels = 1 if gray_u < degradation.gray_noise else 3
-    noise = torch.randn(1, channels, small_size, small_size, generator=draw).to(image)
-    small = small + noise * ((low + (high - low) * noise_u) / 255)
-    low, high = degradation.jpeg_quality
-    small = _jpeg(small[0], round(low + (high - low) * quality_u))
-    enlarged = F.interpolate(small[None], size=(size, size), mode="bicubic")
-    return enlarged[0].clamp(0, 1)
+    rounds = [choose(mild, draw_round(first, TRACES), draw_round(first, degradation))]
+    if degradation.second is not None:
+        rounds.append(draw_round(second, degradation.second))
+
+    degraded = images.float().clone()
+    twice = twice & ~mild
+    for repeats, chosen in ((1, ~twice & ~clean), (2, twice & ~clean)):
+        indices = chosen.nonzero()[:, 0]
+        by_size = indices[rounds[0].scales[indices].argsort()]
+        for part in by_size.chunk(CHUNKS):
+            if not len(part):
+                continue
+            draws = [round_.of(part) for round_ in rounds[:repeats]]
+            pixels = degraded[part.to(images.device)]
+            degraded[part.to(images.device)] = _worsen(pixels, draws, blur_scale)
+    return degraded.to(images.dtype)
 
 
-def _jpeg(image: torch.Tensor, quality: int) -> torch.Tensor:
-    # Measured on a CPU: OpenCV takes 0.3 ms for 64 px, kornia's batched codec 6 times as long.
-    levels = (image.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
-    _, encoded = cv2.imencode(
-        ".jpg", np.ascontiguousarray(levels[:, :, ::-1]), [cv2.IMWRITE_JPEG_QUALITY, quality]
+def _worsen(images: torch.Tensor, rounds: list[Draws], blur_scale: float) -> torch.Tensor:
+    """Put [B, 3, H, W] through rounds and bring the result back to its size."""
+    heights, widths = (torch.full((len(images),), side) for side in images.shape[2:])
+    canvas = Canvas(images, heights, widths)
+    for draws in rounds:
+        canvas = _play(canvas, draws, blur_scale)
+    bicubic = torch.full((len(images),), list(FILTERS).index("bicubic"))
+    return resize(canvas, heights, widths, bicubic, step=1).pixels.clamp(0, 1)
+
+
+def _play(canvas: Canvas, draws: Draws, blur_scale: float) -> Canvas:
+    """One round: blur, shrink, noise, ringing, JPEG."""
+    sigmas = draws.sigmas * blur_scale
+    taps = 2 * math.ceil(3 * sigmas.max().item()) + 1  # ± 3 σ
+    pixels = _convolve(canvas.pixels, blurs(sigmas, draws.angles, draws.moving, taps))
+    heights, widths = (
+        (side / draws.scales).round().long().maximum(side.clamp(max=LEAST_SIDE))
+        for side in (canvas.heights, canvas.widths)
     )
-    decoded = np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR))[:, :, ::-1]
-    return torch.from_numpy(decoded.copy()).to(image.device).permute(2, 0, 1).to(image.dtype) / 255
+    canvas = resize(canvas._replace(pixels=pixels), heights, widths, draws.filters)
+    pixels = _add_noise(canvas, draws)
+    ringing = ~draws.cutoffs.isnan()
+    if ringing.any():
+        where = ringing.to(pixels.device)
+        pixels[where] = _convolve(pixels[where], sincs(draws.cutoffs[ringing], SINC_TAPS))
+    return canvas._replace(pixels=compress(pixels, draws.quality))
+
+
+def _add_noise(canvas: Canvas, draws: Draws) -> torch.Tensor:
+    """The canvas' pixels with each image's own noise."""
+    noise = torch.zeros(canvas.pixels.shape)
+    for i, (height, width) in enumerate(zip(canvas.heights, canvas.widths, strict=True)):
+        # Drawn image by image, so that it does not depend on the canvas that others share.
+        shape = (1 if draws.gray[i] else 3, int(height), int(width))
+        drawn = torch.randn(shape, generator=generator(int(draws.noise_seeds[i])))
+        noise[i, :, :height, :width] = drawn
+    sigma, shot = (
+        values.to(canvas.pixels)[:, None, None, None] for values in (draws.noise / 255, draws.shot)
+    )
+    brightness = canvas.pixels.clamp(0, 1)
+    return canvas.pixels + noise.to(canvas.pixels) * sigma * torch.where(
+        shot > 0, brightness.sqrt(), 1
+    )
+
+
+def _convolve(pixels: torch.Tensor, kernels: torch.Tensor) -> torch.Tensor:
+    import kornia
+
+    return kornia.filters.filter2d(pixels, kernels.to(pixels), border_type="replicate")

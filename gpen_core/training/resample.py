@@ -1,0 +1,92 @@
+"""Resizes every image of a batch to a size and with a filter of its own, in two products.
+
+Images of different sizes share a canvas [B, C, H, W]: each fills its top left corner, and its
+last row and column go on to the canvas' edge, as JPEG and blurs want it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+CANVAS_STEP = 16  # what JPEG works on, so that it has nothing to pad
+
+
+class Canvas(NamedTuple):
+    """Images of several sizes in one tensor.
+
+    Attributes:
+        pixels: [B, C, H, W].
+        heights, widths: [B] int64 on the CPU, the part that is image.
+    """
+
+    pixels: torch.Tensor
+    heights: torch.Tensor
+    widths: torch.Tensor
+
+
+def resize(
+    canvas: Canvas,
+    heights: torch.Tensor,
+    widths: torch.Tensor,
+    filters: torch.Tensor,
+    *,
+    step: int = CANVAS_STEP,
+) -> Canvas:
+    """Resize each image, low-passed where it shrinks.
+
+    Args:
+        canvas: the images.
+        heights, widths: [B] int64, the new sizes.
+        filters: [B] int64, indices into FILTERS.
+        step: the new canvas' sides are multiples of this.
+    """
+    rows = _weights(canvas.heights, heights, canvas.pixels.shape[2], filters, step)
+    columns = _weights(canvas.widths, widths, canvas.pixels.shape[3], filters, step)
+    rows, columns = (matrix[:, None].to(canvas.pixels) for matrix in (rows, columns))
+    return Canvas(rows @ canvas.pixels @ columns.transpose(2, 3), heights, widths)
+
+
+def _weights(
+    before: torch.Tensor, after: torch.Tensor, side: int, filters: torch.Tensor, step: int
+) -> torch.Tensor:
+    """[B, new side, side]: how much of each old sample goes into each new one; rows sum to 1."""
+    ratio = (before / after)[:, None, None]
+    new_side = -(-int(after.max()) // step) * step
+    new = torch.arange(new_side).minimum(after[:, None] - 1)[:, :, None]
+    old = torch.arange(side)[None, None, :]
+    distance = (old + 0.5 - (new + 0.5) * ratio).abs()  # [B, new, old], in old samples
+    weights = torch.zeros_like(distance)
+    for index in filters.unique().tolist():
+        chosen = filters == index
+        weights[chosen] = list(FILTERS.values())[index](distance[chosen], ratio[chosen])
+    weights = weights * (old < before[:, None, None])
+    return weights / weights.sum(dim=2, keepdim=True)
+
+
+def _area(distance: torch.Tensor, ratio: torch.Tensor) -> torch.Tensor:
+    """Length shared by an old sample and the span of a new one."""
+    return ((ratio + 1) / 2 - distance).clamp(min=0).minimum(ratio.clamp(max=1))
+
+
+def _bilinear(distance: torch.Tensor, ratio: torch.Tensor) -> torch.Tensor:
+    return (1 - distance / ratio.clamp(min=1)).clamp(min=0)
+
+
+def _bicubic(distance: torch.Tensor, ratio: torch.Tensor) -> torch.Tensor:
+    """Keys' cubic with a = −½."""
+    x = (distance / ratio.clamp(min=1)).clamp(max=2)
+    near = (1.5 * x - 2.5) * x * x + 1
+    far = ((-0.5 * x + 2.5) * x - 4) * x + 2
+    return torch.where(x < 1, near, far)
+
+
+FILTERS: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
+    "area": _area,
+    "bilinear": _bilinear,
+    "bicubic": _bicubic,
+}
