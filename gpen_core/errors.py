@@ -27,3 +27,7 @@ class MismatchError(GPENError, ValueError):
 
 class DownloadError(GPENError):
     """A file that a user asked for could not be fetched."""
+
+
+class TrainingError(GPENError):
+    """Training cannot go on."""

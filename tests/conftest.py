@@ -12,7 +12,7 @@ from gpen_core.arch import GPEN, GPENConfig
 from gpen_core.detectors import Detector
 from gpen_core.detectors.yunet import loads_dynamic
 
-pytest_plugins = ["comfyui_host", "node_fixtures"]
+pytest_plugins = ["comfyui_host", "node_fixtures", "training_faces"]
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

@@ -1,0 +1,168 @@
+"""One training run: the networks, their optimizers, and a step; resumable to the bit."""
+
+from __future__ import annotations
+
+import math
+from copy import deepcopy
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import torch
+
+from ..arch import GPEN
+from ..errors import CheckpointError, MismatchError, TrainingError
+from ..files import replacing
+from ..tensor_files import read_tensor_file, write_safetensors
+from .adversary import Adversary
+from .data import draw_batch
+from .degrade import degrade
+from .losses import reconstruction_losses
+from .start import start_as_identity
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from .discriminator import Discriminator
+    from .plan import TrainingPlan
+
+STATE_NAME = "state.pt"
+WEIGHTS_NAME = "weights.safetensors"
+
+
+class Trainer:
+    """Holds network, running mean and optimizer; `step` advances them by one batch.
+
+    Every random draw follows from the plan's seed and the number of the step.
+
+    Args:
+        plan: what to train.
+        faces: [N, 3, S, S] uint8 RGB, S the network's size.
+        device: where to train.
+        model: the weights to begin with, of the plan's configuration; None begins as the identity.
+        discriminator: one to go on with; None makes a fresh one where the plan needs one.
+
+    Raises:
+        MismatchError: sizes do not fit, or the network cannot begin as the identity.
+    """
+
+    def __init__(
+        self,
+        plan: TrainingPlan,
+        faces: torch.Tensor,
+        device: torch.device,
+        *,
+        model: GPEN | None = None,
+        discriminator: Discriminator | None = None,
+    ) -> None:
+        if plan.config.in_size != plan.config.out_size:
+            raise MismatchError(
+                f"Training takes networks that put out the size they take in, found {plan.config}."
+            )
+        torch.manual_seed(plan.seed)
+        self.plan, self.faces, self.device = plan, faces, device
+        if model is None:
+            self.model = GPEN(plan.config)
+            start_as_identity(self.model)
+        else:
+            self.model = deepcopy(model).float().train().requires_grad_(True)
+        self.model.to(device)
+        self.ema = deepcopy(self.model).eval().requires_grad_(False)
+        self.optimizer = torch.optim.Adam(
+            self.model.parameters(), lr=plan.learning_rate, betas=(0.9, 0.99)
+        )
+        self.forward = torch.compile(self.model) if plan.compiled else self.model
+        self.adversary = Adversary(plan, device, discriminator) if plan.has_adversary else None
+        self.steps_done = 0
+
+    def step(self) -> dict[str, float]:
+        """Train on one batch; return every loss by name, and "loss", their weighted sum.
+
+        Raises:
+            TrainingError: a loss is no longer finite.
+        """
+        target, degraded = self._pairs()
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.plan.learning_rate * self.plan.learning_rate_factor(self.steps_done)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.plan.bf16):
+            output = self.forward((degraded * 2 - 1).contiguous(memory_format=torch.channels_last))
+        output = output.float() / 2 + 0.5
+        weights = self.plan.loss_weights
+        losses = reconstruction_losses(output, target, weights)
+        if self.adversary:
+            losses |= self.adversary.losses(output, target)
+        loss = torch.stack([weights[name] * value for name, value in losses.items()]).sum()
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        if self.adversary:
+            losses |= self.adversary.learn(output, target, step=self.steps_done)
+        self.steps_done += 1
+        self._update_ema()
+        return self._figures({"loss": loss} | losses)
+
+    def _pairs(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Clean faces of this step and their degraded copies, [N, 3, S, S] in [0, 1] each."""
+        # Seeds two apart: the batch's and its degradation's streams differ in every step.
+        seed = (self.plan.seed << 32) + 2 * self.steps_done
+        target = draw_batch(self.faces, self.plan.batch_size, seed=seed).to(self.device)
+        degraded = degrade(target, seed=seed + 1, degradation=self.plan.degradation)
+        return target, degraded
+
+    def _figures(self, losses: dict[str, torch.Tensor]) -> dict[str, float]:
+        values = torch.stack([value.detach() for value in losses.values()]).tolist()  # one wait
+        figures = dict(zip(losses, values, strict=True))
+        wrong = [name for name, value in figures.items() if not math.isfinite(value)]
+        if wrong:
+            raise TrainingError(
+                f"At step {self.steps_done} {', '.join(wrong)} was no longer a finite number. "
+                "The state saved before it is kept; try a lower learning rate or lower weights."
+            )
+        return figures
+
+    @torch.no_grad()
+    def _update_ema(self) -> None:
+        decay = min(self.plan.ema_decay, self.steps_done / (self.steps_done + 10))
+        for mean, value in zip(self.ema.parameters(), self.model.parameters(), strict=True):
+            mean.lerp_(value, 1 - decay)
+
+    def save(self, folder: Path) -> None:
+        """Write the state to resume from and the weights to use, each whole or not at all."""
+        folder.mkdir(parents=True, exist_ok=True)
+        state = {
+            "plan": asdict(self.plan),
+            "steps_done": self.steps_done,
+            "model": self.model.state_dict(),
+            "ema": self.ema.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+        if self.adversary:
+            state["adversary"] = self.adversary.state_dict()
+        with replacing(folder / STATE_NAME, overwrite=True) as scratch:
+            torch.save(state, scratch)
+        weights = {name: value.half() for name, value in self.ema.state_dict().items()}
+        write_safetensors(weights, folder / WEIGHTS_NAME, overwrite=True)
+
+    def resume(self, folder: Path) -> bool:
+        """Continue from the state in `folder`; False when there is none.
+
+        Raises:
+            CheckpointError: the state is damaged or belongs to another plan.
+        """
+        path = folder / STATE_NAME
+        if not path.exists():
+            return False
+        state = read_tensor_file(path).contents
+        changed = self.plan.differences(state["plan"])
+        if changed:
+            raise CheckpointError(
+                f"{path} was trained with another {', '.join(changed)}: "
+                + "; ".join(f"{k} was {before}, now {now}" for k, (before, now) in changed.items())
+                + ". Repeat the earlier options, or train into another folder."
+            )
+        self.model.load_state_dict(state["model"])
+        self.ema.load_state_dict(state["ema"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.adversary:
+            self.adversary.load_state_dict(state["adversary"])
+        self.steps_done = state["steps_done"]
+        return True

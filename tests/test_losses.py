@@ -1,0 +1,58 @@
+"""Losses: the published SSIM, and a sharpness that tells blur from detail, not where it lies."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from training_faces import smooth_faces
+
+from gpen_core.training import degrade, losses
+
+
+def plain_ssim(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """SSIM as Wang et al. write it, box by box; [N, 1, H, W] each."""
+    x, y = (image.unfold(2, 7, 1).unfold(3, 7, 1).flatten(4) for image in (x, y))
+    mean_x, mean_y = x.mean(-1), y.mean(-1)
+    covariance = ((x - mean_x[..., None]) * (y - mean_y[..., None])).mean(-1)
+    spread = x.var(-1, unbiased=False) + y.var(-1, unbiased=False)
+    luminance = (2 * mean_x * mean_y + 1e-4) / (mean_x**2 + mean_y**2 + 1e-4)
+    return (luminance * (2 * covariance + 9e-4) / (spread + 9e-4)).mean()
+
+
+def test_the_luma_ssim_of_the_loss_is_the_published_one():
+    clean = smooth_faces(2) / 255
+    noisy = degrade(clean, seed=1)
+    luma = [(x * torch.tensor(losses.LUMA).view(1, 3, 1, 1)).sum(1, True) for x in (noisy, clean)]
+    expected = plain_ssim(*luma).item()
+    assert 0.1 < expected < 0.95
+    found = losses.reconstruction_losses(noisy, clean, ["ssim"])["ssim"].item()
+    assert found == pytest.approx(1 - expected, abs=1e-3)
+
+
+def test_only_the_losses_asked_for_are_computed():
+    clean = smooth_faces(2) / 255
+    names = {"l1", "sharpness", "adversarial"}
+    found = losses.reconstruction_losses(clean, clean, names)
+    assert set(found) == {"l1", "sharpness"}
+    assert max(found.values()) < 1e-6
+
+
+def test_sharpness_counts_how_steep_edges_are_and_not_where():
+    angle = torch.arange(64) * torch.pi / 4  # 8 px a period, one per box
+    wave, shifted = ((0.5 + 0.4 * torch.sin(a)).expand(1, 1, 64, 64) for a in (angle, angle + 1.5))
+    blurred = torch.nn.functional.avg_pool2d(wave, (1, 3), stride=1)
+    blurred = torch.nn.functional.pad(blurred, (1, 1, 0, 0), mode="circular")
+    assert (wave - shifted).abs().mean() > 0.2
+    assert losses.sharpness(shifted, wave) < 0.02
+    assert losses.sharpness(blurred, wave) > 0.03
+    slope = (wave[..., 1:] - wave[..., :-1]).abs().mean().item()
+    flat = torch.full_like(wave, 0.5)
+    assert losses.sharpness(flat, wave).item() == pytest.approx(slope, rel=0.05)
+
+
+def test_sharpness_can_be_followed_downhill_from_a_flat_image():
+    flat = torch.full((1, 3, 32, 32), 0.5, requires_grad=True)
+    found = losses.reconstruction_losses(flat, smooth_faces(1, 32) / 255, ["sharpness"])
+    found["sharpness"].backward()
+    assert flat.grad is not None
+    assert torch.isfinite(flat.grad).all()

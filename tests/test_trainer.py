@@ -1,0 +1,202 @@
+"""A training run: its start, that it gets better, exact resuming, what is refused."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import replace
+
+import pytest
+import torch
+from training_faces import smooth_faces
+
+from gpen_core import GPEN, CheckpointError, GPENConfig, MismatchError, load_gpen
+from gpen_core.errors import TrainingError
+from gpen_core.tensor_files import read_tensor_file
+from gpen_core.training import evaluate
+from gpen_core.training.discriminator import load_discriminator
+from gpen_core.training.log import LOG_NAME
+from gpen_core.training.loop import run
+from gpen_core.training.plan import TrainingPlan
+from gpen_core.training.start import start_as_identity
+from gpen_core.training.trainer import STATE_NAME, WEIGHTS_NAME, Trainer
+
+CPU = torch.device("cpu")
+CONFIG = GPENConfig(64, 64, (16,) * 5, style_dim=16, mapping_layers=2)
+PLAN = TrainingPlan(CONFIG, steps=40, batch_size=4, ssim_weight=0.1)
+ADVERSARIAL = replace(
+    PLAN,
+    sharpness_weight=0.5,
+    adversarial_weight=0.005,
+    feature_weight=0.05,
+    discriminator_widths=(8,) * 5,
+)
+
+
+def assert_equal(found, expected, where="state"):
+    """Compare nested states, tensors to the bit."""
+    assert type(found) is type(expected), where
+    if isinstance(expected, torch.Tensor):
+        assert torch.equal(found, expected), where
+    elif isinstance(expected, dict):
+        assert found.keys() == expected.keys(), where
+        for key in expected:
+            assert_equal(found[key], expected[key], f"{where}.{key}")
+    elif isinstance(expected, (list, tuple)):
+        assert len(found) == len(expected), where
+        for index, pair in enumerate(zip(found, expected, strict=True)):
+            assert_equal(*pair, f"{where}.{index}")
+    else:
+        assert found == expected, where
+
+
+def test_a_fresh_network_starts_as_the_identity():
+    torch.manual_seed(0)
+    model = GPEN(CONFIG)
+    start_as_identity(model)
+    x = torch.rand(2, 3, 64, 64) * 2 - 1
+    assert (model(x) - x).abs().max() < 1e-6
+
+
+def test_starting_as_the_identity_says_what_it_needs():
+    with pytest.raises(ValueError, match="at least 6"):
+        start_as_identity(GPEN(replace(CONFIG, widths=(16, 16, 16, 16, 4))))
+
+
+def test_training_for_a_few_dozen_steps_brings_faces_nearer_to_the_clean_ones():
+    faces = smooth_faces(8)
+    trainer = Trainer(replace(PLAN, batch_size=8), faces, CPU)
+    for _ in range(PLAN.steps):
+        trainer.step()
+    scores = evaluate.evaluate(lambda x: trainer.ema(x * 2 - 1) / 2 + 0.5, faces)
+    assert scores.output_psnr > scores.input_psnr + 0.2, str(scores)
+
+
+@pytest.mark.parametrize("plan", [PLAN, ADVERSARIAL], ids=["plain", "adversarial"])
+def test_resuming_gives_the_very_same_weights(tmp_path, plan):
+    plan = replace(plan, r1_every=4)
+    faces = smooth_faces(8)
+    whole = Trainer(plan, faces, CPU)
+    course = [whole.step() for _ in range(6)]
+    first = Trainer(plan, faces, CPU)
+    for _ in range(3):
+        first.step()
+    first.save(tmp_path)
+    second = Trainer(plan, faces, CPU)
+    assert second.resume(tmp_path)
+    assert [second.step() for _ in range(3)] == course[3:]
+    second.save(tmp_path / "second")
+    whole.save(tmp_path / "whole")
+    found, expected = (
+        read_tensor_file(tmp_path / name / STATE_NAME).contents for name in ("second", "whole")
+    )
+    assert_equal(found, expected)
+
+
+def test_resuming_another_plan_is_refused_and_named(tmp_path):
+    faces = smooth_faces(8)
+    Trainer(PLAN, faces, CPU).save(tmp_path)
+    other = Trainer(replace(PLAN, batch_size=2), faces, CPU)
+    with pytest.raises(CheckpointError, match=r"another batch_size: batch_size was 4, now 2"):
+        other.resume(tmp_path)
+    longer = Trainer(replace(PLAN, steps=80), faces, CPU)
+    assert longer.resume(tmp_path)
+
+
+def test_a_damaged_state_is_refused_by_name(tmp_path):
+    trainer = Trainer(PLAN, smooth_faces(8), CPU)
+    trainer.save(tmp_path)
+    state = tmp_path / STATE_NAME
+    state.write_bytes(state.read_bytes()[:-1000])
+    with pytest.raises(CheckpointError, match=STATE_NAME):
+        trainer.resume(tmp_path)
+
+
+def test_training_against_a_discriminator_brings_faces_nearer_to_the_clean_ones():
+    faces = smooth_faces(8)
+    trainer = Trainer(replace(ADVERSARIAL, batch_size=8), faces, CPU)
+    course = [trainer.step() for _ in range(PLAN.steps)]
+    assert {"l1", "ssim", "sharpness", "adversarial", "features", "discriminator"} < set(course[1])
+    assert "r1" in course[0]
+    weights = ADVERSARIAL.loss_weights
+    assert course[1]["loss"] == pytest.approx(sum(w * course[1][k] for k, w in weights.items()))
+    scores = evaluate.evaluate(lambda x: trainer.ema(x * 2 - 1) / 2 + 0.5, faces)
+    assert scores.output_psnr > scores.input_psnr, str(scores)
+
+
+def test_a_state_of_before_there_was_a_discriminator_can_be_resumed(tmp_path):
+    trainer = Trainer(PLAN, smooth_faces(8), CPU)
+    trainer.save(tmp_path)
+    state = read_tensor_file(tmp_path / STATE_NAME).contents
+    for name in ("sharpness_weight", "adversarial_weight", "r1_weight", "start"):
+        del state["plan"][name]
+    torch.save(state, tmp_path / STATE_NAME)
+    assert trainer.resume(tmp_path)
+    other = Trainer(replace(PLAN, sharpness_weight=1), smooth_faces(8), CPU)
+    with pytest.raises(CheckpointError, match="sharpness_weight was 0, now 1"):
+        other.resume(tmp_path)
+
+
+def test_fine_tuning_begins_with_the_weights_given_and_leaves_them_as_they_are():
+    torch.manual_seed(3)
+    given = GPEN(CONFIG).eval().requires_grad_(False)
+    before = {name: value.clone() for name, value in given.state_dict().items()}
+    trainer = Trainer(PLAN, smooth_faces(8), CPU, model=given)
+    assert_equal(dict(trainer.model.state_dict()), before)
+    trainer.step()
+    assert_equal(dict(given.state_dict()), before)
+    assert not torch.equal(trainer.model.ecd0[0][0].weight, given.ecd0[0][0].weight)
+
+
+def test_the_discriminator_of_another_run_can_be_gone_on_with(tmp_path):
+    trainer = Trainer(ADVERSARIAL, smooth_faces(8), CPU)
+    trainer.step()
+    trainer.save(tmp_path)
+    loaded = load_discriminator(tmp_path / STATE_NAME)
+    assert loaded.widths == ADVERSARIAL.discriminator_widths
+    second = Trainer(ADVERSARIAL, smooth_faces(8), CPU, discriminator=loaded)
+    assert trainer.adversary is not None
+    assert second.adversary is not None
+    expected = trainer.adversary.discriminator.state_dict()
+    assert_equal(dict(second.adversary.discriminator.state_dict()), dict(expected))
+
+
+def test_networks_that_enlarge_are_refused():
+    with pytest.raises(MismatchError, match="put out the size they take in"):
+        Trainer(replace(PLAN, config=GPENConfig(32, 64, (8,) * 5)), smooth_faces(2), CPU)
+
+
+def test_a_loss_that_is_not_finite_stops_training_and_keeps_what_was_saved(tmp_path):
+    trainer = Trainer(PLAN, smooth_faces(8), CPU)
+    run(trainer, tmp_path, minutes=0)
+    kept = (tmp_path / STATE_NAME).read_bytes()
+    with torch.no_grad():
+        trainer.model.ecd0[0][0].weight.fill_(float("nan"))
+    with pytest.raises(
+        TrainingError, match=r"At step 2 loss, l1, ssim was no longer a finite number"
+    ):
+        run(trainer, tmp_path)
+    assert (tmp_path / STATE_NAME).read_bytes() == kept
+
+
+def test_a_run_logs_every_loss_and_an_interruption_leaves_one_line_per_step(tmp_path):
+    def stop(step: int, losses: dict[str, float]) -> None:
+        if step == 5:
+            raise KeyboardInterrupt
+
+    plan, faces = replace(ADVERSARIAL, steps=8), smooth_faces(8)
+    first = Trainer(plan, faces, CPU)
+    run(first, tmp_path, minutes=0)  # one step
+    state = (tmp_path / STATE_NAME).read_bytes()
+    with pytest.raises(KeyboardInterrupt):
+        run(first, tmp_path, log_every=2, on_step=stop)
+    (tmp_path / STATE_NAME).write_bytes(state)  # as if killed before steps 2 to 5 were saved
+    second = Trainer(plan, faces, CPU)
+    assert second.resume(tmp_path)
+    run(second, tmp_path, log_every=2)
+    with (tmp_path / LOG_NAME).open(encoding="utf-8", newline="") as table:
+        rows = list(csv.DictReader(table, delimiter="\t"))
+    assert [int(row["step"]) for row in rows] == [2, 4, 6, 8]
+    names = ["learning_rate", "loss", *plan.loss_weights, "discriminator", "r1"]
+    assert list(rows[0]) == ["step", *names]
+    assert all(float(rows[0][name]) > 0 for name in names if name != "r1")
+    assert load_gpen(tmp_path / WEIGHTS_NAME, device="cpu").config == CONFIG

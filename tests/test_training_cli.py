@@ -1,0 +1,80 @@
+"""`gpen train` and `gpen evaluate`, as typed."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from gpen_core import GPENConfig, load_gpen
+from gpen_core.cli import main
+from gpen_core.training.discriminator import load_discriminator
+from gpen_core.training.trainer import STATE_NAME, WEIGHTS_NAME
+
+NETWORK = ["--size", "64", "--widths", "16,16,16,16,16"]
+NETWORK += ["--style-dim", "16", "--mapping-layers", "2"]
+CONFIG = GPENConfig(64, 64, (16,) * 5, style_dim=16, mapping_layers=2)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("--size 100", "in_size must be a power of two from 8 up, found 100"),
+        ("--size 64 --widths 16,16", "widths must name the channels at"),
+        ("--size 64 --widths 16,16,16,16,4", "at least 6 channels"),
+        ("--widths 16,some", "invalid widths value"),
+        ("--degradation cruel", "must be one of paper, second-order, mixed"),
+        ("--adversarial-weight -1", "must be at least 0, found -1"),
+        ("--steps 0", "must be at least 1, found 0"),
+    ],
+)
+def test_networks_that_cannot_be_trained_are_refused_without_a_traceback(
+    faces_folder, tmp_path, capsys, options, message
+):
+    words = ["train", "--data", str(faces_folder), "--out", str(tmp_path / "run"), *options.split()]
+    try:
+        status = main([*words, "--device", "cpu"])
+    except SystemExit as stopped:  # what argparse refuses
+        status = stopped.code
+    assert status == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_command_trains_resumes_and_evaluates(faces_folder, tmp_path, capsys):
+    common = ["train", "--data", str(faces_folder), "--split", "train", *NETWORK]
+    common += ["--out", str(tmp_path / "run"), "--batch-size", "2", "--device", "cpu"]
+    assert main([*common, "--steps", "2"]) == 0
+    assert "4 faces" in capsys.readouterr().out
+    assert main([*common, "--steps", "4"]) == 0
+    assert "going on at step 2" in capsys.readouterr().out
+
+    weights = tmp_path / "run" / WEIGHTS_NAME
+    assert load_gpen(weights, device="cpu").config == CONFIG
+    words = ["evaluate", "--data", str(faces_folder), "--model", str(weights), "--device", "cpu"]
+    assert main(words) == 0
+    assert "24 pairs: PSNR" in capsys.readouterr().out
+
+
+def test_the_command_fine_tunes_against_a_discriminator_and_resumes(faces_folder, tmp_path, capsys):
+    first, second = tmp_path / "first", tmp_path / "second"
+    common = ["train", "--data", str(faces_folder), "--batch-size", "2", "--device", "cpu"]
+    losses = ["--sharpness-weight", "0.5", "--adversarial-weight", "0.005"]
+    losses += ["--feature-weight", "0.05"]
+    losses += ["--discriminator-widths", "8,8,8,8,8"]
+    assert main([*common, *NETWORK, *losses, "--steps", "1", "--out", str(first)]) == 0
+    assert "from identity" in capsys.readouterr().out
+
+    tune = [*common, *losses, "--out", str(second), "--from", str(first / WEIGHTS_NAME)]
+    tune += ["--discriminator", str(first / STATE_NAME)]
+    assert main([*tune, "--steps", "1"]) == 0
+    assert "from weights.safetensors (SHA-256 " in capsys.readouterr().out
+    assert main([*tune, "--steps", "2"]) == 0
+    assert "going on at step 1" in capsys.readouterr().out
+    assert load_gpen(second / WEIGHTS_NAME, device="cpu").config == CONFIG
+    assert load_discriminator(second / STATE_NAME).widths == (8,) * 5
+
+    assert main([*tune, "--size", "64"]) == 2
+    assert "--size cannot be chosen with --from" in capsys.readouterr().err
+    torch.save({"nothing": torch.zeros(1)}, tmp_path / "other.pth")
+    assert main([*tune[:-2], "--discriminator", str(tmp_path / "other.pth")]) == 2
+    assert "holds no discriminator" in capsys.readouterr().err
