@@ -6,10 +6,12 @@ import argparse
 import datetime
 import importlib.metadata
 import importlib.util
+import itertools
 import json
 import multiprocessing
 import os
 import platform
+import shlex
 import sys
 import tempfile
 from concurrent.futures import ProcessPoolExecutor
@@ -23,7 +25,7 @@ from .contenders import Task, Timing
 from .errors import DeviceError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 Result = TypeVar("Result")
 
@@ -45,7 +47,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dtype", nargs="+", default=["auto"], choices=("auto", *DTYPES), help="one or more"
     )
-    parser.add_argument("--batch", type=positive, default=1, help="faces per pass")
+    parser.add_argument(
+        "--batch", nargs="+", type=positive, default=[1], help="faces per pass; one or more"
+    )
     parser.add_argument("--repeats", type=positive, default=5, help="timed passes")
     parser.add_argument("--threads", type=positive, help="CPU threads; all cores if not given")
     parser.add_argument(
@@ -61,58 +65,94 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Time what `args` name, one process each, and print the result."""
     timings = list(_measure(args))
-    facts = _facts(args, timings)
+    size = f"GPEN of {args.size} px, random weights" if args.size else args.model
+    facts = {
+        "network": f"{size}; median of {args.repeats}",
+        "device": ", ".join(dict.fromkeys(t.device for t in timings)),
+        **facts_of_this_run(args.threads),
+    }
     if args.json:
         print(json.dumps({**facts, "timings": [asdict(t) for t in timings]}, indent=2))
     else:
-        print("\n".join(f"{name:<8} {value}" for name, value in facts.items()), end="\n\n")
-        print(table(timings))
+        print(listing(facts), table(timings), sep="\n\n")
     return 0
+
+
+def facts_of_this_run(threads: int | None = None) -> dict[str, str]:
+    """What a measurement must be read with: cores, versions, date and command."""
+    versions = [f"Python {platform.python_version()}"]
+    versions += [f"{n} {importlib.metadata.version(n)}" for n in VERSIONS if _installed(n)]
+    program = Path(sys.argv[0])
+    words = ["python", f"{program.parent.name}/{program.name}"]
+    return {
+        "cores": f"{threads or os.cpu_count()}",
+        "software": f"{', '.join(versions)}; {platform.platform(terse=True)}",
+        "date": f"{datetime.datetime.now().astimezone():%Y-%m-%d}",
+        "command": shlex.join(
+            [*(words if program.suffix == ".py" else [program.name]), *sys.argv[1:]]
+        ),
+    }
+
+
+def listing(facts: dict[str, str]) -> str:
+    """Facts, one to a line."""
+    return "\n".join(f"{name:<8} {value}" for name, value in facts.items())
+
+
+def markdown(rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table; the first row is its head, the first column its names."""
+    head, *rest = rows
+    lines = [head, ["---"] + ["---:"] * (len(head) - 1), *rest]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def table(timings: list[Timing]) -> str:
     """Timings as a Markdown table, with how many times faster each is than the slower ones."""
     rivals = {
-        "reference": next((t for t in timings if t.name.startswith("reference")), None),
-        "ONNX Runtime": next((t for t in timings if t.name.startswith("ONNX")), None),
+        title: {t.batch: t for t in timings if t.name.startswith(start)}
+        for title, start in (("reference", "reference"), ("ONNX Runtime", "ONNX"))
     }
-    rivals = {name: rival for name, rival in rivals.items() if rival is not None}
-    head = ["network", "median", "first", "load", "peak memory", *(f"× {n}" for n in rivals)]
-    rows = [head, ["---"] + ["---:"] * (len(head) - 1)]
+    rivals = {title: by_batch for title, by_batch in rivals.items() if by_batch}
+    head = ["network", "batch", "median", "faces/s", "first", "load", "peak memory"]
+    rows = [[*head, *(f"× {title}" for title in rivals)]]
     for t in timings:
-        ratios = [f"{rival.seconds / t.seconds:.1f}" for rival in rivals.values()]
+        equals = [by_batch.get(t.batch) for by_batch in rivals.values()]
         rows.append(
             [
                 t.name,
+                f"{t.batch}",
                 f"{t.seconds * 1e3:,.0f} ms" if t.seconds >= 0.1 else f"{t.seconds * 1e3:.1f} ms",
+                f"{t.batch / t.seconds:.3g}",
                 f"{t.first:.1f} s",
                 "" if t.load is None else f"{t.load:.1f} s",
                 "" if t.peak is None else f"{t.peak / 1e9:.2f} GB",
-                *ratios,
+                *("" if r is None else f"{r.seconds / t.seconds:.1f}" for r in equals),
             ]
         )
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return markdown(rows)
 
 
 def _measure(args: argparse.Namespace) -> Iterator[Timing]:
     if args.onnxruntime:
         _require("onnxruntime", "onnx", "onnxscript")
-    tasks = [
-        Task(args.size or args.model, args.device, dtype, args.batch, args.repeats, args.threads)
-        for dtype in args.dtype
-    ]
-    for task in tasks:
-        yield _apart(contenders.time_gpen, task)
+    contender = [contenders.time_gpen]
     if args.compile:
-        for task in tasks:
-            yield _apart(contenders.time_compiled, task)
-    if args.onnxruntime:
-        with tempfile.TemporaryDirectory() as folder:
-            path = str(Path(folder) / "reference.onnx")
-            _apart(contenders.export_onnx, tasks[0], path)
-            yield _apart(contenders.time_onnxruntime, tasks[0], path)
-    if args.reference:
-        yield _apart(contenders.time_reference, tasks[0])
+        contender.append(contenders.time_compiled)
+    source = args.size or args.model
+    for batch in args.batch:
+        tasks = [
+            Task(source, args.device, dtype, batch, args.repeats, args.threads)
+            for dtype in args.dtype
+        ]
+        for time, task in itertools.product(contender, tasks):
+            yield _apart(time, task)
+        if args.onnxruntime:
+            with tempfile.TemporaryDirectory() as folder:
+                path = str(Path(folder) / "reference.onnx")
+                _apart(contenders.export_onnx, tasks[0], path)
+                yield _apart(contenders.time_onnxruntime, tasks[0], path)
+        if args.reference:
+            yield _apart(contenders.time_reference, tasks[0])
 
 
 def _apart(function: Callable[..., Result], *arguments: object) -> Result:
@@ -120,19 +160,6 @@ def _apart(function: Callable[..., Result], *arguments: object) -> Result:
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(max_workers=1, mp_context=context) as pool:
         return pool.submit(function, *arguments).result()
-
-
-def _facts(args: argparse.Namespace, timings: list[Timing]) -> dict[str, str]:
-    versions = [f"Python {platform.python_version()}"]
-    versions += [f"{n} {importlib.metadata.version(n)}" for n in VERSIONS if _installed(n)]
-    size = f"GPEN of {args.size} px, random weights" if args.size else args.model
-    return {
-        "network": f"{size}; batch {args.batch}, median of {args.repeats}",
-        "device": ", ".join(dict.fromkeys(t.device for t in timings)),
-        "cores": f"{args.threads or os.cpu_count()}",
-        "software": f"{', '.join(versions)}; {platform.platform(terse=True)}",
-        "date": f"{datetime.datetime.now().astimezone():%Y-%m-%d}",
-    }
 
 
 def _installed(package: str) -> bool:

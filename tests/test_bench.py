@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -43,17 +45,38 @@ def test_json_reports_every_contender_with_its_time_and_memory(
     assert report["device"]
 
 
-def test_table_divides_by_the_slower_ones() -> None:
+def test_table_divides_by_the_slower_ones_of_the_same_batch() -> None:
     timings = [
-        Timing("gpen_core, float32", "x", seconds=0.5, first=0.7, load=0.1, peak=2 * 10**9),
-        Timing("ONNX Runtime 1.2, float32", "x", seconds=1.0, first=2.0, load=0.2, peak=None),
-        Timing("reference, float32", "x", seconds=4.0, first=4.0, load=None, peak=10**9),
+        Timing("gpen_core, float32", 1, "x", seconds=0.5, first=0.7, load=0.1, peak=2 * 10**9),
+        Timing("gpen_core, float32", 8, "x", seconds=3.0, first=3.1, load=None, peak=None),
+        Timing("ONNX Runtime 1.2, float32", 1, "x", seconds=1, first=2, load=0.2, peak=None),
+        Timing("reference, float32", 1, "x", seconds=4.0, first=4.0, load=None, peak=10**9),
+        Timing("reference, float32", 8, "x", seconds=36.0, first=36.0, load=None, peak=None),
     ]
     lines = bench.table(timings).splitlines()
     assert lines[0].endswith("| × reference | × ONNX Runtime |")
-    assert lines[2] == "| gpen_core, float32 | 500 ms | 0.7 s | 0.1 s | 2.00 GB | 8.0 | 2.0 |"
-    assert lines[3] == "| ONNX Runtime 1.2, float32 | 1,000 ms | 2.0 s | 0.2 s |  | 4.0 | 1.0 |"
-    assert {line.count("|") for line in lines} == {8}
+    assert lines[2] == (
+        "| gpen_core, float32 | 1 | 500 ms | 2 | 0.7 s | 0.1 s | 2.00 GB | 8.0 | 2.0 |"
+    )
+    assert lines[3] == "| gpen_core, float32 | 8 | 3,000 ms | 2.67 | 3.1 s |  |  | 12.0 |  |"
+    assert {line.count("|") for line in lines} == {10}
+
+
+def test_every_batch_is_timed(checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--model", str(checkpoint), "--device", "cpu", "--repeats", "1", "--json"]
+    assert bench.run(parse(*words, "--batch", "1", "3")) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert [t["batch"] for t in report["timings"]] == [1, 3]
+
+
+def test_a_run_says_its_command_and_date(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["/x/bin/gpen", "bench", "--model", "my faces.pth"])
+    facts = bench.facts_of_this_run()
+    assert facts["command"] == "gpen bench --model 'my faces.pth'"
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d", facts["date"])
+    monkeypatch.setattr(sys, "argv", ["/x/benchmarks/pipeline.py"])
+    assert bench.facts_of_this_run(3)["command"] == "python benchmarks/pipeline.py"
+    assert bench.facts_of_this_run(3)["cores"] == "3"
 
 
 def test_onnxruntime_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
