@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 import torch
@@ -12,7 +14,7 @@ from .detail import detail_share
 from .errors import MismatchError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from .faces import Crops
 
@@ -75,41 +77,71 @@ def paste(
             time, and the results come back to the image.
 
     Returns:
-        image and mask. Without a crop the image (or background) is the very one given.
+        image and mask. Where nothing is pasted the image (or background) is the very one given.
 
     Raises:
         MismatchError: crops, image, background or limit do not belong together, or an option is
             out of range.
     """
-    _check(image, crops, detail, feather, background, limit)
+    return paste_parts(
+        image,
+        [crops],
+        detail=detail,
+        feather=feather,
+        background=background,
+        limit=limit,
+        device=device,
+    )
+
+
+def paste_parts(
+    image: torch.Tensor,
+    parts: Iterable[Crops],
+    *,
+    detail: float | str = "auto",
+    feather: float = FEATHER,
+    background: torch.Tensor | None = None,
+    limit: torch.Tensor | None = None,
+    device: torch.device | None = None,
+) -> Pasted:
+    """As `paste`, of crops that come a few at a time and need not exist together.
+
+    What is held of a crop meanwhile is its patch of the photograph, until all of its image are in.
+
+    Args:
+        image, detail, feather, background, limit, device: see `paste`.
+        parts: crops in the order of their images; taken one after the other, none kept.
+
+    Raises:
+        MismatchError: see `paste`; for options before the first part is taken.
+    """
+    _check_options(image, detail, feather, background, limit)
     base = image if background is None else background
+    result = base
     mask = torch.zeros((base.shape[0], 1, *base.shape[2:]), dtype=torch.float32, device=base.device)
-    if not len(crops):
-        return Pasted(base, mask)
-    device = device or base.device
-    result = base.clone()
-    for index in sorted(set(crops.alignment.image_index.tolist())):
-        rows = (crops.alignment.image_index == index).nonzero()[:, 0]
-        patches = [
-            patch
-            for row in rows.tolist()
-            for patch in _patches(image, base, crops, row, detail, feather, limit, device)
-        ]
+
+    def numbered() -> Iterator[tuple[int, _Patch]]:
+        for crops in parts:
+            _check_crops(image, crops)
+            images = crops.alignment.image_index
+            for row in images.argsort(stable=True).tolist():
+                for patch in _patches(
+                    image, base, crops, row, detail, feather, limit, device or base.device
+                ):
+                    yield int(images[row]), patch
+            del crops  # before the next ones are made
+
+    for index, group in itertools.groupby(numbered(), key=itemgetter(0)):
+        patches = [patch for _, patch in group]
+        if result is base:
+            result = base.clone()
         for patch in patches:
             near = [other for other in patches if _touch(patch, other)]
             _blend(patch.rectangle, near, base[index], result[index], mask[index])
     return Pasted(result, mask)
 
 
-def _check(
-    image: torch.Tensor,
-    crops: Crops,
-    detail: float | str,
-    feather: float,
-    background: torch.Tensor | None,
-    limit: torch.Tensor | None,
-) -> None:
-    warp.check_image(image)
+def _check_crops(image: torch.Tensor, crops: Crops) -> None:
     found = (image.shape[0], image.shape[2], image.shape[3])
     if found != crops.alignment.image_size:
         raise MismatchError(
@@ -117,6 +149,17 @@ def _check(
             "{} of {} × {}. Paste into the images in which the faces were detected; enlarged ones "
             "go into `background`.".format(*crops.alignment.image_size, *found)
         )
+
+
+def _check_options(
+    image: torch.Tensor,
+    detail: float | str,
+    feather: float,
+    background: torch.Tensor | None,
+    limit: torch.Tensor | None,
+) -> None:
+    warp.check_image(image)
+    found = (image.shape[0], image.shape[2], image.shape[3])
     if background is not None:
         warp.check_image(background, "background")
         if background.shape[0] != image.shape[0]:

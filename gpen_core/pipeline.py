@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -11,12 +10,12 @@ import torch
 from .align import alignable, cut, find_alignment, left_out_messages
 from .detectors import detect
 from .errors import MismatchError
-from .faces import Alignment, Crops
-from .paste import FEATHER, Pasted, paste
+from .faces import Crops
+from .paste import FEATHER, Pasted, paste_parts
 from .restore import Forward, restore_pixels
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from .arch import GPEN, GPENConfig
     from .detectors import Detector
@@ -53,7 +52,7 @@ def restore_image(
 ) -> Pasted:
     """Find all faces of the images, restore them and put them back.
 
-    Crops are cut at the model's input size. Of a long batch only a part's crops are held at a time.
+    Crops are cut at the model's input size. Only a part of them is held at a time, `CROPS_BUDGET`.
 
     Args:
         model: from `load_gpen`.
@@ -67,8 +66,7 @@ def restore_image(
         limit: [B, 1, H, W] mask in [0, 1] of where faces may be pasted.
         on_progress: called with (faces done, all faces) after every forward pass; may raise.
         on_search: called with (passes done, all passes) while faces are searched; may raise.
-        on_restored: called with the restored crops of each part, in the order of the faces found;
-            their image_index and image_size are those of the part.
+        on_restored: called with the restored crops of each part, in the order of the faces found.
         on_left_out: called with the faces found that are not `alignable`, if there are any; without
             it a UserWarning names each.
         forward, is_oom: see `restore_pixels`.
@@ -102,48 +100,33 @@ def restore_image(
     alignment = find_alignment(faces, size=model.config.in_size, template=template)
     most = _crops_at_a_time(model.config)
 
-    def restore_part(rows: slice, images: slice) -> Pasted:
-        pictures = image[images]
-        part = _within(alignment[rows], images)
-        # More crops than the budget, of a crowd in one image, wait where memory is larger.
-        place = image.device if len(part) <= most else torch.device("cpu")
-        size = model.config.out_size
-        pixels = torch.empty(len(part), 3, size, size, device=place)
-        for start in range(0, len(part), most):
-            some = slice(start, start + most)
-            pixels[some] = restore_pixels(
-                model,
-                cut(pictures, part[some], device=device).pixels,
-                strength=strength,
-                batch_size=batch_size,
-                noise_seed=noise_seed,
-                on_progress=_shifted(on_progress, rows.start + start, len(faces)),
-                forward=forward,
-                device=device,
-                is_oom=is_oom,
-            )
+    def restore_part(start: int) -> Crops:
+        part = alignment[start : start + most]
+        pixels = restore_pixels(
+            model,
+            cut(image, part, device=device).pixels,
+            strength=strength,
+            batch_size=batch_size,
+            noise_seed=noise_seed,
+            on_progress=_shifted(on_progress, start, len(faces)),
+            forward=forward,
+            device=device,
+            is_oom=is_oom,
+        )
         restored = Crops(pixels, part)
         if on_restored is not None:
             on_restored(restored)
-        return paste(
-            pictures,
-            restored,
-            detail=detail,
-            feather=feather,
-            background=None if background is None else background[images],
-            limit=None if limit is None else limit[images],
-            device=device,
-        )
+        return restored
 
-    parts = list(_parts(alignment, most))
-    if len(parts) == 1:
-        return restore_part(*parts[0])
-    result = Pasted(canvas.clone(), canvas.new_zeros(len(canvas), 1, *canvas.shape[2:]))
-    for rows, images in parts:
-        pasted = restore_part(rows, images)
-        result.image[images] = pasted.image
-        result.mask[images] = pasted.mask
-    return result
+    return paste_parts(
+        image,
+        map(restore_part, range(0, len(faces), most)),
+        detail=detail,
+        feather=feather,
+        background=background,
+        limit=limit,
+        device=device,
+    )
 
 
 def _warn_of_left_out(faces: Faces) -> None:
@@ -154,29 +137,6 @@ def _warn_of_left_out(faces: Faces) -> None:
 def _crops_at_a_time(config: GPENConfig) -> int:
     bytes_per_face = 3 * 4 * (config.in_size**2 + config.out_size**2)
     return max(1, CROPS_BUDGET // bytes_per_face)
-
-
-def _parts(alignment: Alignment, most: int) -> Iterator[tuple[slice, slice]]:
-    """(faces, images) of runs of images with at most so many faces, or of one image with more.
-
-    The faces must be in the order of the images.
-    """
-    counts = torch.bincount(alignment.image_index, minlength=alignment.image_size[0]).tolist()
-    first_face = first_image = face = 0
-    for image, count in enumerate(counts):
-        if face > first_face and face + count - first_face > most:
-            yield slice(first_face, face), slice(first_image, image)
-            first_face, first_image = face, image
-        face += count
-    if face > first_face:
-        yield slice(first_face, face), slice(first_image, len(counts))
-
-
-def _within(part: Alignment, images: slice) -> Alignment:
-    """The same alignment, counted within a run of the images."""
-    index = part.image_index - images.start
-    size = (images.stop - images.start, *part.image_size[1:])
-    return replace(part, image_index=index, image_size=size)
 
 
 def _shifted(on_progress: OnProgress | None, before: int, total: int) -> OnProgress | None:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     OnProgress = Callable[[int, int], None]
 
-CPU_BUDGET = 2 << 30
-"""Bytes that a forward pass may take on a CPU, which says of no memory that it is free."""
+UNKNOWN_BUDGET = 2 << 30
+"""Bytes that a forward pass may take on a GPU that cannot be asked what is free."""
 
 SHARE_OF_FREE = 0.8
 ACTIVATION_COPIES = 5
@@ -52,8 +52,8 @@ def restore(
         model: from `load_gpen`.
         crops: of any size; resized to the model's input size (antialiased) when they differ.
         strength: 0 … 1, how much of the restored face to take; the rest is the crop given.
-        batch_size: crops per forward pass; None takes what fits into memory. Either is halved
-            when memory runs out all the same.
+        batch_size: crops per forward pass; None takes what fits into a GPU's memory, and one on a
+            CPU. It is halved when memory runs out all the same.
         noise_seed: for models whose output is larger than their input; others draw no noise.
         on_progress: called with (crops done, all crops) after every forward pass; may raise.
 
@@ -130,7 +130,13 @@ def restore_pixels(
 
 
 def faces_that_fit(config: GPENConfig, dtype: torch.dtype, device: torch.device) -> int:
-    """How many faces of a network one forward pass can take in the memory free on `device`."""
+    """How many faces of a network one forward pass can take in the memory free on `device`.
+
+    One on a CPU, where a pass computes one face after the other: more would gain no time, but take
+    memory and let the user wait longer for a sign of life.
+    """
+    if device.type == "cpu":
+        return 1
     free = free_memory(device)
     return max(1, int(free * SHARE_OF_FREE) // forward_memory(config, 1, dtype))
 
@@ -143,7 +149,7 @@ def forward_memory(config: GPENConfig, faces: int, dtype: torch.dtype) -> int:
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes that can still be allocated on `device`; `CPU_BUDGET` where none can be asked."""
+    """Bytes that can still be allocated on a GPU; `UNKNOWN_BUDGET` where it cannot be asked."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
@@ -151,7 +157,7 @@ def free_memory(device: torch.device) -> int:
     if device.type == "mps":
         free = torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
         return max(free, 0)
-    return CPU_BUDGET
+    return UNKNOWN_BUDGET
 
 
 def is_out_of_memory(error: Exception) -> bool:

@@ -236,7 +236,7 @@ def test_restore_image_holds_one_chunk_of_crops_at_a_time(node, model, detector,
     image = scene(*[[10, 80, 140]] * 20)
     node("GPENRestoreImage", image=image, model=model, detector=detector)
     assert sum(held) == 60
-    assert max(held) <= 12
+    assert max(held) <= 10
 
 
 @pytest.fixture

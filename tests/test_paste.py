@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from gpen_core import Alignment, Crops, MismatchError, paste
 from gpen_core.align import cut
 from gpen_core.detail import noise_level
+from gpen_core.paste import paste_parts
 
 skimage_data = pytest.importorskip("skimage.data", reason="pip install scikit-image runs this")
 
@@ -195,6 +196,30 @@ def test_overlapping_faces_blend_the_same_in_any_order(photograph):
     alone = [paste(photograph, crops[[i]]).mask for i in (0, 1)]
     assert torch.allclose(one.mask, 1 - (1 - alone[0]) * (1 - alone[1]), atol=1e-6)
     assert ((alone[0] > 0.5) & (alone[1] > 0.5)).any()
+
+
+def test_overlapping_faces_blend_the_same_when_they_come_one_by_one(photograph):
+    batch = photograph.repeat(2, 1, 1, 1)
+    places = [
+        alignment(side, 256, (2, 512, 512), centre=(x, 200.0), image_index=index)
+        for index in (0, 1)
+        for side, x in ((200.0, 200.0), (220.0, 290.0))
+    ]
+    pixels = torch.rand(4, 3, 256, 256, generator=torch.Generator().manual_seed(2))
+    parts = [Crops(pixels[n : n + 1], place) for n, place in enumerate(places)]
+    whole = paste(batch, Crops(pixels, both(both(places[0], places[1]), both(*places[2:]))))
+    one_by_one = paste_parts(batch, iter(parts))
+    assert torch.equal(one_by_one.image, whole.image)
+    assert torch.equal(one_by_one.mask, whole.mask)
+
+
+def test_options_are_refused_before_a_crop_is_asked_for(photograph):
+    def crops():
+        raise AssertionError("asked for")
+        yield
+
+    with pytest.raises(MismatchError, match="detail"):
+        paste_parts(photograph, crops(), detail=2.0)
 
 
 def test_each_face_goes_into_its_own_image_of_a_batch():

@@ -13,7 +13,7 @@ from gpen_core.arch import GPEN, GPENConfig
 from gpen_core.errors import CheckpointError, DeviceError, ImageError, MismatchError
 from gpen_core.faces import Alignment, Crops
 from gpen_core.restore import (
-    CPU_BUDGET,
+    UNKNOWN_BUDGET,
     faces_that_fit,
     forward_memory,
     is_out_of_memory,
@@ -175,11 +175,15 @@ def test_a_host_says_what_running_out_of_memory_is():
 
     pixels = faces(3)
     restored = restore_pixels(
-        network(), pixels, forward=forward, is_oom=lambda error: isinstance(error, HostError)
+        network(),
+        pixels,
+        batch_size=3,
+        forward=forward,
+        is_oom=lambda error: isinstance(error, HostError),
     )
     assert torch.allclose(restored, pixels, atol=1e-6)
     with pytest.raises(HostError):
-        restore_pixels(network(), pixels, forward=forward)
+        restore_pixels(network(), pixels, batch_size=3, forward=forward)
 
 
 @pytest.mark.parametrize(
@@ -200,9 +204,27 @@ def test_batches_are_sized_to_memory():
     config = GPENConfig.published(256, channel_multiplier=1, narrow=0.5)
     one = forward_memory(config, 1, torch.float32)
     assert forward_memory(config, 3, torch.float16) == one * 3 // 2
-    cpu = torch.device("cpu")
-    assert faces_that_fit(config, torch.float32, cpu) == int(CPU_BUDGET * 0.8) // one > 1
-    assert faces_that_fit(GPENConfig.published(2048), torch.float32, cpu) == 1
+    unknown = torch.device("xpu")  # says of no memory that it is free
+    assert faces_that_fit(config, torch.float32, unknown) == int(UNKNOWN_BUDGET * 0.8) // one > 1
+    assert faces_that_fit(GPENConfig.published(2048), torch.float32, unknown) == 1
+
+
+@pytest.mark.parametrize(("free", "expected"), [(40 << 30, 8), (9 << 30, 2), (1 << 30, 1)])
+def test_a_batch_takes_no_more_than_its_share_of_what_is_free(monkeypatch, free, expected):
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, 80 << 30))
+    for name in ("memory_reserved", "memory_allocated"):
+        monkeypatch.setattr(torch.cuda, name, lambda device: 0)
+    config = GPENConfig.published(2048)
+    faces = faces_that_fit(config, torch.float32, torch.device("cuda"))
+    needed = forward_memory(config, faces, torch.float32)
+    assert needed <= 0.8 * free or faces == 1
+    assert forward_memory(config, faces + 1, torch.float32) > 0.8 * free
+
+
+def test_a_cpu_takes_one_face_at_a_time():
+    progress = []
+    restore_pixels(network(), faces(3), on_progress=lambda *call: progress.append(call))
+    assert progress == [(1, 3), (2, 3), (3, 3)]
 
 
 def test_on_progress_may_cancel():
