@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from . import warp
+from .blending import Patch, blend
 from .detail import detail_share
 from .errors import MismatchError
 
@@ -39,15 +40,6 @@ class Pasted:
 
     image: torch.Tensor
     mask: torch.Tensor
-
-
-@dataclass(frozen=True)
-class _Patch:
-    """A face, or a band of rows of it, in the photograph: where, what, and with what weight."""
-
-    rectangle: warp.Rectangle
-    values: torch.Tensor  # [3, h, w]
-    weights: torch.Tensor  # [1, h, w]
 
 
 def paste(
@@ -120,7 +112,7 @@ def paste_parts(
     result = base
     mask = torch.zeros((base.shape[0], 1, *base.shape[2:]), dtype=torch.float32, device=base.device)
 
-    def numbered() -> Iterator[tuple[int, _Patch]]:
+    def numbered() -> Iterator[tuple[int, Patch]]:
         for crops in parts:
             _check_crops(image, crops)
             images = crops.alignment.image_index
@@ -135,9 +127,7 @@ def paste_parts(
         patches = [patch for _, patch in group]
         if result is base:
             result = base.clone()
-        for patch in patches:
-            near = [other for other in patches if _touch(patch, other)]
-            _blend(patch.rectangle, near, base[index], result[index], mask[index])
+        blend(patches, base[index], result[index], mask[index])
     return Pasted(result, mask)
 
 
@@ -197,7 +187,7 @@ def _patches(
     feather: float,
     limit: torch.Tensor | None,
     device: torch.device,
-) -> Iterator[_Patch]:
+) -> Iterator[Patch]:
     """Face `row` as it will stand in `base`; nothing where it lies outside."""
     alignment, size = crops.alignment, crops.size
     index = int(alignment.image_index[row])
@@ -232,7 +222,7 @@ def _patches(
         weights = _crop_mask(to_crop, band, size, feather, values)
         if limit is not None:
             weights = weights * _limit_patch(limit, index, band, scale, device).to(weights)
-        yield _Patch(band, values, weights)
+        yield Patch(band, values, weights)
 
 
 def _bands(rectangle: warp.Rectangle) -> Iterator[warp.Rectangle]:
@@ -292,47 +282,3 @@ def _limit_patch(
     local = warp.compose(warp.translation(-around.left, -around.top), to_limit)
     part = warp.cut_rectangle(own, around).to(device, warp.working_dtype(own))
     return warp.resample(part, local, rectangle.height, rectangle.width)[0].clamp(0, 1)
-
-
-def _touch(one: _Patch, other: _Patch) -> bool:
-    a, b = one.rectangle, other.rectangle
-    return a.left < b.right and b.left < a.right and a.top < b.bottom and b.top < a.bottom
-
-
-def _blend(
-    rectangle: warp.Rectangle,
-    patches: list[_Patch],
-    base: torch.Tensor,
-    result: torch.Tensor,
-    mask: torch.Tensor,
-) -> None:
-    """Write the patches that reach into a rectangle to result [3, H, W] and mask [1, H, W].
-
-    Together they cover 1 − Π(1 − weight) of a pixel, each in proportion to its weight, in no order.
-    Where rectangles overlap every one of them writes the same; so a crowd whose faces all touch
-    needs no more memory than its largest face.
-    """
-    left, top, right, bottom = rectangle
-    like = patches[0].values
-    total = like.new_zeros(3, bottom - top, right - left)
-    weight = like.new_zeros(1, bottom - top, right - left)
-    bare = torch.ones_like(weight)
-    for patch in patches:
-        other = patch.rectangle
-        x0, y0 = max(left, other.left), max(top, other.top)
-        x1, y1 = min(right, other.right), min(bottom, other.bottom)
-        here = (..., slice(y0 - top, y1 - top), slice(x0 - left, x1 - left))
-        there = (
-            ...,
-            slice(y0 - other.top, y1 - other.top),
-            slice(x0 - other.left, x1 - other.left),
-        )
-        weights = patch.weights[there]
-        total[here] += weights * patch.values[there]
-        weight[here] += weights
-        bare[here] *= 1 - weights
-    place = (..., slice(top, bottom), slice(left, right))
-    under, cover = base[place].to(like.device), 1 - bare
-    blended = under.to(like.dtype).lerp(total / weight.clamp(min=1e-12), cover)
-    result[place] = torch.where(weight > 0, blended.to(under.dtype), under)
-    mask[place] = torch.where(weight > 0, cover, 0).to(mask.dtype)
