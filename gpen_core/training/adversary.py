@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 import torch.nn.functional as F
 
 from ..errors import MismatchError
 from .discriminator import Discriminator
+from .ranks import ALONE, Ranks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from torch import nn
 
     from .plan import TrainingPlan
 
@@ -26,13 +29,19 @@ class Adversary:
         plan: what is trained.
         device: where.
         discriminator: one to go on with; None makes a fresh one.
+        ranks: the processes that share every batch.
 
     Raises:
         MismatchError: the discriminator judges images of another size than the network puts out.
     """
 
     def __init__(
-        self, plan: TrainingPlan, device: torch.device, discriminator: Discriminator | None = None
+        self,
+        plan: TrainingPlan,
+        device: torch.device,
+        discriminator: Discriminator | None = None,
+        *,
+        ranks: Ranks = ALONE,
     ) -> None:
         self.plan, self.device = plan, device
         widths = plan.discriminator_widths or plan.config.widths
@@ -50,7 +59,9 @@ class Adversary:
             lr=plan.discriminator_learning_rate * self.share,
             betas=(0.0, 0.99**self.share),
         )
-        self.judge = torch.compile(self.discriminator) if plan.compiled else self.discriminator
+        judge = torch.compile(self.discriminator) if plan.compiled else self.discriminator
+        self.judge = cast("nn.Module", judge)
+        self.learner = ranks.average_gradients(self.judge)
 
     def losses(self, output: torch.Tensor, target: torch.Tensor) -> dict[str, torch.Tensor]:
         """What the network is told: "adversarial" and "features", those whose weight is not 0."""
@@ -82,16 +93,20 @@ class Adversary:
         for group in self.optimizer.param_groups:
             group["lr"] = rate * self.share
         self.optimizer.zero_grad()
-        with self._autocast():
-            restored, _ = self.judge(_judged(output.detach()))
-            clean, _ = self.judge(_judged(target))
-        loss = F.softplus(restored).mean() + F.softplus(-clean).mean()
-        loss.backward()
-        losses = {"discriminator": loss.detach()}
+        losses = {}
         if plan.r1_weight and step % plan.r1_every == 0:
+            # By the bare network, and before the loss below: gradients stay in this process until
+            # the backward pass of `learner` averages all that has been added up. Many biases get
+            # none from R1, for which that would wait in vain.
             penalty = r1_penalty(self.discriminator, target * 2 - 1)
             (penalty * (plan.r1_weight / 2 * plan.r1_every)).backward()
             losses["r1"] = penalty.detach()
+        with self._autocast():
+            restored, _ = self.learner(_judged(output.detach()))
+            clean, _ = self.learner(_judged(target))
+        loss = F.softplus(restored).mean() + F.softplus(-clean).mean()
+        loss.backward()
+        losses["discriminator"] = loss.detach()
         self.optimizer.step()
         return losses
 

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from ..commands.arguments import not_negative, positive, widths
 
 if TYPE_CHECKING:
     import argparse
 
+    import torch
+
     from ..arch import GPEN, GPENConfig
     from .plan import TrainingPlan
+    from .ranks import Ranks
+    from .trainer import Trainer
 
 DEFAULT_WIDTHS = (128, 128, 128, 128, 64, 32, 16)  # 3.5 M parameters at 256 px
 
@@ -112,31 +116,58 @@ def _add_run_options(group: argparse._ArgumentGroup) -> None:
 
 def train(args: argparse.Namespace) -> int:
     """Train, or go on training in `args.out`; return the exit status."""
-    from tqdm import tqdm
-
     from ..devices import resolve_device
+    from .ranks import join
+
+    with join(resolve_device(args.device)) as (ranks, device):
+        return _train(args, device, ranks)
+
+
+def _train(args: argparse.Namespace, device: torch.device, ranks: Ranks) -> int:
     from .data import find_faces, load_faces
     from .discriminator import load_discriminator
-    from .loop import run
     from .trainer import WEIGHTS_NAME, Trainer
 
     discriminator = load_discriminator(args.discriminator) if args.discriminator else None
     plan, model = _plan(args, discriminator.widths if discriminator else None)
     size = plan.config.in_size
     faces, complaints = load_faces(find_faces(args.data, split=args.split), size)
-    for line in complaints:
-        print(f"left out {line}", file=sys.stderr)
-    trainer = Trainer(
-        plan, faces, resolve_device(args.device), model=model, discriminator=discriminator
-    )
-    parameters = sum(p.numel() for p in trainer.model.parameters())
+    trainer = Trainer(plan, faces, device, model=model, discriminator=discriminator, ranks=ranks)
     resumed = trainer.resume(args.out)
-    print(
+
+    def say(line: str, file: TextIO | None = None) -> None:
+        if ranks.first:
+            print(line, file=file)
+
+    for line in complaints:
+        say(f"left out {line}", file=sys.stderr)
+    parameters = sum(p.numel() for p in trainer.model.parameters())
+    say(
         f"{len(faces)} faces, {size} px, {parameters / 1e6:.2f} M parameters, "
         + (f"going on at step {trainer.steps_done}" if resumed else f"from {plan.start}")
     )
+    try:
+        _run(trainer, args)
+    except KeyboardInterrupt:
+        say(f"stopped at step {trainer.steps_done}; repeat the command to go on")
+        return 130
+    say(f"{trainer.steps_done} steps done; weights in {args.out / WEIGHTS_NAME}")
+    return 0
+
+
+def _run(trainer: Trainer, args: argparse.Namespace) -> None:
+    """Run behind a progress bar that shows running means of the losses."""
+    from tqdm import tqdm
+
+    from .loop import run
+
     means: dict[str, float] = {}
-    with tqdm(total=plan.steps, initial=trainer.steps_done, unit="step") as bar:
+    with tqdm(
+        total=trainer.plan.steps,
+        initial=trainer.steps_done,
+        unit="step",
+        disable=not trainer.ranks.first,
+    ) as bar:
 
         def show(step: int, losses: dict[str, float]) -> None:
             for name, value in losses.items():
@@ -144,13 +175,7 @@ def train(args: argparse.Namespace) -> int:
             bar.set_postfix({name: f"{value:.4f}" for name, value in means.items()})
             bar.update(step - bar.n)
 
-        try:
-            run(trainer, args.out, minutes=args.minutes, on_step=show)
-        except KeyboardInterrupt:
-            print(f"stopped at step {trainer.steps_done}; repeat the command to go on")
-            return 130
-    print(f"{trainer.steps_done} steps done; weights in {args.out / WEIGHTS_NAME}")
-    return 0
+        run(trainer, args.out, minutes=args.minutes, on_step=show)
 
 
 def _plan(

@@ -104,6 +104,7 @@ def degrade(
     seed: int,
     degradation: Degradation = DEFAULT,
     face_size: int | None = None,
+    first: int = 0,
 ) -> torch.Tensor:
     """Return degraded copies of images.
 
@@ -114,6 +115,7 @@ def degrade(
         degradation: the ranges to draw from.
         face_size: side in px of the faces in the images, by which blurs are scaled; None: the
             images are faces, as large as their shorter side.
+        first: number of the first of these images in a batch of which they are a part.
 
     Returns:
         [B, 3, H, W] RGB in [0, 1], of the images' dtype and on their device.
@@ -124,15 +126,15 @@ def degrade(
     check_image(images)
     count, height, width = len(images), *images.shape[2:]
     blur_scale = (face_size or min(height, width)) / REFERENCE_SIZE
-    uniform = torch.rand(count, 2 * PER_ROUND + 3, generator=generator(seed)).double()
-    first, second, kind = uniform.split([PER_ROUND, PER_ROUND, 3], dim=1)
+    uniform = torch.rand(first + count, 2 * PER_ROUND + 3, generator=generator(seed))[first:]
+    draws, again, kind = uniform.double().split([PER_ROUND, PER_ROUND, 3], dim=1)
     twice, mild, clean = (
         kind[:, i] < probability
         for i, probability in enumerate((degradation.twice, degradation.mild, degradation.clean))
     )
-    rounds = [choose(mild, draw_round(first, TRACES), draw_round(first, degradation))]
+    rounds = [choose(mild, draw_round(draws, TRACES), draw_round(draws, degradation))]
     if degradation.second is not None:
-        rounds.append(draw_round(second, degradation.second))
+        rounds.append(draw_round(again, degradation.second))
 
     degraded = images.float().clone()
     twice = twice & ~mild

@@ -38,29 +38,35 @@ def run(
     Raises:
         TrainingError: a loss is no longer finite; what was saved before stays.
     """
+    writes = trainer.ranks.first
     folder.mkdir(parents=True, exist_ok=True)
     names = ["learning_rate", "loss", *trainer.plan.loss_weights]
     if trainer.adversary:
         names += ["discriminator", "r1"]
-    log = LossLog(folder / LOG_NAME, names, every=log_every, step=trainer.steps_done)
+    log = None
+    if writes:
+        log = LossLog(folder / LOG_NAME, names, every=log_every, step=trainer.steps_done)
     started = saved = time.monotonic()
     sound = True
     try:
         while trainer.steps_done < trainer.plan.steps:
             losses = trainer.step()
             rate = trainer.optimizer.param_groups[0]["lr"]
-            log.add(trainer.steps_done, {"learning_rate": rate} | losses)
+            if log:
+                log.add(trainer.steps_done, {"learning_rate": rate} | losses)
             if on_step:
                 on_step(trainer.steps_done, losses)
             now = time.monotonic()
-            if now - saved > save_every:
+            if writes and now - saved > save_every:
                 trainer.save(folder)
                 saved = now
-            if minutes is not None and now - started > minutes * 60:
+            if minutes is not None and trainer.ranks.largest(now - started, trainer.device) > (
+                minutes * 60
+            ):
                 break
     except TrainingError:
         sound = False
         raise
     finally:
-        if sound:
+        if sound and writes:
             trainer.save(folder)

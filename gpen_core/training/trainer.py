@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from copy import deepcopy
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 
@@ -17,10 +17,13 @@ from .adversary import Adversary
 from .data import draw_batch
 from .degrade import degrade
 from .losses import reconstruction_losses
+from .ranks import ALONE, Ranks
 from .start import start_as_identity
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from torch import nn
 
     from .discriminator import Discriminator
     from .plan import TrainingPlan
@@ -40,6 +43,7 @@ class Trainer:
         device: where to train.
         model: the weights to begin with, of the plan's configuration; None begins as the identity.
         discriminator: one to go on with; None makes a fresh one where the plan needs one.
+        ranks: the processes that share every batch; each has the same plan and faces.
 
     Raises:
         MismatchError: sizes do not fit, or the network cannot begin as the identity.
@@ -53,13 +57,15 @@ class Trainer:
         *,
         model: GPEN | None = None,
         discriminator: Discriminator | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
         if plan.config.in_size != plan.config.out_size:
             raise MismatchError(
                 f"Training takes networks that put out the size they take in, found {plan.config}."
             )
         torch.manual_seed(plan.seed)
-        self.plan, self.faces, self.device = plan, faces, device
+        self.plan, self.faces, self.device, self.ranks = plan, faces, device, ranks
+        self.share = ranks.share(plan.batch_size)
         if model is None:
             self.model = GPEN(plan.config)
             start_as_identity(self.model)
@@ -70,8 +76,11 @@ class Trainer:
         self.optimizer = torch.optim.Adam(
             self.model.parameters(), lr=plan.learning_rate, betas=(0.9, 0.99)
         )
-        self.forward = torch.compile(self.model) if plan.compiled else self.model
-        self.adversary = Adversary(plan, device, discriminator) if plan.has_adversary else None
+        forward = torch.compile(self.model) if plan.compiled else self.model
+        self.forward = ranks.average_gradients(cast("nn.Module", forward))
+        self.adversary = None
+        if plan.has_adversary:
+            self.adversary = Adversary(plan, device, discriminator, ranks=ranks)
         self.steps_done = 0
 
     def step(self) -> dict[str, float]:
@@ -101,16 +110,19 @@ class Trainer:
         return self._figures({"loss": loss} | losses)
 
     def _pairs(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Clean faces of this step and their degraded copies, [N, 3, S, S] in [0, 1] each."""
+        """This process's clean faces and their degraded copies, [N, 3, S, S] in [0, 1] each."""
         # Seeds two apart: the batch's and its degradation's streams differ in every step.
         seed = (self.plan.seed << 32) + 2 * self.steps_done
-        target = draw_batch(self.faces, self.plan.batch_size, seed=seed).to(self.device)
-        degraded = degrade(target, seed=seed + 1, degradation=self.plan.degradation)
+        batch = draw_batch(self.faces, self.plan.batch_size, seed=seed)
+        target = batch[self.share].to(self.device)
+        degraded = degrade(
+            target, seed=seed + 1, first=self.share.start, degradation=self.plan.degradation
+        )
         return target, degraded
 
     def _figures(self, losses: dict[str, torch.Tensor]) -> dict[str, float]:
-        values = torch.stack([value.detach() for value in losses.values()]).tolist()  # one wait
-        figures = dict(zip(losses, values, strict=True))
+        values = torch.stack([value.detach() for value in losses.values()])
+        figures = dict(zip(losses, self.ranks.mean(values).tolist(), strict=True))
         wrong = [name for name, value in figures.items() if not math.isfinite(value)]
         if wrong:
             raise TrainingError(
@@ -146,11 +158,23 @@ class Trainer:
         """Continue from the state in `folder`; False when there is none.
 
         Raises:
-            CheckpointError: the state is damaged or belongs to another plan.
+            CheckpointError: the state is damaged, belongs to another plan, or is not the same for
+                all processes.
         """
         path = folder / STATE_NAME
-        if not path.exists():
-            return False
+        found = path.exists()
+        if found:
+            self._load(path)
+        furthest = self.ranks.largest(self.steps_done, self.device)
+        if -self.ranks.largest(-self.steps_done, self.device) != furthest:
+            raise CheckpointError(
+                f"Processes that train together found different states in {folder} (here "
+                f"{self.steps_done} steps, elsewhere {furthest:.0f}); it must be a folder that "
+                "all of them share."
+            )
+        return found
+
+    def _load(self, path: Path) -> None:
         state = read_tensor_file(path).contents
         changed = self.plan.differences(state["plan"])
         if changed:
@@ -165,4 +189,3 @@ class Trainer:
         if self.adversary:
             self.adversary.load_state_dict(state["adversary"])
         self.steps_done = state["steps_done"]
-        return True

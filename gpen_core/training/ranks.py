@@ -1,0 +1,108 @@
+"""Several processes that train one network together, as `torchrun` starts them."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+import torch.distributed as dist
+from torch import nn
+
+from ..errors import DeviceError, MismatchError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """This process among those that train together; alone unless `join` says otherwise.
+
+    Attributes:
+        rank: number of this process, from 0; that of number 0 writes and prints.
+        count: how many there are.
+    """
+
+    rank: int = 0
+    count: int = 1
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the process that writes and prints."""
+        return self.rank == 0
+
+    def share(self, batch_size: int) -> slice:
+        """Which images of a batch this process computes.
+
+        Raises:
+            MismatchError: the batch cannot be shared out evenly.
+        """
+        if batch_size % self.count:
+            raise MismatchError(
+                f"A batch of {batch_size} cannot be shared evenly by {self.count} processes; "
+                f"choose a --batch-size that is a multiple of {self.count}."
+            )
+        each = batch_size // self.count
+        return slice(self.rank * each, (self.rank + 1) * each)
+
+    def average_gradients(self, module: nn.Module) -> nn.Module:
+        """`module`, made to average its gradients over all processes in backward()."""
+        if self.count == 1:
+            return module
+        return nn.parallel.DistributedDataParallel(module, broadcast_buffers=False)
+
+    def mean(self, values: torch.Tensor) -> torch.Tensor:
+        """The mean of `values` over all processes."""
+        if self.count > 1:
+            dist.all_reduce(values)  # gloo cannot average
+            values = values / self.count
+        return values
+
+    def largest(self, value: float, device: torch.device) -> float:
+        """The largest of every process's `value`."""
+        if self.count == 1:
+            return value
+        values = torch.tensor([value], dtype=torch.float64).to(device, torch.float32)
+        dist.all_reduce(values, op=dist.ReduceOp.MAX)
+        return values.item()
+
+
+ALONE = Ranks()
+
+
+@contextmanager
+def join(device: torch.device) -> Iterator[tuple[Ranks, torch.device]]:
+    """Join the processes that `torchrun` started; without it, be alone.
+
+    Args:
+        device: what was chosen; "cuda" becomes the GPU of this process.
+
+    Yields:
+        The ranks, and the device of this process.
+
+    Raises:
+        DeviceError: there are more processes than GPUs, or the device cannot be shared.
+    """
+    count = int(os.environ.get("WORLD_SIZE", "1"))
+    if count == 1:
+        yield ALONE, device
+        return
+    if device.type == "cuda":
+        local, gpus = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
+        if local >= gpus:
+            raise DeviceError(
+                f"This machine has {gpus} GPUs and torchrun started process {local + 1} on it; "
+                f"use --nproc-per-node {gpus}."
+            )
+        device = torch.device("cuda", local)
+        torch.cuda.set_device(device)
+    elif device.type != "cpu":
+        raise DeviceError(f"Several processes can train on cuda or cpu, not on {device.type}.")
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield Ranks(dist.get_rank(), count), device
+    finally:
+        dist.destroy_process_group()
