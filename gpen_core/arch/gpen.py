@@ -201,7 +201,9 @@ class GPEN(nn.Module):
         for index in range(len(x)):
             noise_generator.manual_seed(noise_seed)
             face, out = x[index : index + 1], faces[index : index + 1]
-            strips.restore_face(self, face, out, fresh_noise, self._workspace)
+            # Autocast would change the dtype of what is written into the workspace.
+            with torch.autocast("cpu", enabled=False):
+                strips.restore_face(self, face, out, fresh_noise, self._workspace)
         return faces
 
     def _runs_in_strips(self, x: torch.Tensor) -> bool:

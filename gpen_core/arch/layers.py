@@ -65,9 +65,11 @@ class EqualizedLinear(nn.Module):
         self.lrelu = lrelu
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = x @ (self.weight * self.scale).t()
-        bias = self.bias * self.lr_mul
-        return ops.biased_leaky_relu(x, bias) if self.lrelu else x + bias
+        # √2 goes into weight and bias, not into `torch.add(bias, x, alpha=√2)`: after a matrix product
+        # the inductor of torch 2.14 drops that alpha, and a compiled network learns to do without.
+        gain = ops.SQRT2 if self.lrelu else 1
+        x = x @ (self.weight * (self.scale * gain)).t() + self.bias * (self.lr_mul * gain)
+        return nn.functional.leaky_relu(x, ops.SLOPE) if self.lrelu else x
 
 
 class PixelNorm(nn.Module):
