@@ -56,7 +56,7 @@ COMMANDS = {
         "train a GPEN on face images", ".training.cli", "add_train_arguments", "train"
     ),
     "evaluate": Command(
-        "measure a GPEN on face images", ".training.cli", "add_evaluate_arguments", "evaluate"
+        "measure a GPEN on face images", ".training.evaluate_cli", "add_arguments", "run"
     ),
     "bench": Command("time the parts on this machine", ".bench", "add_arguments", "run"),
 }

@@ -72,7 +72,7 @@ def draw_faces(
             _fill(canvas[frame], (x - pen, y - pen, x + pen, y + pen), LANDMARK_COLOUR)
         # Readable on a small node, yet no wider than the faces of a crowd.
         dot = max(1, min(2 * pen, round((box[2] - box[0]) / 16)))
-        _draw_number(canvas[frame], numbers[frame], box[0], box[1], dot)
+        draw_number(canvas[frame], numbers[frame], box[0], box[1], dot)
         numbers[frame] += 1
     for frame, box in missed:
         if frame in numbers:
@@ -93,7 +93,7 @@ def _draw_box(
         _fill(canvas, side, colour)
 
 
-def _draw_number(canvas: torch.Tensor, number: int, x: float, y: float, dot: int) -> None:
+def draw_number(canvas: torch.Tensor, number: int, x: float, y: float, dot: int) -> None:
     """Write `number` on a dark plate above (x, y), moved inside the picture."""
     text = str(number)
     width, height = (4 * len(text) + 1) * dot, 7 * dot

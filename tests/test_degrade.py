@@ -50,7 +50,7 @@ def test_seeds_that_share_their_lowest_32_bits_differ():
     assert not torch.equal(degrade(images, seed=5), degrade(images, seed=5 + (1 << 32)))
 
 
-@pytest.mark.parametrize("preset", ["paper", "second order", "mixed"])
+@pytest.mark.parametrize("preset", ["paper", "second-order", "mixed"])
 def test_an_image_is_degraded_alike_whatever_follows_it(preset):
     images = shapes(9, 64, 48)
     together = degrade(images, seed=3, degradation=PRESETS[preset])

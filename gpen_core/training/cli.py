@@ -1,4 +1,4 @@
-"""`gpen train` and `gpen evaluate`: their options, and what they print."""
+"""`gpen train`: its options, and what it prints."""
 
 from __future__ import annotations
 
@@ -182,15 +182,10 @@ def _plan(
     args: argparse.Namespace, discriminator_widths: tuple[int, ...] | None
 ) -> tuple[TrainingPlan, GPEN | None]:
     """The plan that the options describe, and the network that training begins with, if any."""
-    from ..errors import MismatchError
-    from .degrade import PRESETS
+    from .degrade import find_preset
     from .plan import TrainingPlan
 
-    presets = {name.replace(" ", "-"): preset for name, preset in PRESETS.items()}
-    if args.degradation not in presets:
-        raise MismatchError(
-            f"--degradation must be one of {', '.join(presets)}, found {args.degradation!r}."
-        )
+    degradation = find_preset(args.degradation)
     config, start, model = _network(args)
     plan = TrainingPlan(
         config=config,
@@ -208,7 +203,7 @@ def _plan(
         bf16=args.bf16,
         compiled=args.compile,
         start=start,
-        degradation=presets[args.degradation],
+        degradation=degradation,
     )
     return plan, model
 
@@ -239,28 +234,3 @@ def _network(args: argparse.Namespace) -> tuple[GPENConfig, str, GPEN | None]:
     checkpoint = read_checkpoint(catalog.resolve(args.start))
     start = f"{checkpoint.path.name} (SHA-256 {checkpoint.sha256[:16]}…)"
     return checkpoint.config, start, build_gpen(checkpoint.state_dict)
-
-
-def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of `gpen evaluate`."""
-    parser.add_argument("--data", type=Path, required=True, help="folder of clean aligned faces")
-    parser.add_argument("--split", help="keep this split of the folder's INDEX.tsv")
-    parser.add_argument("--model", default="builtin", help="file or catalogue name")
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--dtype", default="auto")
-
-
-def evaluate(args: argparse.Namespace) -> int:
-    """Print how much nearer to the clean faces the model's output is than its degraded input."""
-    from ..checkpoint import load_gpen
-    from ..restore import restore_pixels
-    from .data import find_faces, load_faces
-    from .evaluate import evaluate as score
-
-    model = load_gpen(args.model, device=args.device, dtype=args.dtype)
-    files = find_faces(args.data, split=args.split)
-    faces, complaints = load_faces(files, model.config.in_size)
-    for line in complaints:
-        print(f"left out {line}", file=sys.stderr)
-    print(score(lambda x: restore_pixels(model, x), faces))
-    return 0

@@ -1,20 +1,21 @@
-"""Faces for training: decoded once, kept in memory."""
+"""Faces for training: found, read, and drawn in batches."""
 
 from __future__ import annotations
 
 import csv
+import os
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 
 from ..errors import ImageError
-from ..media import read_image
-from ..warp import resize
 from .draws import generator
+from .lazy_faces import LazyFaces, read_faces
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
 INDEX_NAME = "INDEX.tsv"
+MEMORY_BUDGET = 4 << 30  # bytes: 21,800 faces of 256 px, 1,300 of 1024 px
 
 
 def find_faces(folder: Path, *, split: str | None = None) -> list[Path]:
@@ -22,26 +23,23 @@ def find_faces(folder: Path, *, split: str | None = None) -> list[Path]:
 
     Args:
         folder: searched with its sub-folders.
-        split: keep only files of this split, as the column `split` of an INDEX.tsv in `folder` or
-            in its parent says (column `file` is relative to that table). None keeps all.
+        split: keep only files of this split, as the column `split` of the folder's index says
+            (`read_index`). None keeps all.
 
     Raises:
-        ImageError: no such folder, no table to read the split from, or nothing left.
+        ImageError: a folder is absent or cannot be listed, the index is absent or cannot be
+            used, or nothing is left.
     """
-    if not folder.is_dir():
-        raise ImageError(f"{folder} is not a folder; --data takes a folder of aligned faces.")
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
+    names = (Path(at) / name for at, _, found in os.walk(folder, onerror=_refuse) for name in found)
+    files = sorted(path for path in names if path.suffix.lower() in IMAGE_SUFFIXES)
     if split is not None:
-        tables = [t for t in (folder / INDEX_NAME, folder.parent / INDEX_NAME) if t.is_file()]
-        if not tables:
+        index = read_index(folder)
+        if not any("split" in row for row in index.values()):
             raise ImageError(
-                f"Split {split!r} was asked for, but neither {folder} nor its parent holds "
-                f"{INDEX_NAME} (columns `file` and `split`)."
+                f"Split {split!r} was asked for, but neither {folder} nor its parent holds an "
+                f"{INDEX_NAME} with columns `file` and `split`."
             )
-        with tables[0].open(encoding="utf-8", newline="") as table:
-            rows = csv.DictReader(table, delimiter="\t")
-            wanted = {tables[0].parent / row["file"] for row in rows if row["split"] == split}
-        files = [path for path in files if path in wanted]
+        files = [path for path in files if index.get(path.absolute(), {}).get("split") == split]
     if not files:
         raise ImageError(
             f"No image to train on under {folder}"
@@ -51,37 +49,74 @@ def find_faces(folder: Path, *, split: str | None = None) -> list[Path]:
     return files
 
 
-def load_faces(files: list[Path], size: int) -> tuple[torch.Tensor, list[str]]:
-    """Decode aligned faces.
+def _refuse(error: OSError) -> None:
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        raise ImageError(
+            f"{error.filename} is not a folder; --data takes a folder of aligned faces."
+        ) from error
+    raise ImageError(
+        f"{error.filename} cannot be listed: {error.strerror}. Allow it to be read, or move it out."
+    ) from error
+
+
+def read_index(folder: Path) -> dict[Path, dict[str, str]]:
+    """Return what an INDEX.tsv in `folder` or in its parent says of each file, by absolute path.
+
+    The table has a line of names; column `file` is relative to the table, `split` and `source`
+    are optional. Without a table the result is empty.
+
+    Raises:
+        ImageError: the table has no column `file` or is not text in UTF-8.
+    """
+    folder = folder.absolute()
+    for path in (folder / INDEX_NAME, folder.parent / INDEX_NAME):
+        if not path.is_file():
+            continue
+        try:
+            with path.open(encoding="utf-8-sig", newline="") as table:
+                rows = list(csv.DictReader(table, delimiter="\t"))
+        except (OSError, UnicodeDecodeError, csv.Error) as error:
+            raise ImageError(f"{path} cannot be read as a table in UTF-8: {error}") from error
+        if not all(row.get("file") for row in rows):
+            raise ImageError(f"{path} must have a column `file`, separated by tabs, on each line.")
+        return {path.parent / row["file"]: row for row in rows}
+    return {}
+
+
+def load_faces(
+    files: list[Path], size: int, *, budget: int = MEMORY_BUDGET
+) -> tuple[torch.Tensor | LazyFaces, list[str]]:
+    """Open aligned faces; all are decoded now if they fit into the budget.
 
     Args:
         files: square images, or nearly so.
         size: side to which they are brought (antialiased).
+        budget: bytes of memory for decoded faces. A larger set is decoded when it is asked for,
+            and then reports unusable files in the log.
 
     Returns:
-        [N, 3, size, size] uint8 RGB of the usable files, and a line for each file left out.
+        [N, 3, size, size] uint8 RGB of the usable files, or what stands for it; and a line for
+        each file left out so far.
 
     Raises:
         ImageError: no file is usable.
     """
-    faces, complaints = [], []
-    for path in files:
-        try:
-            pixels = read_image(path)
-        except ImageError as error:
-            complaints.append(str(error))
-            continue
-        height, width = pixels.shape[2:]
-        if min(height, width) < size // 2:
-            complaints.append(f"{path} is {width} × {height}; at least {size // 2} px are needed.")
-            continue
-        faces.append((resize(pixels, size, size)[0].clamp(0, 1) * 255).round().byte())
-    if not faces:
+    if len(files) * 3 * size * size > budget:
+        return LazyFaces(files, size, budget=budget), []
+    faces = torch.empty(len(files), 3, size, size, dtype=torch.uint8)
+    complaints, count = [], 0
+    for face in read_faces(files, size):
+        if isinstance(face, ImageError):
+            complaints.append(str(face))
+        else:
+            faces[count] = face
+            count += 1
+    if not count:
         raise ImageError("No usable training image. " + "; ".join(complaints[:5]))
-    return torch.stack(faces), complaints
+    return faces[:count], complaints
 
 
-def draw_batch(faces: torch.Tensor, batch_size: int, *, seed: int) -> torch.Tensor:
+def draw_batch(faces: torch.Tensor | LazyFaces, batch_size: int, *, seed: int) -> torch.Tensor:
     """Draw faces at random and vary them: flips, shifts, exposure, tint.
 
     Args:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from ..errors import MismatchError
 from ..warp import check_image
 from .draws import PER_ROUND, Draws, choose, draw_round, generator
 from .jpeg import compress
@@ -94,7 +95,18 @@ MIXED = replace(
 """For training: PAPER, a second round for two in five, and one in eight good or nearly so, from
 which a model learns to leave sharp faces alone."""
 
-PRESETS = {"paper": PAPER, "second order": SECOND_ORDER, "mixed": MIXED, "traces": TRACES}
+PRESETS = {"paper": PAPER, "second-order": SECOND_ORDER, "mixed": MIXED, "traces": TRACES}
+
+
+def find_preset(name: str) -> Degradation:
+    """Return the preset of that name.
+
+    Raises:
+        MismatchError: there is none.
+    """
+    if name not in PRESETS:
+        raise MismatchError(f"The degradation must be one of {', '.join(PRESETS)}, found {name!r}.")
+    return PRESETS[name]
 
 
 @torch.no_grad()

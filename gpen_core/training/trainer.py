@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from .discriminator import Discriminator
+    from .lazy_faces import LazyFaces
     from .plan import TrainingPlan
 
 STATE_NAME = "state.pt"
@@ -39,7 +40,7 @@ class Trainer:
 
     Args:
         plan: what to train.
-        faces: [N, 3, S, S] uint8 RGB, S the network's size.
+        faces: [N, 3, S, S] uint8 RGB, S the network's size, or what stands for it.
         device: where to train.
         model: the weights to begin with, of the plan's configuration; None begins as the identity.
         discriminator: one to go on with; None makes a fresh one where the plan needs one.
@@ -52,7 +53,7 @@ class Trainer:
     def __init__(
         self,
         plan: TrainingPlan,
-        faces: torch.Tensor,
+        faces: torch.Tensor | LazyFaces,
         device: torch.device,
         *,
         model: GPEN | None = None,

@@ -1,0 +1,109 @@
+"""`gpen evaluate`: how near to the clean faces a model brings degraded ones, and for whom."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import argparse
+
+    import torch
+
+    from .evaluate import Scores
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `gpen evaluate`."""
+    parser.add_argument("--data", type=Path, required=True, help="folder of clean aligned faces")
+    parser.add_argument("--split", help="keep this split of the folder's INDEX.tsv")
+    parser.add_argument("--model", default="builtin", help="file or catalogue name")
+    parser.add_argument(
+        "--degradation",
+        default="paper",
+        metavar="NAME",
+        help="paper, second-order, mixed or traces (default paper)",
+    )
+    parser.add_argument(
+        "--table",
+        type=Path,
+        metavar="FILE.tsv",
+        help="write the figures of every group and every face",
+    )
+    parser.add_argument(
+        "--sheet",
+        type=Path,
+        metavar="FILE.jpg",
+        help="write a contact sheet: degraded | restored | clean",
+    )
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
+    parser.add_argument("--dtype", default="auto", help="auto, fp32, bf16, fp16")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the scores of all pairs and of each group of faces; return the exit status."""
+    from ..checkpoint import load_gpen
+    from ..media import write_image
+    from ..restore import restore_pixels
+    from .degrade import find_preset
+    from .evaluate import Scores, group_scores, score_pairs
+    from .report import contact_sheet, format_groups, write_table
+
+    degradation = find_preset(args.degradation)
+    model = load_gpen(args.model, device=args.device, dtype=args.dtype)
+    files, faces = _read(args, model.config.in_size)
+
+    def restore(images: torch.Tensor) -> torch.Tensor:
+        return restore_pixels(model, images)
+
+    pairs = score_pairs(restore, faces, degradation=degradation)
+    print(Scores.mean(pairs))
+    groups: dict[str, dict[str, Scores]] = {}
+    for by, names in _groups(args.data, files, faces).items():
+        groups[by] = group_scores(pairs, names)
+        print("\n" + format_groups(by, groups[by]))
+    if args.table:
+        by_face = group_scores(pairs, [f"{i:04} {path.name}" for i, path in enumerate(files)])
+        write_table(args.table, {"all": {"all": Scores.mean(pairs)}, **groups, "face": by_face})
+        print(f"\nfigures in {args.table}")
+    if args.sheet:
+        write_image(args.sheet, contact_sheet(restore, faces, degradation=degradation))
+        print(f"contact sheet in {args.sheet}; numbers as in the table's faces")
+    return 0
+
+
+def _read(args: argparse.Namespace, size: int) -> tuple[list[Path], torch.Tensor]:
+    """The usable files and their faces; the others are named."""
+    import torch
+
+    from ..errors import ImageError
+    from .data import find_faces
+    from .lazy_faces import read_faces
+
+    found = find_faces(args.data, split=args.split)
+    files, faces = [], []
+    for path, face in zip(found, read_faces(found, size), strict=True):
+        if isinstance(face, ImageError):
+            print(f"left out {face}", file=sys.stderr)
+        else:
+            files.append(path)
+            faces.append(face)
+    if not faces:
+        raise ImageError(f"None of the {len(found)} images under {args.data} can be used.")
+    return files, torch.stack(faces)
+
+
+def _groups(folder: Path, files: list[Path], faces: torch.Tensor) -> dict[str, list[str]]:
+    """By what faces are grouped, and the group of each face."""
+    from .data import read_index
+    from .evaluate import lightness_group
+    from .measures import skin_lightness
+
+    angles = skin_lightness(faces.float() / 255).tolist()
+    groups = {"skin lightness": [lightness_group(angle) for angle in angles]}
+    index = read_index(folder)
+    sources = [index.get(path.absolute(), {}).get("source") for path in files]
+    if any(sources):
+        groups["source"] = [source or "unknown" for source in sources]
+    return groups

@@ -1,0 +1,85 @@
+"""What a restored face is measured by, besides PSNR and SSIM."""
+
+from __future__ import annotations
+
+import math
+
+import kornia
+import torch
+import torch.nn.functional as F
+
+from .losses import LUMA
+
+BLOCKS = 32  # a face is this many blocks across where its noise is measured
+INNER_FACE = (0.32, 0.70, 0.36, 0.64)  # top, bottom, left, right: skin, whatever the background
+SMOOTHEST = 0.25  # share of the inner face's blocks that count as flat skin
+CHEEKS = ((0.56, 0.66, 0.34, 0.42), (0.56, 0.66, 0.58, 0.66))  # of the template: below the eyes
+LEAST_CHROMA = 3.0  # CIELAB; below it a photograph has no colour to speak of
+
+
+def sharpness(images: torch.Tensor) -> torch.Tensor:
+    """[N] mean gradient magnitude of the luma, per pixel, of [N, 3, S, S] in [0, 1]."""
+    luma = _luma(images)
+    across = luma[..., :-1, 1:] - luma[..., :-1, :-1]
+    down = luma[..., 1:, :-1] - luma[..., :-1, :-1]
+    return (across**2 + down**2).sqrt().mean(dim=(1, 2, 3))
+
+
+def colour_drift(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """[N, 3] mean of output − target in R, G and B, levels of 255."""
+    return 255 * (output - target).mean(dim=(2, 3))
+
+
+def flat_skin(faces: torch.Tensor) -> torch.Tensor:
+    """[N, BLOCKS, BLOCKS] bool: the smoothest quarter of the blocks inside the clean faces."""
+    roughness = _block_noise(faces)
+    top, bottom, left, right = (round(side * BLOCKS) for side in INNER_FACE)
+    inner = torch.full_like(roughness, torch.inf)
+    inner[:, top:bottom, left:right] = roughness[:, top:bottom, left:right]
+    count = round(SMOOTHEST * (bottom - top) * (right - left))
+    return inner <= inner.flatten(1).kthvalue(count).values[:, None, None]
+
+
+def noise(images: torch.Tensor, flat: torch.Tensor) -> torch.Tensor:
+    """[N] noise in the blocks `flat`: standard deviation of the luma's high frequencies.
+
+    In levels of 255, comparable to the σ of white noise in the luma.
+    """
+    return 255 * ((_block_noise(images) ** 2 * flat).sum(dim=(1, 2)) / flat.sum(dim=(1, 2))).sqrt()
+
+
+def skin_lightness(faces: torch.Tensor) -> torch.Tensor:
+    """[N] individual typology angle of the cheeks in degrees: light skin is high; NaN in grey.
+
+    ITA° = atan((L* − 50) / b*) · 180 / π (Chardon et al. 1991), of the cheeks' median colour. It
+    measures a photograph, with its light and exposure, and says nothing of a person's origin.
+
+    Args:
+        faces: [N, 3, S, S] RGB in [0, 1], aligned to the template "gpen".
+    """
+    size = faces.shape[-1]
+    boxes = [[round(side * size) for side in box] for box in CHEEKS]
+    skin = torch.cat(
+        [faces[:, :, top:bottom, left:right].flatten(2) for top, bottom, left, right in boxes], 2
+    )
+    median = skin.median(dim=2).values[:, :, None, None]
+    lightness, a, b = kornia.color.rgb_to_lab(median)[:, :, 0, 0].unbind(dim=1)
+    angle = torch.atan2(lightness - 50, b.clamp(min=1e-3)) * (180 / math.pi)
+    return torch.where((a**2 + b**2).sqrt() < LEAST_CHROMA, math.nan, angle)
+
+
+def _luma(images: torch.Tensor) -> torch.Tensor:
+    return torch.einsum("c,nchw->nhw", images.new_tensor(LUMA), images)[:, None]
+
+
+def _block_noise(images: torch.Tensor) -> torch.Tensor:
+    """[N, BLOCKS, BLOCKS] standard deviation of the luma around its mean in a block's reach.
+
+    The reach is a block's side, so that noise which enlarging spread over pixels counts too, and
+    shading does not.
+    """
+    luma = _luma(images)
+    reach = luma.shape[-1] // (2 * BLOCKS)
+    padded = F.pad(luma, [reach] * 4, mode="replicate")
+    high = luma - F.avg_pool2d(padded, 2 * reach + 1, stride=1)
+    return F.adaptive_avg_pool2d(high**2, BLOCKS)[:, 0].sqrt()
