@@ -28,7 +28,8 @@ def faces_from_mesh(
 
     Args:
         frames: for each image its faces, each with "landmarks_xy" [468 or 478, 2] and "bbox_xyxy"
-            [4] in pixels, and perhaps "score".
+            [4] in pixels, and perhaps "score". A row of W pixels spans 0 … W, as with MediaPipe,
+            whose points are parts of the image's sides.
         image_size: (B, H, W) of the batch the mesh was found in.
 
     Raises:

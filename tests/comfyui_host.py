@@ -68,9 +68,15 @@ def nodes(pack):
 
 
 class ComfyUI:
-    """A running ComfyUI with this repository as its only custom node pack."""
+    """A running ComfyUI with this repository as its only custom node pack.
 
-    def __init__(self, base: Path, *flags: str) -> None:
+    Args:
+        base: folder for its models, inputs and outputs.
+        flags: for its command line.
+        main: the script to start, which decides on the device.
+    """
+
+    def __init__(self, base: Path, *flags: str, main: tuple[str, ...] = ("main.py", "--cpu")):
         self.base = base
         for folder in ("custom_nodes", "input", "output", "temp", "models", "user"):
             (base / folder).mkdir(parents=True, exist_ok=True)
@@ -89,7 +95,7 @@ class ComfyUI:
         self.log_path = base / "comfyui.log"
         self._log = self.log_path.open("w", encoding="utf-8")
         command = [
-            COMFYUI_PYTHON, "main.py", "--cpu", "--listen", "127.0.0.1", "--port", str(port),
+            COMFYUI_PYTHON, *main, "--listen", "127.0.0.1", "--port", str(port),
             "--base-directory", str(base), "--disable-api-nodes",
             "--database-url", "sqlite:///:memory:",
             "--extra-model-paths-config", str(extra), *flags,

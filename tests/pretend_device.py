@@ -12,7 +12,7 @@ import weakref
 import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_flatten, tree_map
+from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
 DEVICE = torch.device("meta")
 
@@ -35,13 +35,21 @@ class _There(torch.Tensor):
         raise RuntimeError(f"{function}: the device is gone")
 
 
+def _on_cpu(value):
+    if isinstance(value, _There):
+        return value.held
+    return torch.device("cpu") if isinstance(value, torch.device) else value
+
+
 class _MadeHere(TorchFunctionMode):
-    """`torch.tensor(…, device=…)` dispatches nothing: make it on the CPU and move it."""
+    """What dispatches no operation: make a tensor on the CPU and move it, list its values."""
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
         kwargs = dict(kwargs or {})
         if function is torch.tensor and torch.device(kwargs.get("device") or "cpu") == DEVICE:
             return function(*args, **{**kwargs, "device": "cpu"}).to(DEVICE)
+        if function is torch.Tensor.tolist:
+            return _on_cpu(args[0]).tolist()
         return function(*args, **kwargs)
 
 
@@ -63,20 +71,25 @@ class PretendDevice(TorchDispatchMode):
         self._made_here.__exit__(*error)
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        kwargs = dict(kwargs or {})
-        leaves = [x for x in tree_flatten((args, kwargs))[0] if isinstance(x, torch.Tensor)]
-        there = {id(x.held): x for x in leaves if isinstance(x, _There)}
-        copies = function is torch.ops.aten.copy_.default
-        moves = copies or function is torch.ops.aten._to_copy.default
-        # A GPU, too, takes single numbers from the CPU.
-        if there and not moves and any(x.ndim for x in leaves if not isinstance(x, _There)):
-            raise RuntimeError(f"{function}: expected all tensors to be on the same device")
-        target = kwargs.get("device")
-        stays = isinstance(args[0], _There) if copies else bool(there)
-        on_device = stays if target is None else torch.device(target) == DEVICE
-        if target is not None:
-            kwargs["device"] = torch.device("cpu")
-        args, kwargs = tree_map(lambda x: x.held if isinstance(x, _There) else x, (args, kwargs))
+        leaves, structure = tree_flatten((args, kwargs or {}))
+        tensors = [x for x in leaves if isinstance(x, torch.Tensor)]
+        there = {id(x.held): x for x in tensors if isinstance(x, _There)}
+        if there and function is torch.ops.aten._has_compatible_shallow_copy_type.default:
+            return False  # a module that moves then replaces its parameters
+        asked = [x for x in leaves if isinstance(x, torch.device)]
+        if asked:
+            on_device = asked[0] == DEVICE
+        elif function is torch.ops.aten.to.other:
+            on_device = isinstance(args[1], _There)
+        elif function is torch.ops.aten.copy_.default:
+            on_device = isinstance(args[0], _There)
+        else:
+            on_device = bool(there)
+            # A GPU, too, takes single numbers from the CPU.
+            if there and any(x.ndim for x in tensors if not isinstance(x, _There)):
+                places = [(type(x).__name__, list(x.shape)) for x in tensors]
+                raise RuntimeError(f"{function}: not all tensors are on the same device: {places}")
+        args, kwargs = tree_unflatten([_on_cpu(x) for x in leaves], structure)
         result = function(*args, **kwargs)
         if not on_device:
             return result

@@ -6,10 +6,10 @@ import os
 import re
 import subprocess
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
+from comfyui_graphs import four_nodes, one_node, outside_of, put_photo, read
 from comfyui_host import (
     COMFYUI_PATH,
     COMFYUI_PYTHON,
@@ -19,8 +19,7 @@ from comfyui_host import (
     message_of,
     nodes_run,
 )
-from comfyui_pictures import FACES_PER_FRAME, astronaut, clip, save_clip
-from PIL import Image, ImageFilter
+from comfyui_pictures import FACES_PER_FRAME, clip, save_clip
 from safetensors.torch import load_file, save_file
 
 pytestmark = pytest.mark.comfyui
@@ -32,73 +31,10 @@ NODE_IDS = {
 DIRECT_TESTS = ("test_nodes.py", "test_nodes_run.py", "test_nodes_inputs.py", "test_nodes_host.py")
 
 
-def graph(**nodes) -> dict:
-    """An API-format graph from `id=(class, inputs)`."""
-    return {
-        key: {"class_type": kind, "inputs": {**inputs}} for key, (kind, inputs) in nodes.items()
-    }
-
-
-def four_nodes(image: str, *, strength: float = 1.0, threshold: float = 0.0) -> dict:
-    return graph(
-        load=("LoadImage", {"image": image}),
-        model=("LoadGPEN", {"file": "built-in (256)", "dtype": "auto"}),
-        detect=(
-            "GPENDetectFaces",
-            {
-                "image": ["load", 0], "model": ["model", 0], "threshold": threshold, "min_size": 0,
-                "max_faces": 0, "crop_size": "from model", "template": "gpen",
-            },
-        ),
-        restore=(
-            "GPENRestoreFaces",
-            {
-                "model": ["model", 0], "crops": ["detect", 1], "strength": strength,
-                "batch_size": 0,
-            },
-        ),
-        paste=(
-            "GPENPasteBack",
-            {
-                "image": ["load", 0], "faces": ["detect", 0], "crops": ["restore", 0],
-                **PASTE_DEFAULTS,
-            },
-        ),
-        save=("SaveImage", {"images": ["paste", 0], "filename_prefix": "four"}),
-        mask=("MaskPreview", {"mask": ["paste", 1]}),
-    )  # fmt: skip
-
-
-PASTE_DEFAULTS = {"feather": 0.15, "detail": "auto"}
-
-
-def one_node(image: str, **inputs) -> dict:
-    return graph(
-        load=("LoadImage", {"image": image}),
-        model=("LoadGPEN", {"file": "built-in (256)", "dtype": "auto"}),
-        restore=(
-            "GPENRestoreImage",
-            {"image": ["load", 0], "model": ["model", 0], "strength": 1.0, **inputs},
-        ),
-        save=("SaveImage", {"images": ["restore", 0], "filename_prefix": "one"}),
-        mask=("MaskPreview", {"mask": ["restore", 1]}),
-    )
-
-
-def read(path: Path) -> np.ndarray:
-    return np.asarray(Image.open(path).convert("RGB")).astype(int)
-
-
-def outside_of(mask: Path) -> np.ndarray:
-    """Where a mask is zero, and not only too small for the 8 bits of its preview."""
-    return np.asarray(Image.open(mask).convert("L").filter(ImageFilter.MaxFilter(15))) == 0
-
-
 @pytest.fixture(scope="module")
 def photo(comfyui):
     """The name of a photograph in ComfyUI's input folder."""
-    astronaut().save(comfyui.base / "input" / "astronaut.png")
-    return "astronaut.png"
+    return put_photo(comfyui)
 
 
 def test_the_direct_tests_pass_with_comfyuis_own_modules():

@@ -111,7 +111,10 @@ def test_restore_image_cuts_restores_and_pastes_on_the_device(tiny_gpen, monkeyp
 
 
 def test_the_pretend_device_refuses_to_mix():
-    with PretendDevice(), pytest.raises(RuntimeError, match="same device"):
+    with (
+        PretendDevice(),
+        pytest.raises(RuntimeError, match="not all tensors are on the same device"),
+    ):
         torch.ones(2).to(DEVICE) + torch.ones(2)
 
 
