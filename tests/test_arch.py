@@ -11,6 +11,7 @@ import hashlib
 import inspect
 import json
 import math
+import shutil
 import zlib
 from functools import cache
 from pathlib import Path
@@ -236,6 +237,25 @@ def test_bf16_convolutions_stay_near_float32_and_return_it(tiny_gpen: GPEN) -> N
 
 # A blur that is not symmetric shows a filter that is flipped or transposed by mistake.
 LOPSIDED = torch.arange(16.0).reshape(4, 4).double() / 30
+
+
+@pytest.mark.skipif(
+    not any(shutil.which(name) for name in ("c++", "g++", "clang++")),
+    reason="torch.compile needs a C++ compiler",
+)
+@pytest.mark.filterwarnings("ignore")  # of torch.compile about itself
+def test_a_compiled_network_computes_the_same() -> None:
+    model = GPEN(GPENConfig(8, 8, (4, 4), style_dim=3, mapping_layers=1))
+    x = torch.randn(2, 3, 8, 8)
+    assert relative_error(torch.compile(model)(x), model(x)) < 1e-5
+
+
+def test_autocast_around_the_model_changes_nothing(tiny_gpen: GPEN) -> None:
+    x = torch.randn(1, 3, tiny_gpen.config.in_size, tiny_gpen.config.in_size)
+    with torch.inference_mode():
+        wanted = tiny_gpen(x)
+        with torch.autocast("cpu", torch.bfloat16):
+            assert torch.equal(tiny_gpen(x), wanted)
 
 
 @pytest.mark.parametrize("size", [(2, 2), (5, 8), (16, 3)])
