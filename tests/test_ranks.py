@@ -13,10 +13,9 @@ from training_faces import smooth_faces
 
 from gpen_core import DeviceError, GPENConfig, MismatchError
 from gpen_core.tensor_files import read_tensor_file
-from gpen_core.training.log import LOG_NAME
 from gpen_core.training.plan import TrainingPlan
 from gpen_core.training.ranks import ALONE, Ranks, join
-from gpen_core.training.trainer import STATE_NAME, Trainer
+from gpen_core.training.trainer import STATE_NAME, WEIGHTS_NAME, Trainer
 
 STEPS = 4
 PLAN = TrainingPlan(
@@ -56,7 +55,7 @@ def test_two_processes_keep_the_same_weights_which_are_those_of_one(tmp_path):
     losses = torch.load(tmp_path / "rank1" / "course.pt")
     for found, wanted in zip(losses, course[1:], strict=True):
         assert found == pytest.approx(wanted, rel=1e-3)
-    assert not (tmp_path / "run" / LOG_NAME).exists()  # no full line of 50 steps, nor two writers
+    assert sorted(p.name for p in (tmp_path / "run").iterdir()) == [STATE_NAME, WEIGHTS_NAME]
 
 
 def test_shares_cover_the_batch_and_an_uneven_one_is_refused():

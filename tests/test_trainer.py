@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import replace
 
 import pytest
 import torch
 from training_faces import smooth_faces
 
-from gpen_core import GPEN, CheckpointError, GPENConfig, MismatchError, load_gpen
+from gpen_core import GPEN, CheckpointError, GPENConfig, MismatchError
 from gpen_core.errors import TrainingError
 from gpen_core.tensor_files import read_tensor_file
 from gpen_core.training import evaluate
 from gpen_core.training.discriminator import load_discriminator
-from gpen_core.training.log import LOG_NAME
 from gpen_core.training.loop import run
 from gpen_core.training.plan import TrainingPlan
 from gpen_core.training.start import start_as_identity
-from gpen_core.training.trainer import STATE_NAME, WEIGHTS_NAME, Trainer
+from gpen_core.training.trainer import STATE_NAME, Trainer
 
 CPU = torch.device("cpu")
 CONFIG = GPENConfig(64, 64, (16,) * 5, style_dim=16, mapping_layers=2)
@@ -113,7 +111,7 @@ def test_a_damaged_state_is_refused_by_name(tmp_path):
 
 def test_training_against_a_discriminator_brings_faces_nearer_to_the_clean_ones():
     faces = smooth_faces(8)
-    trainer = Trainer(replace(ADVERSARIAL, batch_size=8), faces, CPU)
+    trainer = Trainer(ADVERSARIAL, faces, CPU)
     course = [trainer.step() for _ in range(PLAN.steps)]
     assert {"l1", "ssim", "sharpness", "adversarial", "features", "discriminator"} < set(course[1])
     assert "r1" in course[0]
@@ -178,25 +176,13 @@ def test_a_loss_that_is_not_finite_stops_training_and_keeps_what_was_saved(tmp_p
     assert (tmp_path / STATE_NAME).read_bytes() == kept
 
 
-def test_a_run_logs_every_loss_and_an_interruption_leaves_one_line_per_step(tmp_path):
-    def stop(step: int, losses: dict[str, float]) -> None:
-        if step == 5:
-            raise KeyboardInterrupt
+def test_a_perceptual_loss_counts_where_the_plan_gives_it_weight():
+    class Brightness(torch.nn.Module):
+        def forward(self, output, target):
+            return (output.mean() - target.mean()).square() + 3
 
-    plan, faces = replace(ADVERSARIAL, steps=8), smooth_faces(8)
-    first = Trainer(plan, faces, CPU)
-    run(first, tmp_path, minutes=0)  # one step
-    state = (tmp_path / STATE_NAME).read_bytes()
-    with pytest.raises(KeyboardInterrupt):
-        run(first, tmp_path, log_every=2, on_step=stop)
-    (tmp_path / STATE_NAME).write_bytes(state)  # as if killed before steps 2 to 5 were saved
-    second = Trainer(plan, faces, CPU)
-    assert second.resume(tmp_path)
-    run(second, tmp_path, log_every=2)
-    with (tmp_path / LOG_NAME).open(encoding="utf-8", newline="") as table:
-        rows = list(csv.DictReader(table, delimiter="\t"))
-    assert [int(row["step"]) for row in rows] == [2, 4, 6, 8]
-    names = ["learning_rate", "loss", *plan.loss_weights, "discriminator", "r1"]
-    assert list(rows[0]) == ["step", *names]
-    assert all(float(rows[0][name]) > 0 for name in names if name != "r1")
-    assert load_gpen(tmp_path / WEIGHTS_NAME, device="cpu").config == CONFIG
+    for weight, expected in ((0.5, 1.5), (0, 0)):
+        plan = replace(PLAN, ssim_weight=0, perceptual_weight=weight, perceptual="a file")
+        course = Trainer(plan, smooth_faces(8), CPU, perceptual=Brightness()).step()
+        assert ("perceptual" in course) == (weight > 0)
+        assert course["loss"] - course["l1"] == pytest.approx(expected, abs=0.05)

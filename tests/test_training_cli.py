@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import argparse
+
 import pytest
 import torch
 
-from gpen_core import GPENConfig, load_gpen
+from gpen_core import GPEN, GPENConfig, load_gpen, write_image
 from gpen_core.cli import main
 from gpen_core.training.discriminator import load_discriminator
+from gpen_core.training.journal import LOSSES_NAME, SAMPLES_NAME, SCORES_NAME
+from gpen_core.training.options import add_train_arguments
+from gpen_core.training.request import read_request
 from gpen_core.training.trainer import STATE_NAME, WEIGHTS_NAME
 
 NETWORK = ["--size", "64", "--widths", "16,16,16,16,16"]
@@ -45,8 +50,11 @@ def test_the_command_trains_resumes_and_evaluates(faces_folder, tmp_path, capsys
     common += ["--out", str(tmp_path / "run"), "--batch-size", "2", "--device", "cpu"]
     assert main([*common, "--steps", "2"]) == 0
     assert "4 faces" in capsys.readouterr().out
-    assert main([*common, "--steps", "4"]) == 0
+    looking = ["--log-every", "2", "--sample-every", "2", "--samples", "1"]
+    assert main([*common, *looking, "--sample-split", "val", "--steps", "4"]) == 0
     assert "going on at step 2" in capsys.readouterr().out
+    written = {path.name for path in (tmp_path / "run").iterdir()}
+    assert written == {STATE_NAME, WEIGHTS_NAME, LOSSES_NAME, SCORES_NAME, SAMPLES_NAME}
 
     weights = tmp_path / "run" / WEIGHTS_NAME
     assert load_gpen(weights, device="cpu").config == CONFIG
@@ -76,5 +84,48 @@ def test_the_command_fine_tunes_against_a_discriminator_and_resumes(faces_folder
     assert main([*tune, "--size", "64"]) == 2
     assert "--size cannot be chosen with --from" in capsys.readouterr().err
     torch.save({"nothing": torch.zeros(1)}, tmp_path / "other.pth")
-    assert main([*tune[:-2], "--discriminator", str(tmp_path / "other.pth")]) == 2
-    assert "holds no discriminator" in capsys.readouterr().err
+    for option, complaint in (
+        ("--discriminator", "holds no discriminator"),
+        ("--perceptual", "is not a VGG"),
+        ("--from", "Not a GPEN checkpoint"),
+    ):
+        assert main([*tune, option, str(tmp_path / "other.pth")]) == 2
+        assert complaint in capsys.readouterr().err
+    plain = [*common, "--out", str(second), "--discriminator", str(first / STATE_NAME)]
+    assert main(plain) == 2
+    assert "add --adversarial-weight" in capsys.readouterr().err
+
+
+def test_a_checkpoint_of_a_published_size_and_form_is_fine_tuned(faces_folder, tmp_path):
+    # As GPEN-BFR-256 but for its widths: the latent, the mapping, the container, the precision.
+    config = GPENConfig.published(256, channel_multiplier=1, narrow=1 / 32)
+    torch.save({"g_ema": GPEN(config).state_dict(), "args": 1}, tmp_path / "published.pth")
+    words = ["train", "--data", str(faces_folder), "--out", str(tmp_path / "run"), "--steps", "1"]
+    words += ["--device", "cpu", "--batch-size", "1", "--adversarial-weight", "0.01"]
+    write_image(faces_folder / "large.png", torch.rand(1, 3, 256, 256))
+    assert main([*words, "--from", str(tmp_path / "published.pth")]) == 0
+    before, after = (
+        load_gpen(tmp_path / "published.pth"),
+        load_gpen(tmp_path / "run" / WEIGHTS_NAME),
+    )
+    assert after.config == config
+    change = (after.ecd0[0][0].weight - before.ecd0[0][0].weight).abs().max()
+    assert 0 < change < 0.01
+
+
+def test_networks_are_chosen_by_name_and_size():
+    parser = argparse.ArgumentParser()
+    add_train_arguments(parser)
+
+    def config(options: str) -> GPENConfig:
+        words = ["--data", "faces", "--out", "run", *options.split()]
+        return read_request(parser.parse_args(words)).plan.config
+
+    assert config("") == config("--size 256 --network small")
+    assert config("").widths == (128, 128, 128, 128, 64, 32, 16)
+    assert min(config("--size 2048 --network small").widths) == 8
+    for size in (512, 1024, 2048):
+        assert config(f"--size {size}") == GPENConfig.published(size)
+    published = GPENConfig.published(256, channel_multiplier=1, narrow=0.5)
+    assert config("--network published") == published
+    assert config("--style-dim 64").style_dim == 64

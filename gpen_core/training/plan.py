@@ -31,6 +31,8 @@ class TrainingPlan:
         sharpness_weight: weight of the difference in local gradient, `losses.sharpness`.
         adversarial_weight: weight of the logistic loss against a discriminator.
         feature_weight: weight of the difference in the discriminator's features.
+        perceptual_weight: weight of the difference that a VGG sees, `perceptual.PerceptualLoss`.
+        perceptual: that VGG's file and its hash.
         discriminator_widths: channels at 4, 8 … px; None takes the network's.
         discriminator_learning_rate: of Adam with β = (0, 0.99).
         r1_weight: γ of the R1 penalty γ/2 · ‖∇D‖².
@@ -52,6 +54,8 @@ class TrainingPlan:
     sharpness_weight: float = 0
     adversarial_weight: float = 0
     feature_weight: float = 0
+    perceptual_weight: float = 0
+    perceptual: str | None = None
     discriminator_widths: tuple[int, ...] | None = None
     discriminator_learning_rate: float = 2e-3
     r1_weight: float = 1
@@ -72,6 +76,7 @@ class TrainingPlan:
             "sharpness": self.sharpness_weight,
             "adversarial": self.adversarial_weight,
             "features": self.feature_weight,
+            "perceptual": self.perceptual_weight,
         }
         return {name: weight for name, weight in weights.items() if weight}
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from .discriminator import Discriminator
     from .lazy_faces import LazyFaces
+    from .perceptual import PerceptualLoss
     from .plan import TrainingPlan
 
 STATE_NAME = "state.pt"
@@ -44,6 +45,7 @@ class Trainer:
         device: where to train.
         model: the weights to begin with, of the plan's configuration; None begins as the identity.
         discriminator: one to go on with; None makes a fresh one where the plan needs one.
+        perceptual: where the plan gives it weight.
         ranks: the processes that share every batch; each has the same plan and faces.
 
     Raises:
@@ -58,6 +60,7 @@ class Trainer:
         *,
         model: GPEN | None = None,
         discriminator: Discriminator | None = None,
+        perceptual: PerceptualLoss | None = None,
         ranks: Ranks = ALONE,
     ) -> None:
         if plan.config.in_size != plan.config.out_size:
@@ -79,6 +82,7 @@ class Trainer:
         )
         forward = torch.compile(self.model) if plan.compiled else self.model
         self.forward = ranks.average_gradients(cast("nn.Module", forward))
+        self.perceptual = perceptual.to(device) if perceptual and plan.perceptual_weight else None
         self.adversary = None
         if plan.has_adversary:
             self.adversary = Adversary(plan, device, discriminator, ranks=ranks)
@@ -93,11 +97,14 @@ class Trainer:
         target, degraded = self._pairs()
         for group in self.optimizer.param_groups:
             group["lr"] = self.plan.learning_rate * self.plan.learning_rate_factor(self.steps_done)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.plan.bf16):
+        with self._autocast():
             output = self.forward((degraded * 2 - 1).contiguous(memory_format=torch.channels_last))
         output = output.float() / 2 + 0.5
         weights = self.plan.loss_weights
         losses = reconstruction_losses(output, target, weights)
+        if self.perceptual:
+            with self._autocast():
+                losses["perceptual"] = self.perceptual(output, target)
         if self.adversary:
             losses |= self.adversary.losses(output, target)
         loss = torch.stack([weights[name] * value for name, value in losses.items()]).sum()
@@ -120,6 +127,9 @@ class Trainer:
             target, seed=seed + 1, first=self.share.start, degradation=self.plan.degradation
         )
         return target, degraded
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.plan.bf16)
 
     def _figures(self, losses: dict[str, torch.Tensor]) -> dict[str, float]:
         values = torch.stack([value.detach() for value in losses.values()])

@@ -1,0 +1,117 @@
+"""What a run leaves behind to look at: tables of losses and scores, sample sheets, TensorBoard."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from ..errors import TrainingError
+from ..media import write_image
+from ..restore import restore_pixels
+from .evaluate import Scores, evaluate
+from .report import contact_sheet
+from .table import Table
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    import torch
+
+    from .trainer import Trainer
+
+LOSSES_NAME = "losses.tsv"
+SCORES_NAME = "scores.tsv"
+SAMPLES_NAME = "samples"
+BOARD_NAME = "tensorboard"
+
+
+class Journal:
+    """Writes down how a run goes; `note` is to be told of every step.
+
+    Args:
+        trainer: as made or resumed; its running mean of the weights is what is looked at.
+        folder: where `losses.tsv`, `scores.tsv`, `samples/` and `tensorboard/` are kept.
+        log_every: steps whose mean losses make one line.
+        samples: [N, 3, S, S] uint8 RGB, faces to restore and score now and then; None for none.
+        sample_every: steps from one look at them to the next.
+        board: also write for TensorBoard.
+
+    Raises:
+        TrainingError: TensorBoard was asked for and is not installed.
+    """
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        folder: Path,
+        *,
+        log_every: int = 50,
+        samples: torch.Tensor | None = None,
+        sample_every: int = 500,
+        board: bool = False,
+    ) -> None:
+        self.trainer, self.folder = trainer, folder
+        self.log_every, self.samples, self.sample_every = log_every, samples, sample_every
+        folder.mkdir(parents=True, exist_ok=True)
+        names = ["learning_rate", "loss", *trainer.plan.loss_weights]
+        if trainer.adversary:
+            names += ["discriminator", "r1"]
+        done = trainer.steps_done
+        self._losses = Table(folder / LOSSES_NAME, names, step=done)
+        self._scores = Table(folder / SCORES_NAME, list(Scores.__annotations__), step=done)
+        self._values = defaultdict[str, list[float]](list)
+        self._board = _open_board(folder / BOARD_NAME, done) if board else None
+
+    def note(self, step: int, losses: Mapping[str, float]) -> None:
+        """Take the losses of `step`; look at the samples when it is time."""
+        rate = self.trainer.optimizer.param_groups[0]["lr"]
+        for name, value in {"learning_rate": rate, **losses}.items():
+            self._values[name].append(value)
+        if step % self.log_every == 0:
+            means = {name: sum(values) / len(values) for name, values in self._values.items()}
+            self._values.clear()
+            self._losses.append(step, means)
+            self._show(step, "loss", means)
+        if self.samples is not None and step % self.sample_every == 0:
+            self.look(step, self.samples)
+
+    def look(self, step: int, samples: torch.Tensor) -> None:
+        """Restore the samples, write them side by side, and score them."""
+        model, degradation = self.trainer.ema, self.trainer.plan.degradation
+
+        def restore(faces: torch.Tensor) -> torch.Tensor:
+            return restore_pixels(model, faces)
+
+        sheet = contact_sheet(restore, samples, degradation=degradation)
+        folder = self.folder / SAMPLES_NAME
+        folder.mkdir(exist_ok=True)
+        write_image(folder / f"{step:07}.jpg", sheet)
+        scores = asdict(evaluate(restore, samples, degradation=degradation))
+        self._scores.append(step, scores)
+        self._show(step, "score", scores)
+        if self._board:
+            self._board.add_image("degraded, restored, clean", sheet[0], step)
+
+    def close(self) -> None:
+        """Write what TensorBoard has not yet been given."""
+        if self._board:
+            self._board.close()
+
+    def _show(self, step: int, group: str, values: Mapping[str, float]) -> None:
+        if self._board:
+            for name, value in values.items():
+                self._board.add_scalar(f"{group}/{name}", value, step)
+
+
+def _open_board(folder: Path, steps_done: int) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise TrainingError(
+            "--tensorboard needs the package tensorboard, which is not installed: "
+            'python -m pip install "gpen-restore[train]". losses.tsv is written without it.'
+        ) from error
+    # What an interruption undid is not to be drawn twice.
+    return SummaryWriter(str(folder), purge_step=steps_done + 1)
