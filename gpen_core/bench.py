@@ -145,17 +145,17 @@ def _measure(args: argparse.Namespace) -> Iterator[Timing]:
             for dtype in args.dtype
         ]
         for time, task in itertools.product(contender, tasks):
-            yield _apart(time, task)
+            yield apart(time, task)
         if args.onnxruntime:
             with tempfile.TemporaryDirectory() as folder:
                 path = str(Path(folder) / "reference.onnx")
-                _apart(contenders.export_onnx, tasks[0], path)
-                yield _apart(contenders.time_onnxruntime, tasks[0], path)
+                apart(contenders.export_onnx, tasks[0], path)
+                yield apart(contenders.time_onnxruntime, tasks[0], path)
         if args.reference:
-            yield _apart(contenders.time_reference, tasks[0])
+            yield apart(contenders.time_reference, tasks[0])
 
 
-def _apart(function: Callable[..., Result], *arguments: object) -> Result:
+def apart(function: Callable[..., Result], *arguments: object) -> Result:
     """Call a function in a process of its own, so that its peak memory is its own too."""
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(max_workers=1, mp_context=context) as pool:

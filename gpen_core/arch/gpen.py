@@ -186,25 +186,28 @@ class GPEN(nn.Module):
         size = self.config.in_size
         if x.ndim != 4 or tuple(x.shape[1:]) != (3, size, size):
             raise MismatchError(f"This GPEN takes [N, 3, {size}, {size}], found {list(x.shape)}.")
-        noise_generator = torch.Generator().manual_seed(noise_seed)
+        if not self._runs_in_strips(x):
+            latent, features = self.encode(x)
+            return self.generator(latent, features, self.fresh_noise(noise_seed))
+        faces = x.new_empty(len(x), 3, *[self.config.out_size] * 2, dtype=torch.float32)
+        for index in range(len(x)):
+            face, out = x[index : index + 1], faces[index : index + 1]
+            # Autocast would change the dtype of what is written into the workspace.
+            with torch.autocast("cpu", enabled=False):
+                strips.restore_face(self, face, out, self.fresh_noise(noise_seed), self._workspace)
+        return faces
 
-        def fresh_noise(level: int) -> torch.Tensor:
+    def fresh_noise(self, seed: int) -> FreshNoise:
+        """What draws the noise of one pass, in the order of the generator's convolutions."""
+        noise_generator = torch.Generator().manual_seed(seed)
+
+        def draw(level: int) -> torch.Tensor:
             # Drawn on the CPU and for one face: the same on every device and in every batch.
             resolution = self.config.resolutions[level]
             shape = (1, self.config.widths[level], resolution, resolution)
             return torch.randn(shape, generator=noise_generator)
 
-        if not self._runs_in_strips(x):
-            latent, features = self.encode(x)
-            return self.generator(latent, features, fresh_noise)
-        faces = x.new_empty(len(x), 3, *[self.config.out_size] * 2, dtype=torch.float32)
-        for index in range(len(x)):
-            noise_generator.manual_seed(noise_seed)
-            face, out = x[index : index + 1], faces[index : index + 1]
-            # Autocast would change the dtype of what is written into the workspace.
-            with torch.autocast("cpu", enabled=False):
-                strips.restore_face(self, face, out, fresh_noise, self._workspace)
-        return faces
+        return draw
 
     def _runs_in_strips(self, x: torch.Tensor) -> bool:
         return (
