@@ -59,6 +59,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--onnxruntime", action="store_true", help="time ONNX Runtime too, on the CPU"
     )
     parser.add_argument("--compile", action="store_true", help="time torch.compile too")
+    parser.add_argument(
+        "--cuda-graph", action="store_true", help="time it as a CUDA graph too, on a GPU"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
 
@@ -138,6 +141,8 @@ def _measure(args: argparse.Namespace) -> Iterator[Timing]:
     contender = [contenders.time_gpen]
     if args.compile:
         contender.append(contenders.time_compiled)
+    if args.cuda_graph:
+        contender.append(contenders.time_graphed)
     source = args.size or args.model
     for batch in args.batch:
         tasks = [

@@ -8,6 +8,8 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from .errors import DeviceError
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -71,6 +73,20 @@ def time_compiled(task: Task) -> Timing:
     model = make_network(task)
     name = f"gpen_core, {_dtype_name(model)}, torch.compile"
     return _time_torch(task, model, torch.compile(model), name, None)
+
+
+def time_graphed(task: Task) -> Timing:
+    """Time this project's network as a CUDA graph; the passes that record it are not counted."""
+    from .cuda_graphs import GraphedGPEN
+
+    model = make_network(task)
+    if model.device.type != "cuda":
+        raise DeviceError(
+            f"--cuda-graph needs a CUDA device, found {model.device}: leave it out, or name one "
+            "with --device."
+        )
+    name = f"gpen_core, {_dtype_name(model)}, CUDA graph"
+    return _time_torch(task, model, GraphedGPEN(model), name, None)
 
 
 def time_reference(task: Task) -> Timing:

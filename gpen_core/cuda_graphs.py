@@ -138,9 +138,6 @@ class GraphedGPEN:
 
     def _record(self, faces: torch.Tensor) -> _Graph | None:
         model = self._model
-        x = torch.empty_like(faces, device=model.device, memory_format=torch.contiguous_format)
-        x.copy_(faces)
-        drawn = [noise.to(model.device) for noise in self._draw(0)]
 
         def run() -> torch.Tensor:
             left = iter(drawn)
@@ -148,7 +145,11 @@ class GraphedGPEN:
 
         self._recorder = self._recorder or Recorder(model.device)
         try:
-            output, replay = self._recorder.record(run)
+            # What is made in inference mode could not be written to outside it.
+            with torch.inference_mode(False), torch.no_grad():
+                x = faces.to(model.device, copy=True, memory_format=torch.contiguous_format)
+                drawn = [noise.to(model.device) for noise in self._draw(0)]
+                output, replay = self._recorder.record(run)
         except RuntimeError as error:
             self._clear()
             if is_out_of_memory(error):

@@ -85,6 +85,12 @@ def test_onnxruntime_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> No
         bench.run(parse("--onnxruntime"))
 
 
+def test_a_cuda_graph_needs_cuda(checkpoint: Path) -> None:
+    task = Task(str(checkpoint), "cpu", "fp32", batch=1, repeats=1, threads=None)
+    with pytest.raises(DeviceError, match="--cuda-graph needs a CUDA device, found cpu"):
+        contenders.time_graphed(task)
+
+
 def test_counts_must_be_positive(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         parse("--batch", "0")

@@ -82,6 +82,16 @@ def test_a_result_stays_when_the_next_pass_runs(tiny_gpen):
     assert torch.equal(first, before)
 
 
+def test_what_inference_mode_recorded_runs_outside_it(tiny_gpen):
+    graphed = GraphedGPEN(tiny_gpen)
+    with torch.inference_mode():
+        for _ in range(2):
+            graphed(faces(1))
+    x = faces(1, seed=1)
+    assert torch.allclose(graphed(x), tiny_gpen(x), atol=1e-5)
+    assert counts() == (1, 2)
+
+
 def test_noise_above_the_input_size_follows_the_seed():
     torch.manual_seed(2)
     model = GPEN(GPENConfig(16, 64, (8, 8, 8, 6, 4), style_dim=16, mapping_layers=2)).eval()

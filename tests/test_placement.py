@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 
 import pytest
@@ -10,8 +11,12 @@ from pretend_device import DEVICE, PretendDevice
 
 from gpen_core import pipeline, warp
 from gpen_core.align import align
+from gpen_core.arch import GPEN, GPENConfig
+from gpen_core.detectors import detect
+from gpen_core.detectors.mtcnn import MTCNN
 from gpen_core.faces import Crops, Faces
 from gpen_core.paste import paste
+from gpen_core.restore import forward_memory, restore_pixels
 
 FACE = torch.tensor([[12.0, 14.0], [22.0, 14.0], [17.0, 20.0], [13.0, 26.0], [21.0, 26.0]])
 HEIGHT, WIDTH = 60, 90
@@ -126,3 +131,58 @@ def test_crops_may_lie_on_the_device_already():
         moved = Crops(crops.pixels.to(DEVICE), crops.alignment)
         pasted = paste(pixels, moved, device=DEVICE)
     assert torch.allclose(pasted.image, expected.image, atol=1e-5)
+
+
+def test_the_network_never_waits_for_its_device():
+    config = GPENConfig(16, 64, (8, 8, 8, 6, 4), style_dim=16, mapping_layers=2)  # draws noise
+    for count in (1, 2):
+        with PretendDevice() as device, torch.no_grad():
+            model = GPEN(config).eval().to(DEVICE)
+            x = torch.rand(count, 3, 16, 16).to(DEVICE)
+            before = device.operations
+            model(x)
+        assert device.operations > before + 100
+        assert (device.waits, device.brought_back) == (0, [])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_pass_holds_no_more_than_the_batch_was_planned_for(dtype):
+    model = GPEN(GPENConfig(128, 128, (32, 32, 32, 32, 16, 8), style_dim=16, mapping_layers=2))
+    held = {}
+    for count in (1, 4):
+        with PretendDevice() as device, torch.no_grad():
+            moved = copy.deepcopy(model).eval().set_dtype(dtype).to(DEVICE)
+            x = torch.rand(count, 3, 128, 128).to(DEVICE)
+            before = device.most
+            moved(x)
+        held[count] = device.most - before
+        # The rest is for what convolutions need inside, which this device cannot see.
+        assert held[count] < 0.7 * forward_memory(model.config, count, dtype)
+    assert held[4] > 3 * held[1]
+
+
+def test_restoring_waits_once_a_pass_to_know_that_it_went_well(tiny_gpen):
+    with PretendDevice() as device:
+        model = copy.deepcopy(tiny_gpen).to(DEVICE)
+        restore_pixels(model, torch.rand(5, 3, 48, 48).to(DEVICE), batch_size=2, strength=0.5)
+    assert (device.waits, device.brought_back) == (3, [])
+
+
+@pytest.mark.parametrize(("detail", "waits"), [(0.0, 0), (1.0, 0), ("auto", 2)])
+def test_cutting_and_pasting_bring_nothing_back_from_where_the_image_is(detail, waits):
+    """ "auto" reads one number for each face that is larger than its crop: its noise."""
+    pixels, found = images(1), faces(1)
+    with PretendDevice() as device:
+        here = pixels.to(DEVICE)
+        pasted = paste(here, align(here, found, size=16), detail=detail)
+        assert pasted.image.device == DEVICE
+        assert (device.waits, device.brought_back) == (waits, [])
+
+
+def test_detection_brings_back_faces_and_no_image(astronaut, detectors):
+    expected = detect(detectors("mtcnn"), astronaut)
+    with PretendDevice() as device:
+        detector = MTCNN(DEVICE)
+        found = detect(detector, astronaut.to(DEVICE))
+    assert torch.allclose(found.boxes, expected.boxes, atol=0.01)
+    assert sum(device.brought_back) < 1000 < astronaut.nbytes
