@@ -135,6 +135,7 @@ def open_page(host: ComfyUI, *, vue: bool, language: str = "en") -> Iterator[Pag
         "Comfy.Validation.Workflows": True,
         "Comfy.VueNodes.Enabled": vue,
         "Comfy.Minimap.Visible": False,
+        "Comfy.RightSidePanel.IsOpen": False,
         "Comfy.Workflow.Persist": False,
         "Comfy.Locale": language,
     }.items():

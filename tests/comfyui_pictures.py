@@ -61,10 +61,10 @@ with av.open(sys.argv[1], "w") as out:
 """
 
 
-def write_video(python: str, path: Path, *, frames: int) -> None:
-    """Write a clip as H.264, by `python`, which has PyAV as ComfyUI requires it."""
+def write_video(python: str, path: Path, frames: list[Image.Image]) -> None:
+    """Write frames as H.264, by `python`, which has PyAV as ComfyUI requires it."""
     with tempfile.TemporaryDirectory() as folder:
-        files = [f"{folder}/{number:03}.png" for number in range(frames)]
-        for file, frame in zip(files, clip(frames), strict=True):
+        files = [f"{folder}/{number:03}.png" for number in range(len(frames))]
+        for file, frame in zip(files, frames, strict=True):
             frame.save(file)
         subprocess.run([python, "-c", VIDEO, str(path), *files], check=True, timeout=120)

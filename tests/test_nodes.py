@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -156,3 +157,28 @@ def test_every_node_has_a_help_page_with_a_picture_that_exists(schemas):
         assert pictures, f"{node_id}.md shows no picture"
         for name in pictures:
             assert (folder / name).is_file(), f"{node_id}.md shows {name}, which is not there"
+
+
+@pytest.mark.parametrize("language", ["zh", "ja"])
+def test_help_pages_in_other_languages_say_what_the_english_ones_say(schemas, language):
+    folder = ROOT / "web" / "docs"
+    for node_id in schemas:
+        texts = json.loads((ROOT / "locales" / language / "nodeDefs.json").read_text("utf-8"))
+        english = (folder / f"{node_id}.md").read_text(encoding="utf-8")
+        translated = (folder / node_id / f"{language}.md").read_text(encoding="utf-8")
+        assert outline(translated) == outline(english), node_id
+        assert translated.splitlines()[0] == f"# {texts[node_id]['display_name']}"
+        spoken = re.sub(r"`[^`]*`|\*[^*]*\*|!\[|[|():/.,\s\d#-]", "", translated)
+        assert sum(letter.isascii() for letter in spoken) < len(spoken) / 3, node_id
+
+
+def outline(page: str) -> dict[str, list]:
+    """What a translation keeps: headings, pictures, the rows of its tables, names in code."""
+    lines = page.splitlines()
+    return {
+        "headings": [line.split(" ")[0] for line in lines if line.startswith("#")],
+        "pictures": re.findall(r"!\[[^]]+\]\(([^)]+)\)", page),
+        "rows": [line.count("|") for line in lines if line.startswith("|")],
+        "choices": sorted(re.findall(r"(?<!\*)\*([^*\s][^*]*)\*(?!\*)", page)),
+        "code": sorted(re.findall(r"`([^`]+)`", page)),
+    }

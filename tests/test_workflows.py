@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from comfyui_host import COMFYUI_PYTHON, ROOT
 from comfyui_page import open_page
-from comfyui_pictures import astronaut, write_video
+from comfyui_pictures import astronaut, clip, write_video
 from PIL import Image
 from test_nodes import SIGNATURES
 
@@ -102,7 +102,7 @@ def put_inputs(comfyui) -> None:
     folder = comfyui.base / "input"
     astronaut().save(folder / "example.png")
     if not (folder / "example.mp4").exists():
-        write_video(COMFYUI_PYTHON, folder / "example.mp4", frames=8)
+        write_video(COMFYUI_PYTHON, folder / "example.mp4", clip(8))
     checkpoints = comfyui.base / "models" / "checkpoints"
     checkpoints.mkdir(exist_ok=True)
     (checkpoints / "v1-5-pruned-emaonly-fp16.safetensors").touch()
@@ -137,18 +137,23 @@ def test_every_workflow_loads_and_runs_in_the_page_without_a_complaint(comfyui, 
             page.shoot(f"{path.stem}-{'vue' if vue else 'classic'}")
 
 
+def wait_for_help(page, file: Path) -> None:
+    """Wait until the page shows this help page and the picture in it."""
+    page.page.wait_for_function(
+        """title => [...document.querySelectorAll('h1')].some(e => e.innerText === title)
+        && [...document.querySelectorAll('img[src*="/docs/"]')]
+           .some(picture => picture.naturalWidth > 200)""",
+        arg=file.read_text("utf-8").split("\n")[0][2:],
+        timeout=15_000,
+    )
+
+
 @pytest.mark.browser
 def test_the_page_shows_the_help_of_every_node_with_its_picture(comfyui):
     with open_page(comfyui, vue=False) as page:
         for node_id in SIGNATURES:
             page.show_help(node_id)
-            page.page.wait_for_function(
-                """title => [...document.querySelectorAll('h1')].some(e => e.innerText === title)
-                && [...document.querySelectorAll('img[src*="/docs/"]')]
-                   .some(picture => picture.naturalWidth > 200)""",
-                arg=(ROOT / "web" / "docs" / f"{node_id}.md").read_text("utf-8").split("\n")[0][2:],
-                timeout=15_000,
-            )
+            wait_for_help(page, ROOT / "web" / "docs" / f"{node_id}.md")
             assert not page.complaints(), node_id
 
 
@@ -164,3 +169,6 @@ def test_the_page_speaks_the_users_language(comfyui, language, title):
             "() => LiteGraph.registered_node_types['GPENRestoreImage'].title"
         )
         assert shown == title
+        for node_id in ("GPENRestoreImage", "GPENDetectFaces"):
+            page.show_help(node_id)
+            wait_for_help(page, ROOT / "web" / "docs" / node_id / f"{language}.md")
