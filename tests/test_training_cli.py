@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import re
+import shlex
+from pathlib import Path
 
 import pytest
 import torch
@@ -129,3 +132,19 @@ def test_networks_are_chosen_by_name_and_size():
     published = GPENConfig.published(256, channel_multiplier=1, narrow=0.5)
     assert config("--network published") == published
     assert config("--style-dim 64").style_dim == 64
+
+
+def test_the_guide_shows_commands_and_options_that_exist():
+    guide = Path(__file__).resolve().parents[1] / "docs" / "training.md"
+    text = guide.read_text(encoding="utf-8")
+    parser = argparse.ArgumentParser()
+    add_train_arguments(parser)
+    lines = text.replace("\\\n", " ")
+    shown = re.findall(r"^(?:gpen|torchrun .*gpen_core) train (.*)$", lines, re.MULTILINE)
+    assert len(shown) == 3
+    for words in shown:
+        parser.parse_args(shlex.split(words))
+    options = set(parser.format_help().split()) | {"--standalone", "--nproc-per-node"}
+    options |= {"--logdir", "--model", "--help"}
+    named = set(re.findall(r"--[a-z0-9][a-z0-9-]*", text))
+    assert not {name for name in named if not any(name in option for option in options)}
