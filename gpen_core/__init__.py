@@ -23,6 +23,8 @@ _HOMES = {
     "restore": "restore",
     "paste": "paste",
     "restore_image": "pipeline",
+    "degrade": "training.degrade",
+    "Degradation": "training.degrade",
     "Faces": "faces",
     "Alignment": "faces",
     "Crops": "faces",

@@ -58,6 +58,12 @@ COMMANDS = {
     "evaluate": Command(
         "measure a GPEN on face images", ".training.evaluate_cli", "add_arguments", "run"
     ),
+    "degrade": Command(
+        "make sharp images bad, by a seed",
+        ".training.degrade_cli",
+        "add_arguments",
+        "run",
+    ),
     "bench": Command("time the parts on this machine", ".bench", "add_arguments", "run"),
 }
 

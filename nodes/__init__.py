@@ -3,6 +3,7 @@
 from comfy_api.latest import ComfyExtension, io
 
 from . import host
+from .degrade import DegradeImages
 from .detect import CropFaces, DetectFaces
 from .load import LoadFaceDetector, LoadGPEN
 from .paste import PasteBack
@@ -18,6 +19,7 @@ NODES: list[type[io.ComfyNode]] = [
     RestoreFaces,
     PasteBack,
     RestoreImage,
+    DegradeImages,
 ]
 
 

@@ -26,9 +26,12 @@ pytestmark = pytest.mark.comfyui
 
 NODE_IDS = {
     "LoadGPEN", "LoadGPENFaceDetector", "GPENDetectFaces", "GPENCropFaces", "GPENSelectFaces",
-    "GPENRestoreFaces", "GPENPasteBack", "GPENRestoreImage",
+    "GPENRestoreFaces", "GPENPasteBack", "GPENRestoreImage", "GPENDegrade",
 }  # fmt: skip
-DIRECT_TESTS = ("test_nodes.py", "test_nodes_run.py", "test_nodes_inputs.py", "test_nodes_host.py")
+DIRECT_TESTS = (
+    "test_nodes.py", "test_nodes_run.py", "test_nodes_inputs.py", "test_nodes_host.py",
+    "test_nodes_degrade.py",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +77,37 @@ def test_a_photo_is_restored_by_one_node_and_by_four(comfyui, photo):
         assert np.array_equal(results[name][outside], original[outside])
         assert np.abs(results[name] - original)[~outside].mean() > 0.5
     assert np.abs(results["one"] - results["four"]).max() <= 1
+
+
+def test_a_photo_is_degraded_by_its_seed_and_restored_again(comfyui, photo):
+    original = read(comfyui.base / "input" / photo)
+    prompt = one_node(photo)
+    prompt["degrade"] = {
+        "class_type": "GPENDegrade",
+        "inputs": {
+            "image": prompt["restore"]["inputs"]["image"],
+            "seed": 2**63 + 7,
+            "preset": "second-order",
+            "strength": 1.0,
+            "face_size": 128,
+        },
+    }
+    prompt["restore"]["inputs"]["image"] = ["degrade", 0]
+    prompt["degraded"] = {
+        "class_type": "SaveImage",
+        "inputs": {"images": ["degrade", 0], "filename_prefix": "degraded"},
+    }
+    (degraded,) = comfyui.pictures(comfyui.run(prompt), "degraded")
+    worse = read(degraded)
+    assert worse.shape == original.shape
+    assert 2 < np.abs(worse - original).mean() < 60
+    prompt["degrade"]["inputs"]["seed"] = 8
+    (other,) = comfyui.pictures(comfyui.run(prompt), "degraded")
+    assert not np.array_equal(read(other), worse)
+    prompt["degrade"]["inputs"]["seed"] = 2**63 + 7
+    prompt["degrade"]["inputs"]["strength"] = 0.0
+    (same,) = comfyui.pictures(comfyui.run(prompt), "degraded")
+    assert np.array_equal(read(same), original)
 
 
 def test_the_preview_of_detect_faces_is_sent_to_the_page(comfyui, photo):

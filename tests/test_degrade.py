@@ -163,6 +163,22 @@ def test_draws_fill_their_ranges_evenly():
     assert (~draws.cutoffs.isnan()).double().mean().item() == pytest.approx(0.25, abs=0.03)
 
 
+@pytest.mark.parametrize("preset", ["paper", "second-order"])
+def test_less_strength_leaves_more_of_the_image(preset):
+    images = shapes(8).mean(1, keepdim=True).expand(-1, 3, -1, -1)
+    errors = [
+        (degrade(images, seed=0, degradation=PRESETS[preset].weakened(strength)) - images)
+        .abs()
+        .mean()
+        .item()
+        for strength in (0, 0.01, 0.3, 0.6, 1)
+    ]
+    assert errors == sorted(errors)
+    assert errors[0] == 0
+    assert errors[1] < 0.02
+    assert PRESETS[preset].weakened(1) == PRESETS[preset]
+
+
 def test_wrong_presets_are_refused():
     with pytest.raises(ValueError, match=r"area, bilinear, bicubic, found .*lanczos"):
         Degradation(filters=("lanczos",))

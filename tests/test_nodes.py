@@ -36,6 +36,7 @@ SIGNATURES = {
         ["image", "mask"],
     ),
     "GPENRestoreImage": (["image", "model", "strength", "detector"], ["image", "mask"]),
+    "GPENDegrade": (["image", "seed", "preset", "strength", "face_size"], ["image"]),
 }  # fmt: skip
 """Saved workflows rely on ids, on names, and on the order of widgets: append, never change."""
 
@@ -92,6 +93,7 @@ def test_rare_widgets_are_folded_away(schemas):
         "GPENDetectFaces.template",
         "GPENSelectFaces.size_unit",
         "GPENRestoreFaces.batch_size",
+        "GPENDegrade.face_size",
     }
 
 

@@ -25,3 +25,14 @@ def not_negative(text: str) -> float:
 def widths(text: str) -> tuple[int, ...]:
     """Whole numbers from 1 up, separated by commas."""
     return tuple(positive(part) for part in text.split(","))
+
+
+def fraction(text: str) -> float:
+    """A number from 0 to 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"must lie in 0 … 1, found {text}")
+    return value

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import GPENError
-from .arguments import positive
+from .arguments import fraction, positive
 from .plan import plan
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     find.add_argument("--detector", choices=DETECTORS, default="auto")
     find.add_argument("--detector-weights", metavar="FILE", help="the detector's file")
     find.add_argument(
-        "--threshold", metavar="0…1", type=_fraction, help="lowest score (default: the detector's)"
+        "--threshold", metavar="0…1", type=fraction, help="lowest score (default: the detector's)"
     )
     find.add_argument(
         "--min-size", metavar="PX", type=float, default=0, help="leave out smaller faces"
@@ -67,7 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     result = parser.add_argument_group("result")
     result.add_argument(
-        "--strength", metavar="0…1", type=_fraction, default=1.0,
+        "--strength", metavar="0…1", type=fraction, default=1.0,
         help="how much of the restored face to take (default: 1)",
     )  # fmt: skip
     result.add_argument(
@@ -149,22 +149,12 @@ def _report(name: str, reason: str) -> None:
     tqdm.write(f"gpen: {line}", file=sys.stderr)
 
 
-def _fraction(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"must lie in 0 … 1, found {text}")
-    return value
-
-
 def _feather(text: str) -> float:
-    value = _fraction(text)
+    value = fraction(text)
     if not 0 < value <= 0.5:
         raise argparse.ArgumentTypeError(f"must be above 0 and at most 0.5, found {text}")
     return value
 
 
 def _detail(text: str) -> float | str:
-    return text if text == "auto" else _fraction(text)
+    return text if text == "auto" else fraction(text)

@@ -52,7 +52,7 @@ class Degradation:
     scale: tuple[float, float] = (1.0, 8.0)
     noise_sigma: tuple[float, float] = (0.0, 15.0)
     gray_noise: float = 0.4
-    jpeg_quality: tuple[int, int] = (40, 95)
+    jpeg_quality: tuple[float, float] = (40, 95)
     filters: tuple[str, ...] = ("bicubic",)
     shot_noise: float = 0.0
     ringing: float = 0.0
@@ -62,10 +62,29 @@ class Degradation:
     clean: float = 0.0
 
     def __post_init__(self) -> None:
-        if unknown := set(self.filters) - set(FILTERS) or not self.filters:
-            raise ValueError(f"filters must name some of {', '.join(FILTERS)}, found {unknown}.")
+        if not self.filters or not set(self.filters) <= set(FILTERS):
+            raise ValueError(
+                f"filters must name some of {', '.join(FILTERS)}, found {self.filters}."
+            )
         if self.twice and self.second is None:
             raise ValueError(f"twice is {self.twice}, but `second` does not say what to draw from.")
+
+    def weakened(self, strength: float) -> Degradation:
+        """The same with every range drawn towards no change: 1 leaves it, 0 keeps images clean.
+
+        Probabilities stay as they are.
+        """
+        if strength == 0:
+            return replace(self, clean=1.0)
+        least, most = self.jpeg_quality
+        return replace(
+            self,
+            blur_sigma=tuple(strength * sigma for sigma in self.blur_sigma),
+            scale=tuple(factor**strength for factor in self.scale),
+            noise_sigma=tuple(strength * sigma for sigma in self.noise_sigma),
+            jpeg_quality=(100 - strength * (100 - least), 100 - strength * (100 - most)),
+            second=self.second and self.second.weakened(strength),
+        )
 
 
 PAPER = DEFAULT = Degradation()
