@@ -1,0 +1,101 @@
+"""How long users wait before anything is computed.
+
+    python benchmarks/startup.py [--repeats 5]
+
+- the node pack: importing it, loading its extension and asking every node for its schema, in a
+  process that has torch and a stand-in for ComfyUI (tests/doubles);
+- `gpen --help`: from start to exit, an interpreter's own start included, which stands beside it;
+- a checkpoint of GPEN-2048, 285 MB of safetensors in the disk's cache: `load_gpen` on the CPU.
+
+Each in processes of its own; medians.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from gpen_core import bench, contenders
+
+ROOT = Path(__file__).parents[1]
+
+NODES = """
+import asyncio, importlib.util, sys, time
+import torch
+sys.path.insert(0, sys.argv[2])
+import comfy.model_management, comfy.model_patcher, comfy.utils, comfy_api.latest, folder_paths
+start = time.perf_counter()
+spec = importlib.util.spec_from_file_location("pack", sys.argv[1] + "/__init__.py",
+                                              submodule_search_locations=[sys.argv[1]])
+pack = importlib.util.module_from_spec(spec)
+sys.modules["pack"] = pack
+spec.loader.exec_module(pack)
+async def schemas():
+    extension = await pack.comfy_entrypoint()
+    await extension.on_load()
+    return [node.GET_SCHEMA() for node in await extension.get_node_list()]
+assert asyncio.run(schemas())
+print(time.perf_counter() - start)
+"""
+
+LOAD = """
+import sys, time
+import torch
+from gpen_core import load_gpen
+start = time.perf_counter()
+load_gpen(sys.argv[1], device="cpu")
+print(time.perf_counter() - start)
+"""
+
+
+def median_said(code: str, *arguments: str, repeats: int) -> float:
+    """The median of the seconds that so many processes print."""
+    command = [sys.executable, "-c", code, *arguments]
+    said = [subprocess.check_output(command, cwd=ROOT, text=True) for _ in range(repeats + 1)]
+    return statistics.median(float(line) for line in said[1:])  # the first fills the disk's cache
+
+
+def median_taken(*arguments: str, repeats: int) -> float:
+    """The median of the seconds that an interpreter with these arguments takes."""
+    seconds = []
+    for _ in range(repeats + 1):
+        start = time.perf_counter()
+        subprocess.check_output([sys.executable, *arguments], cwd=ROOT)
+        seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds[1:])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--repeats", type=int, default=5)
+    repeats = parser.parse_args().repeats
+
+    nodes = median_said(NODES, str(ROOT), str(ROOT / "tests" / "doubles"), repeats=repeats)
+    help_page = median_taken("-m", "gpen_core", "--help", repeats=repeats)
+    nothing = median_taken("-c", "", repeats=repeats)
+    with tempfile.TemporaryDirectory() as folder:
+        from safetensors.torch import save_file
+
+        checkpoint = Path(folder) / "gpen-2048.safetensors"
+        network = contenders.make_network(contenders.Task(2048, "cpu", "fp32", 1, 1, None))
+        tensors = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
+        save_file(tensors, checkpoint)
+        del network, tensors
+        load = median_said(LOAD, str(checkpoint), repeats=repeats)
+    rows = [
+        ["start", "median", "bound"],
+        ["import the node pack, beyond torch", f"{nodes:.3f} s", "0.2 s"],
+        [f"`gpen --help` (an interpreter alone: {nothing:.3f} s)", f"{help_page:.3f} s", "0.3 s"],
+        ["load GPEN-2048 from safetensors", f"{load:.3f} s", "1 s"],
+    ]
+    facts = {"device": contenders.cpu_name(), **bench.facts_of_this_run()}
+    print(bench.listing(facts), bench.markdown(rows), sep="\n\n")
+
+
+if __name__ == "__main__":
+    main()
