@@ -58,6 +58,10 @@ class Recorder:
             yield
             self._idle.record()
 
+    def finish(self) -> None:
+        """Wait for the last pass, whose memory is about to be freed."""
+        self._idle.synchronize()
+
 
 @dataclass
 class _Graph:
@@ -121,6 +125,8 @@ class GraphedGPEN:
             self._clear()
 
     def _clear(self) -> None:
+        if self._recorder is not None:
+            self._recorder.finish()
         self._graphs.clear()
         self._recorder = None
 
@@ -133,8 +139,11 @@ class GraphedGPEN:
             self._weights = weights
 
     def _make_room(self) -> None:
-        while len(self._graphs) >= MOST_GRAPHS:
-            del self._graphs[next(iter(self._graphs))]  # the one made first
+        if len(self._graphs) < MOST_GRAPHS:
+            return
+        if self._recorder is not None:
+            self._recorder.finish()
+        del self._graphs[next(iter(self._graphs))]  # the one made first
 
     def _record(self, faces: torch.Tensor) -> _Graph | None:
         model = self._model

@@ -43,6 +43,9 @@ class Recorder:
         yield
         self.busy = False
 
+    def finish(self):
+        assert not self.busy
+
 
 @pytest.fixture(autouse=True)
 def on_a_device_that_records(monkeypatch):
