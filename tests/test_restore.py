@@ -9,7 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from gpen_core.arch import GPEN, GPENConfig
+from gpen_core.arch import GPEN, GPENConfig, strips
 from gpen_core.errors import CheckpointError, DeviceError, ImageError, MismatchError
 from gpen_core.faces import Alignment, Crops
 from gpen_core.restore import (
@@ -225,6 +225,20 @@ def test_a_cpu_takes_one_face_at_a_time():
     progress = []
     restore_pixels(network(), faces(3), on_progress=lambda *call: progress.append(call))
     assert progress == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_five_faces_in_one_call_are_five_single_passes_on_a_cpu(monkeypatch):
+    computed = []
+    one_face = strips.restore_face
+
+    def spied(model, x, *others):
+        computed.append(len(x))
+        one_face(model, x, *others)
+
+    monkeypatch.setattr(strips, "restore_face", spied)
+    with torch.no_grad():
+        network()(faces(5))
+    assert computed == [1] * 5
 
 
 def test_on_progress_may_cancel():
