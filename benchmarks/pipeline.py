@@ -19,6 +19,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+import torch
 from photographs import photograph
 
 from gpen_core import DetectorError, align, bench, contenders, detect, load_detector, paste, restore
@@ -42,10 +43,17 @@ def timed(function: Callable[[], Result], repeats: int) -> tuple[float, Result]:
     result = function()
     seconds = []
     for _ in range(repeats):
+        wait_for_gpu()
         start = time.perf_counter()
         result = function()
+        wait_for_gpu()
         seconds.append(time.perf_counter() - start)
     return statistics.median(seconds), result
+
+
+def wait_for_gpu() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
 
 
 def main() -> None:
@@ -86,8 +94,10 @@ def main() -> None:
             lambda: align(image, chosen, size=options.size), options.repeats
         )
         restored = restore(model, crops[[0]])  # warms up
+        wait_for_gpu()
         start = time.perf_counter()
         restored = restore(model, crops)
+        wait_for_gpu()
         network = f"restore, GPEN-{options.size}, {dtype}"
         seconds[network] = time.perf_counter() - start
         seconds["paste"], pasted = timed(lambda: paste(image, restored), options.repeats)

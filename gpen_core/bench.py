@@ -86,14 +86,16 @@ def facts_of_this_run(threads: int | None = None) -> dict[str, str]:
     versions = [f"Python {platform.python_version()}"]
     versions += [f"{n} {importlib.metadata.version(n)}" for n in VERSIONS if _installed(n)]
     program = Path(sys.argv[0])
-    words = ["python", f"{program.parent.name}/{program.name}"]
+    words = [program.name]
+    if program.name == "__main__.py":
+        words = ["python", "-m", program.parent.name]
+    elif program.suffix == ".py":
+        words = ["python", f"{program.parent.name}/{program.name}"]
     return {
         "cores": f"{threads or os.cpu_count()}",
         "software": f"{', '.join(versions)}; {platform.platform(terse=True)}",
         "date": f"{datetime.datetime.now().astimezone():%Y-%m-%d}",
-        "command": shlex.join(
-            [*(words if program.suffix == ".py" else [program.name]), *sys.argv[1:]]
-        ),
+        "command": shlex.join([*words, *sys.argv[1:]]),
     }
 
 

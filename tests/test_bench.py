@@ -74,6 +74,8 @@ def test_a_run_says_its_command_and_date(monkeypatch: pytest.MonkeyPatch) -> Non
     facts = bench.facts_of_this_run()
     assert facts["command"] == "gpen bench --model 'my faces.pth'"
     assert re.fullmatch(r"\d{4}-\d\d-\d\d", facts["date"])
+    monkeypatch.setattr(sys, "argv", ["/x/gpen_core/__main__.py", "bench"])
+    assert bench.facts_of_this_run()["command"] == "python -m gpen_core bench"
     monkeypatch.setattr(sys, "argv", ["/x/benchmarks/pipeline.py"])
     assert bench.facts_of_this_run(3)["command"] == "python benchmarks/pipeline.py"
     assert bench.facts_of_this_run(3)["cores"] == "3"

@@ -227,6 +227,9 @@ def test_a_cpu_takes_one_face_at_a_time():
     assert progress == [(1, 3), (2, 3), (3, 3)]
 
 
+@pytest.mark.skipif(
+    not torch.backends.mkldnn.is_available(), reason="needs a PyTorch built with oneDNN"
+)
 def test_five_faces_in_one_call_are_five_single_passes_on_a_cpu(monkeypatch):
     computed = []
     one_face = strips.restore_face
