@@ -18,7 +18,7 @@ from gpen_core.training.degrade import (
     SECOND_ORDER,
 )
 from gpen_core.training.draws import PER_ROUND, draw_round, generator
-from gpen_core.training.kernels import blurs, sincs
+from gpen_core.training.kernels import MOST_TAPS, blurs, convolve, sincs
 from gpen_core.training.resample import FILTERS, Canvas, resize
 
 MILD = Degradation((0.3, 0.3), 0.0, (1, 1), (1, 1), 0.0, (95, 95))
@@ -199,6 +199,21 @@ def test_blur_kernels_have_the_widths_and_directions_they_were_asked_for():
     # A line of 4 σ = 12 px spreads by 12/√12.
     assert across[2].item() == pytest.approx(12 / math.sqrt(12), rel=0.1)
     assert down[2].item() < 0.1
+
+
+@pytest.mark.parametrize("taps", [5, MOST_TAPS, MOST_TAPS + 2, 41])
+def test_small_and_large_kernels_are_applied_alike(taps):
+    images = shapes(2, 40, 56)
+    kernels = torch.rand(2, taps, taps, generator=torch.Generator().manual_seed(0))
+    kernels /= kernels.sum(dim=(1, 2), keepdim=True)
+    padded = torch.nn.functional.pad(images, [taps // 2] * 4, mode="replicate")
+    expected = torch.stack(
+        [
+            torch.nn.functional.conv2d(image[:, None], kernel[None, None])[:, 0]
+            for image, kernel in zip(padded, kernels, strict=True)
+        ]
+    )
+    assert (convolve(images, kernels) - expected).abs().max() < 1e-5
 
 
 def test_a_sinc_kernel_passes_what_lies_below_its_cutoff():

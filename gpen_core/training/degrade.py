@@ -16,7 +16,7 @@ from ..errors import MismatchError
 from ..warp import check_image
 from .draws import PER_ROUND, Draws, choose, draw_round, generator
 from .jpeg import compress
-from .kernels import blurs, sincs
+from .kernels import blurs, convolve, sincs
 from .resample import FILTERS, Canvas, resize
 
 REFERENCE_SIZE = 256  # blur is stated for faces of this side
@@ -195,7 +195,7 @@ def _play(canvas: Canvas, draws: Draws, blur_scale: float) -> Canvas:
     """One round: blur, shrink, noise, ringing, JPEG."""
     sigmas = draws.sigmas * blur_scale
     taps = 2 * math.ceil(3 * sigmas.max().item()) + 1  # ± 3 σ
-    pixels = _convolve(canvas.pixels, blurs(sigmas, draws.angles, draws.moving, taps))
+    pixels = convolve(canvas.pixels, blurs(sigmas, draws.angles, draws.moving, taps))
     heights, widths = (
         (side / draws.scales).round().long().maximum(side.clamp(max=LEAST_SIDE))
         for side in (canvas.heights, canvas.widths)
@@ -205,7 +205,7 @@ def _play(canvas: Canvas, draws: Draws, blur_scale: float) -> Canvas:
     ringing = ~draws.cutoffs.isnan()
     if ringing.any():
         where = ringing.to(pixels.device)
-        pixels[where] = _convolve(pixels[where], sincs(draws.cutoffs[ringing], SINC_TAPS))
+        pixels[where] = convolve(pixels[where], sincs(draws.cutoffs[ringing], SINC_TAPS))
     return canvas._replace(pixels=compress(pixels, draws.quality))
 
 
@@ -224,9 +224,3 @@ def _add_noise(canvas: Canvas, draws: Draws) -> torch.Tensor:
     return canvas.pixels + noise.to(canvas.pixels) * sigma * torch.where(
         shot > 0, brightness.sqrt(), 1
     )
-
-
-def _convolve(pixels: torch.Tensor, kernels: torch.Tensor) -> torch.Tensor:
-    import kornia
-
-    return kornia.filters.filter2d(pixels, kernels.to(pixels), border_type="replicate")

