@@ -1,4 +1,4 @@
-"""Blurs: Gaussians at any angle, motion, the ringing of an ideal low-pass, and how to apply them."""
+"""Blurs: Gaussians at any angle, motion, the ringing of an ideal low-pass, and their use."""
 
 from __future__ import annotations
 
