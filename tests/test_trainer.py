@@ -19,7 +19,7 @@ from gpen_core.training.start import start_as_identity
 from gpen_core.training.trainer import STATE_NAME, Trainer
 
 CPU = torch.device("cpu")
-CONFIG = GPENConfig(64, 64, (16,) * 5, style_dim=16, mapping_layers=2)
+CONFIG = GPENConfig(64, 64, (16, 16, 16, 16, 8), style_dim=16, mapping_layers=2)
 PLAN = TrainingPlan(CONFIG, steps=40, batch_size=4, ssim_weight=0.1)
 ADVERSARIAL = replace(
     PLAN,
@@ -62,11 +62,11 @@ def test_starting_as_the_identity_says_what_it_needs():
 
 def test_training_for_a_few_dozen_steps_brings_faces_nearer_to_the_clean_ones():
     faces = smooth_faces(8)
-    trainer = Trainer(replace(PLAN, batch_size=8), faces, CPU)
+    trainer = Trainer(PLAN, faces, CPU)
     for _ in range(PLAN.steps):
         trainer.step()
     scores = evaluate.evaluate(lambda x: trainer.ema(x * 2 - 1) / 2 + 0.5, faces)
-    assert scores.output_psnr > scores.input_psnr + 0.2, str(scores)
+    assert scores.output_psnr > scores.input_psnr + 0.1, str(scores)
 
 
 @pytest.mark.parametrize("plan", [PLAN, ADVERSARIAL], ids=["plain", "adversarial"])
@@ -118,7 +118,7 @@ def test_training_against_a_discriminator_brings_faces_nearer_to_the_clean_ones(
     weights = ADVERSARIAL.loss_weights
     assert course[1]["loss"] == pytest.approx(sum(w * course[1][k] for k, w in weights.items()))
     scores = evaluate.evaluate(lambda x: trainer.ema(x * 2 - 1) / 2 + 0.5, faces)
-    assert scores.output_psnr > scores.input_psnr, str(scores)
+    assert scores.output_psnr > scores.input_psnr + 0.1, str(scores)
 
 
 def test_a_state_of_before_there_was_a_discriminator_can_be_resumed(tmp_path):

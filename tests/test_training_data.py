@@ -195,3 +195,10 @@ def test_augmented_faces_stay_in_range_and_follow_all_of_the_seed():
     assert torch.equal(batch, draw_batch(faces, 16, seed=3))
     assert not torch.equal(batch, draw_batch(faces, 16, seed=4))
     assert not torch.equal(batch, draw_batch(faces, 16, seed=3 + (1 << 32)))
+
+
+def test_a_share_of_a_batch_is_that_part_of_it():
+    faces = noise_faces(8)
+    batch = draw_batch(faces, 12, seed=3)
+    shares = [draw_batch(faces, 12, seed=3, share=slice(i, i + 4)) for i in (0, 4, 8)]
+    assert torch.equal(torch.cat(shares), batch)

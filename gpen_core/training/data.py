@@ -116,35 +116,46 @@ def load_faces(
     return faces[:count], complaints
 
 
-def draw_batch(faces: torch.Tensor | LazyFaces, batch_size: int, *, seed: int) -> torch.Tensor:
+def draw_batch(
+    faces: torch.Tensor | LazyFaces,
+    batch_size: int,
+    *,
+    seed: int,
+    share: slice = slice(None),
+    device: torch.device | None = None,
+) -> torch.Tensor:
     """Draw faces at random and vary them: flips, shifts, exposure, tint.
 
     Args:
         faces: [N, 3, S, S] uint8.
         batch_size: how many to draw.
-        seed: the same seed draws the same batch.
+        seed: the same seed draws the same batch, on any device but for rounding.
+        share: which of them to return; the others are neither decoded nor varied.
+        device: where they are varied and returned; None is where `faces` are.
 
     Returns:
-        [batch_size, 3, S, S] RGB in [0, 1].
+        [K, 3, S, S] RGB in [0, 1]; K is `batch_size` unless `share` takes fewer.
     """
     draw = generator(seed)
-    picked = torch.randint(len(faces), (batch_size,), generator=draw)
-    batch = faces[picked].float() / 255
-    flipped = torch.rand(batch_size, generator=draw) < 0.5
-    batch[flipped] = batch[flipped].flip(3)
-    reach = max(1, faces.shape[-1] // 32)
-    shifts = torch.randint(-reach, reach + 1, (batch_size, 2), generator=draw).tolist()
-    padded = F.pad(batch, [reach] * 4, mode="reflect")
+    picked = torch.randint(len(faces), (batch_size,), generator=draw)[share]
+    flipped = torch.rand(batch_size, generator=draw)[share] < 0.5
     size = faces.shape[-1]
+    reach = max(1, size // 32)
+    shifts = torch.randint(2 * reach + 1, (batch_size, 2), generator=draw)[share].tolist()
+    gamma = 2 ** (torch.rand(batch_size, 1, 1, 1, generator=draw)[share] - 0.5)
+    gain = 1 - 0.15 * torch.rand(batch_size, 3, 1, 1, generator=draw)[share]
+    # Old photographs: some faces without colour, some with little.
+    saturation = (torch.rand(batch_size, 1, 1, 1, generator=draw)[share] * 1.2).clamp(0, 1)
+
+    batch = faces[picked].to(device).float() / 255
+    batch = torch.where(flipped.to(batch.device)[:, None, None, None], batch.flip(3), batch)
+    padded = F.pad(batch, [reach] * 4, mode="reflect")
     batch = torch.stack(
         [
-            image[:, reach + dy : reach + dy + size, reach + dx : reach + dx + size]
-            for image, (dy, dx) in zip(padded, shifts, strict=True)
+            image[:, top : top + size, left : left + size]
+            for image, (top, left) in zip(padded, shifts, strict=True)
         ]
     )
-    gamma = 2 ** (torch.rand(batch_size, 1, 1, 1, generator=draw) - 0.5)
-    gain = 1 - 0.15 * torch.rand(batch_size, 3, 1, 1, generator=draw)
     gray = batch.mean(dim=1, keepdim=True)
-    # Old photographs: some faces without colour, some with little.
-    saturation = (torch.rand(batch_size, 1, 1, 1, generator=draw) * 1.2).clamp(0, 1)
-    return (gray + (batch - gray) * saturation).clamp(0, 1) ** gamma * gain
+    batch = (gray + (batch - gray) * saturation.to(batch)).clamp(0, 1)
+    return batch ** gamma.to(batch) * gain.to(batch)

@@ -121,8 +121,9 @@ class Trainer:
         """This process's clean faces and their degraded copies, [N, 3, S, S] in [0, 1] each."""
         # Seeds two apart: the batch's and its degradation's streams differ in every step.
         seed = (self.plan.seed << 32) + 2 * self.steps_done
-        batch = draw_batch(self.faces, self.plan.batch_size, seed=seed)
-        target = batch[self.share].to(self.device)
+        target = draw_batch(
+            self.faces, self.plan.batch_size, seed=seed, share=self.share, device=self.device
+        )
         degraded = degrade(
             target, seed=seed + 1, first=self.share.start, degradation=self.plan.degradation
         )
