@@ -1,4 +1,4 @@
-"""A layer's weights for one face: style, demodulation, scales and √2 multiplied in."""
+"""A layer for one face: what is known before the pixels goes into weights and biases."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 import torch
 
-from . import ops
+from . import ops, packed, winograd
 from .layers import BiasedLeakyReLU, EqualizedConv
 
 if TYPE_CHECKING:
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
     from .layers import StyledConv, ToRGB
     from .workspace import Workspace
+
+SCALED = 64
+"""Side in pixels up to which the inputs are multiplied by the style: the weights are more."""
 
 
 class Folded(NamedTuple):
@@ -24,12 +27,19 @@ class Folded(NamedTuple):
 
 
 class FoldedStyled(NamedTuple):
-    """A `StyledConv`; its noise, times `noise_gain`, goes through the same activation."""
+    """A `StyledConv`; its noise, times `noise_gain`, goes through the same activation.
 
-    weight: torch.Tensor  # [O, I, 3, 3]
-    bias: torch.Tensor  # [O]
+    Attributes:
+        convolve: [1, I, H + 2, W] to [1, O, H, W], or, if it upsamples, [1, I, H, W] to
+            [1, O, 2H + 4, 2W], bias included.
+        bias: [O].
+        noise_bias: [O], or None where the noise is added instead of appended.
+    """
+
+    convolve: packed.Convolution
+    bias: torch.Tensor
     noise_gain: float
-    noise_bias: torch.Tensor | None  # [O], or None where the noise is added instead of appended
+    noise_bias: torch.Tensor | None
 
     @property
     def channels(self) -> int:
@@ -51,24 +61,23 @@ def fold_encoder_stage(stage: nn.Sequential, dtype: torch.dtype) -> Folded:
 
 
 def fold_styled(
-    layer: StyledConv, latent: torch.Tensor, workspace: Workspace, name: str
+    layer: StyledConv, latent: torch.Tensor, size: int, workspace: Workspace
 ) -> FoldedStyled:
-    """Fold the latent [1, D]; the result lives in the workspace, under `name`."""
+    """Fold the latent [1, D], for inputs of `size` pixels a side."""
     stored = layer.conv.weight[0]
     style = layer.conv.modulation(latent)[0] * layer.conv.scale
-    weight = workspace.take_like(name, stored)
-    torch.mul(stored, style[:, None, None], out=weight)
-    squares = torch.square(weight, out=workspace.take_like("squares", stored))
-    demodulation = ops.demodulation(squares.sum(dim=(1, 2, 3)))
-    weight *= (demodulation * ops.SQRT2)[:, None, None, None]
-    dtype = stored.dtype
-    bias = (layer.activate.bias * ops.SQRT2).to(dtype)
-    outputs = len(weight)
+    energy = _squares(stored).double() @ style.double().square()
+    demodulation = ops.demodulation(energy).float()
+    norm = demodulation.mean()  # keeps what is stored in half precision near one
+    style, gain = style * norm, demodulation / norm * ops.SQRT2
+    bias = layer.activate.bias * ops.SQRT2
+    fold = _fold_upsampling if layer.conv.blur is not None else _fold_plain
+    dtype, outputs = stored.dtype, len(stored)
     return FoldedStyled(
-        weight.to(dtype),
-        bias[:outputs],
+        fold(layer, style, gain, bias[:outputs], size, workspace),
+        bias[:outputs].to(dtype),
         layer.noise.weight.item() * ops.SQRT2,
-        bias[outputs:] if layer.append_noise else None,
+        bias[outputs:].to(dtype) if layer.append_noise else None,
     )
 
 
@@ -76,3 +85,73 @@ def fold_rgb(layer: ToRGB, latent: torch.Tensor) -> Folded:
     """Fold the latent [1, D]; float32 whatever the model's dtype."""
     style = layer.conv.modulation(latent)[0] * layer.conv.scale
     return Folded(layer.conv.weight[0].float() * style[:, None, None], layer.bias.flatten())
+
+
+def _squares(weight: torch.Tensor) -> torch.Tensor:
+    """The squared norm [O, I] of each filter of a weight [O, I, k, k], in float32."""
+    taps = weight.flatten(2).unbind(2)
+    squares = taps[0].float().square()
+    for tap in taps[1:]:
+        squares.addcmul_(tap.float(), tap.float())
+    return squares
+
+
+def _fold_upsampling(
+    layer: StyledConv,
+    style: torch.Tensor,
+    gain: torch.Tensor,
+    bias: torch.Tensor,
+    size: int,
+    workspace: Workspace,
+) -> packed.Convolution:
+    stored = layer.conv.weight[0]
+    dtype = stored.dtype
+    taps = (layer.fir_kernel * gain[:, None, None, None]).to(dtype)
+    blur = packed.convolution(
+        taps, bias.to(dtype), 2 * size + 1, padding=(3, 1), groups=len(stored)
+    )
+    if size <= SCALED:
+        transpose = packed.transposed_convolution(stored.transpose(0, 1), size)
+        factors = style[:, None, None].to(dtype)
+        return lambda x: blur(transpose(_scale(x, factors, workspace)))
+    weight = _multiply(stored, style[:, None, None], workspace)
+    transpose = packed.transposed_convolution(weight.to(dtype).transpose(0, 1), size)
+    return lambda x: blur(transpose(x))
+
+
+def _fold_plain(
+    layer: StyledConv,
+    style: torch.Tensor,
+    gain: torch.Tensor,
+    bias: torch.Tensor,
+    size: int,
+    workspace: Workspace,
+) -> packed.Convolution:
+    stored = layer.conv.weight[0]
+    dtype = stored.dtype
+    if size <= SCALED:
+        convolve = _convolution(stored, (bias / gain).to(dtype), size, workspace)
+        factors, gain = style[:, None, None].to(dtype), gain[:, None, None].to(dtype)
+        return lambda x: convolve(_scale(x, factors, workspace)).mul_(gain)
+    weight = _multiply(stored, style[:, None, None], workspace)
+    weight *= gain[:, None, None, None]
+    return _convolution(weight.to(dtype), bias.to(dtype), size, workspace)
+
+
+def _convolution(
+    weight: torch.Tensor, bias: torch.Tensor, size: int, workspace: Workspace
+) -> packed.Convolution:
+    if winograd.pays(weight, size):
+        return winograd.convolution(weight, bias, size, workspace)
+    return packed.convolution(weight, bias, size, padding=(0, 1))
+
+
+def _multiply(weight: torch.Tensor, factors: torch.Tensor, workspace: Workspace) -> torch.Tensor:
+    """In float32; the result lasts until the next call."""
+    return workspace.take_like("weight", weight).copy_(weight).mul_(factors)
+
+
+def _scale(x: torch.Tensor, factors: torch.Tensor, workspace: Workspace) -> torch.Tensor:
+    _, channels, height, width = x.shape
+    out = workspace.take_rows("scaled", channels, height, width, x.dtype)
+    return torch.mul(x, factors, out=out)

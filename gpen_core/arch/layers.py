@@ -65,11 +65,11 @@ class EqualizedLinear(nn.Module):
         self.lrelu = lrelu
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        # √2 goes into weight and bias, not into `torch.add(bias, x, alpha=√2)`: after a matrix
+        # √2 goes into x and bias, not into `torch.add(bias, x, alpha=√2)`: after a matrix
         # product the inductor of torch 2.14 drops that alpha, and a compiled network would learn
         # to do without.
         gain = ops.SQRT2 if self.lrelu else 1
-        x = x @ (self.weight * (self.scale * gain)).t() + self.bias * (self.lr_mul * gain)
+        x = (x * (self.scale * gain)) @ self.weight.t() + self.bias * (self.lr_mul * gain)
         return nn.functional.leaky_relu(x, ops.SLOPE) if self.lrelu else x
 
 

@@ -12,7 +12,8 @@ import torch.nn.functional as F
 from . import ops
 
 if TYPE_CHECKING:
-    from .folding import Folded, FoldedStyled
+    from .folding import FoldedStyled
+    from .packed import Convolution
 
 Rows = Callable[[int, int], torch.Tensor]
 """Gives rows [start, stop) of a feature map as [1, C, stop − start, W]."""
@@ -24,16 +25,15 @@ class Level:
 
     Attributes:
         size: side in pixels.
-        convolve: the second layer's convolution: [1, I, H + 2, W] to [1, O, H, W].
-        fir_kernel: [4, 4].
+        rgb_of: [1, O', H, W] to its share of RGB, all in float32.
+        fir_kernel: [4, 4], for RGB.
         noise: of the two layers.
     """
 
     size: int
     up: FoldedStyled
     conv: FoldedStyled
-    convolve: Callable[[torch.Tensor], torch.Tensor]
-    to_rgb: Folded
+    rgb_of: Convolution
     fir_kernel: torch.Tensor
     noise: tuple[Rows, Rows]
 
@@ -52,7 +52,7 @@ class Level:
             out: [1, C, S, S], into which the strips are written too.
         """
         top = 0  # the first row that is not yet upsampled
-        edge = torch.zeros((), dtype=self.up.weight.dtype).expand(
+        edge = torch.zeros((), dtype=self.up.bias.dtype).expand(
             1, self.up.channels_out, 1, self.size
         )
         for y in self._upsample(strips):
@@ -68,7 +68,7 @@ class Level:
             activate(self.up, y, noise[:, :, top - start :], inner)
             edge = x[:, :, -2:].clone()
 
-            y = self.convolve(x)
+            y = self.conv.convolve(x)
             if self.noise[1] is not self.noise[0]:
                 noise = self.noise[1](start, stop)
             if out is None:
@@ -76,7 +76,7 @@ class Level:
             else:
                 x = out[:, :, start:stop]
             activate(self.conv, y, noise[:, :, : stop - start], x)
-            y = F.conv2d(x.float(), *self.to_rgb)
+            y = self.rgb_of(x.float())
             below_rgb = _upsample_rgb(skip, self.fir_kernel, start, stop)
             torch.add(y, below_rgb, out=rgb[:, :, start:stop])
             yield x
@@ -84,15 +84,12 @@ class Level:
 
     def _upsample(self, strips: Iterable[torch.Tensor]) -> Iterator[torch.Tensor]:
         """Rows of the first layer before its noise and activation, each given once, complete."""
-        weight = self.up.weight.transpose(0, 1)
-        taps = self.fir_kernel.to(weight.dtype).expand(self.up.channels, 1, -1, -1)
         bias = self.up.bias[:, None, None]
         read = 0
         shared: torch.Tensor | None = None
         for x in strips:
-            y = F.conv_transpose2d(x, weight, stride=2)
             # Row 0 is row 2·read − 2 of the level: the FIR's first tap on the strip's first row.
-            y = F.conv2d(y, taps, self.up.bias, padding=(3, 1), groups=self.up.channels)
+            y = self.up.convolve(x)
             if shared is not None:
                 y[:, :, :4] += shared
             shared = y[:, :, -4:] - bias

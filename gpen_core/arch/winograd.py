@@ -1,19 +1,38 @@
-"""3×3 convolution with 4/9 of the multiplications: Winograd's F(2×2, 3×3).
+"""3×3 convolution with a quarter of the multiplications: Winograd's F(4×4, 3×3).
 
-Lavin and Gray 2016, arXiv 1509.09308, section 4.1. Tiles of 4×4 inputs, two apart, and the filter
-are transformed, multiplied in 16 products over the channels, and transformed back to 2×2 outputs.
-In float32 this is no less exact than the direct sum, which is longer.
+Lavin and Gray 2016, arXiv 1509.09308, section 4.3. Tiles of 6×6 inputs, four apart, and the filter
+are transformed, multiplied in 36 products over the channels, and transformed back to 4×4 outputs.
+
+A transform evaluates polynomials at 0, ±P, ±1/P and infinity, in this order. P = √½ halves the
+rounding error of the customary 1 and 2. What is evaluated of the filter at ±P and ±1/P is
+multiplied by P and 1/P, which saves multiplications on the way back.
 """
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 
+from . import packed
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from .workspace import Workspace
+
+P, Q = math.sqrt(0.5), math.sqrt(2)
+
+ONE = (0, (Q + 2) / 6, (Q - 2) / 6, (Q + 1) / 6, (Q - 1) / 6, 0)
+"""What is transformed back to 1, 1, 1, 1: the shape of a bias among the products."""
+
+TILES = 128
+"""Tiles computed at a time: few stay in cache, many are worth reading the weights for."""
+
+OUTPUTS = 128
+"""Output channels whose weights are transformed at a time, for the same reason."""
 
 
 def pays(weight: torch.Tensor, size: int) -> bool:
@@ -21,85 +40,118 @@ def pays(weight: torch.Tensor, size: int) -> bool:
 
     In half precision they do not, and rounding the transformed inputs would cost accuracy.
     """
-    return weight.dtype == torch.float32 and weight.shape[1] >= 512 and size >= 32
+    return weight.dtype == torch.float32 and weight.shape[1] >= 128 and size >= 64
 
 
-def transform_weight(weight: torch.Tensor, workspace: Workspace, name: str) -> torch.Tensor:
-    """G·g·Gᵀ of a weight [O, I, 3, 3], as [4, 4, O, I] in the workspace, under `name`."""
-    out = workspace.take(name, (4, 4, *weight.shape[:2]), weight.dtype)
-    taps = weight.permute(2, 3, 0, 1)  # [3, 3, O, I]
-    for row, filtered in enumerate(_transform_taps(*taps)):
-        for column, transformed in enumerate(_transform_taps(*filtered)):
-            out[row, column] = transformed
-    return out
-
-
-def conv2d(
-    x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, workspace: Workspace
-) -> torch.Tensor:
-    """As `F.conv2d(x, weight, bias, padding=(0, 1))`.
+def convolution(
+    weight: torch.Tensor, bias: torch.Tensor, width: int, workspace: Workspace
+) -> packed.Convolution:
+    """`packed.convolution(weight, bias, width, padding=(0, 1))` for 3×3 weights [O, I, 3, 3].
 
     Args:
-        x: [1, I, H + 2, W], channels_last; W is even.
-        weight: [4, 4, O, I], from `transform_weight`.
-        bias: [O].
-
-    Returns:
-        [1, O, H, W], channels_last.
+        width: of the inputs, a multiple of 4; their height is H + 2, for H outputs.
     """
-    wanted = x.shape[2] - 2
-    x = F.pad(x, (0, 0, 0, wanted % 2))  # to whole tiles
-    inputs, height, width = x.shape[1], x.shape[2] - 2, x.shape[3]
-    tiles = (height // 2, width // 2)
-    filtered = workspace.take("winograd rows", (4, tiles[0], width + 2, inputs), x.dtype)
-    filtered[:, :, 0] = 0
-    filtered[:, :, -1] = 0
-    _transform_inputs(x[0].permute(1, 2, 0), 0, filtered[:, :, 1:-1])
-    transformed = workspace.take("winograd tiles", (4, 4, *tiles, inputs), x.dtype)
-    for row in range(4):
-        _transform_inputs(filtered[row], 1, transformed[row])
+    multiplications = [
+        _multiplication(*part, width // 4, workspace)
+        for part in zip(weight.split(OUTPUTS), bias.split(OUTPUTS), strict=True)
+    ]
+    rows = 4 * max(TILES * 4 // width, 1)
 
-    y = torch.empty(1, len(bias), height, width, memory_format=torch.channels_last)
-    columns = []
-    for column in range(4):
-        # The product at (1, 1) goes into all four outputs, with weight one, and so may the bias.
-        products = [
-            _multiply(
-                transformed[row, column], weight[row, column], bias if row == column == 1 else None
-            )
-            for row in range(4)
-        ]
-        columns.append(_transform_products(*products))
-    for row, products in enumerate(zip(*columns, strict=True)):
-        for column, outputs in enumerate(_transform_products(*products)):
-            y[:, :, row::2, column::2] = outputs
-    return y[:, :, :wanted]
+    def convolve(x: torch.Tensor) -> torch.Tensor:
+        wanted = x.shape[2] - 2
+        x = F.pad(x, (0, 0, 0, -wanted % 4))  # to whole tiles
+        height = x.shape[2] - 2
+        y = torch.empty(1, len(bias), height, width, memory_format=torch.channels_last)
+        for start in range(0, height, rows):
+            stop = min(start + rows, height)
+            tiles = _transform_inputs(x[:, :, start : stop + 2], workspace)
+            parts = y[:, :, start:stop].split(OUTPUTS, dim=1)
+            for multiply, part in zip(multiplications, parts, strict=True):
+                _transform_products(multiply(tiles), part, workspace)
+        return y[:, :, :wanted]
+
+    return convolve
 
 
-def _transform_taps(
-    first: torch.Tensor, second: torch.Tensor, third: torch.Tensor
-) -> tuple[torch.Tensor, ...]:
-    """G·g along one axis."""
-    ends, middle = (first + third) / 2, second / 2
-    return first, ends + middle, ends - middle, third
+def _multiplication(
+    weight: torch.Tensor, bias: torch.Tensor, tiles: int, workspace: Workspace
+) -> packed.Convolution:
+    """The 36 products, [1, 36·I, h, tiles] to [1, 36·O, h, tiles], as a convolution in groups."""
+    outputs, inputs = weight.shape[:2]
+    filtered = workspace.take("winograd taps", (6, 3, outputs, inputs), weight.dtype)
+    _evaluate_taps(weight.permute(2, 3, 0, 1).unbind(0), filtered.unbind(0))
+    transformed = workspace.take("winograd weight", (6, 6, outputs, inputs), weight.dtype)
+    _evaluate_taps(filtered.unbind(1), transformed.unbind(1))
+    ones = torch.tensor(ONE, dtype=bias.dtype)
+    return packed.convolution(
+        transformed.view(-1, inputs, 1, 1),
+        (ones[:, None, None] * ones[:, None] * bias).flatten(),
+        tiles,
+        groups=36,
+    )
 
 
-def _transform_inputs(x: torch.Tensor, dim: int, out: torch.Tensor) -> None:
-    """Bᵀ·d along `dim`, for all tiles there, into out [4, …]."""
-    first, second, third, fourth = x.unfold(dim, 4, 2).unbind(-1)
-    torch.sub(first, third, out=out[0])
-    torch.add(second, third, out=out[1])
-    torch.sub(third, second, out=out[2])
-    torch.sub(second, fourth, out=out[3])
+def _evaluate_taps(taps: Sequence[torch.Tensor], out: Sequence[torch.Tensor]) -> None:
+    first, second, third = taps
+    third_of_second = second / 3
+    out[0].copy_(first)
+    even = torch.add(third, first, alpha=2).mul_(-P / 3)
+    torch.sub(even, third_of_second, out=out[1])
+    torch.add(even, third_of_second, out=out[2])
+    torch.add(first, third, alpha=2, out=even).mul_(Q / 6)
+    torch.add(even, third_of_second, out=out[3])
+    torch.sub(even, third_of_second, out=out[4])
+    out[5].copy_(third)
 
 
-def _multiply(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
-    """[h, w, I] times [O, I], as [1, O, h, w]: a 1×1 convolution, for which oneDNN is fastest."""
-    return F.conv2d(x[None].permute(0, 3, 1, 2), weight[:, :, None, None], bias)
+def _transform_inputs(x: torch.Tensor, workspace: Workspace) -> torch.Tensor:
+    """[1, I, 4h + 2, 4w] to [1, 36·I, h, w], channels_last."""
+    inputs, (height, width) = x.shape[1], (x.shape[2] // 4, x.shape[3] // 4)
+    columns = workspace.take("winograd columns", (x.shape[2], width, 6, inputs), x.dtype)
+    second, third, fourth, fifth = x[0].permute(1, 2, 0).unflatten(1, (width, 4)).unbind(2)
+    # A tile's first column is the last but one of the tile before; beyond the edges lie zeros.
+    first, sixth = torch.empty_like(second), torch.empty_like(second)
+    first[:, 0] = 0
+    first[:, 1:] = fifth[:, :-1]
+    sixth[:, -1] = 0
+    sixth[:, :-1] = second[:, 1:]
+    _evaluate_inputs((first, second, third, fourth, fifth, sixth), columns.unbind(2))
+    tiles = workspace.take("winograd tiles", (height, width, 6, 6, inputs), x.dtype)
+    last = 4 * height - 3
+    _evaluate_inputs([columns[i : i + last : 4] for i in range(6)], tiles.unbind(2))
+    return tiles.view(1, height, width, -1).permute(0, 3, 1, 2)
 
 
-def _transform_products(
-    first: torch.Tensor, second: torch.Tensor, third: torch.Tensor, fourth: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Aᵀ·m along one axis."""
-    return (second + third).add_(first), (second - third).sub_(fourth)
+def _evaluate_inputs(x: Sequence[torch.Tensor], out: Sequence[torch.Tensor]) -> None:
+    even, odd = torch.sub(x[4], x[2], alpha=0.5), torch.sub(x[3], x[1], alpha=0.5)
+    torch.add(even, odd, alpha=Q, out=out[3])
+    torch.sub(even, odd, alpha=Q, out=out[4])
+    rest = torch.sub(x[0], x[2], alpha=2)
+    torch.add(even, rest, out=out[0])
+    torch.sub(x[5], x[3], alpha=0.5, out=rest)
+    torch.sub(rest, odd, alpha=2, out=out[5])
+    torch.sub(x[4], x[2], alpha=2, out=even)
+    torch.sub(x[3], x[1], alpha=2, out=odd)
+    torch.add(even, odd, alpha=P, out=out[1])
+    torch.sub(even, odd, alpha=P, out=out[2])
+
+
+def _transform_products(x: torch.Tensor, out: torch.Tensor, workspace: Workspace) -> None:
+    """[1, 36·O, h, w], channels_last, into out [1, O, 4h, 4w]."""
+    outputs, (height, width) = out.shape[1], x.shape[2:]
+    products = x[0].permute(1, 2, 0).view(height, width, 6, 6, outputs)
+    rows = workspace.take("winograd rows", (4, height, width, 6, outputs), x.dtype)
+    _interpolate(products.unbind(2), rows.unbind(0))
+    tiles = out[0].permute(1, 2, 0).unflatten(1, (width, 4)).unflatten(0, (height, 4))
+    _interpolate(rows.unbind(3), tiles.transpose(0, 1).unbind(3))
+
+
+def _interpolate(x: Sequence[torch.Tensor], out: Sequence[torch.Tensor]) -> None:
+    low, high = x[1] + x[2], x[3] + x[4]
+    torch.add(low, high, alpha=2, out=out[2]).mul_(P)
+    low.add_(high, alpha=0.5)
+    torch.add(x[0], low, alpha=Q, out=out[0])
+    torch.sub(x[1], x[2], out=low)
+    torch.sub(x[3], x[4], out=high)
+    torch.add(low, high, out=out[1])
+    torch.add(x[5], low, alpha=0.5, out=out[3]).add_(high, alpha=2)
