@@ -30,7 +30,7 @@ class FoldedStyled(NamedTuple):
     """A `StyledConv`; its noise, times `noise_gain`, goes through the same activation.
 
     Attributes:
-        convolve: [1, I, H + 2, W] to [1, O, H, W], or, if it upsamples, [1, I, H, W] to
+        convolve: [1, I, H + 2, W + 2] to [1, O, H, W], or, if it upsamples, [1, I, H, W] to
             [1, O, 2H + 4, 2W], bias included.
         bias: [O].
         noise_bias: [O], or None where the noise is added instead of appended.
@@ -142,8 +142,8 @@ def _convolution(
     weight: torch.Tensor, bias: torch.Tensor, size: int, workspace: Workspace
 ) -> packed.Convolution:
     if winograd.pays(weight, size):
-        return winograd.convolution(weight, bias, size, workspace)
-    return packed.convolution(weight, bias, size, padding=(0, 1))
+        return winograd.convolution(weight, bias, size + 2, workspace)
+    return packed.convolution(weight, bias, size + 2)
 
 
 def _multiply(weight: torch.Tensor, factors: torch.Tensor, workspace: Workspace) -> torch.Tensor:

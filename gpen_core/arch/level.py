@@ -53,7 +53,7 @@ class Level:
         """
         top = 0  # the first row that is not yet upsampled
         edge = torch.zeros((), dtype=self.up.bias.dtype).expand(
-            1, self.up.channels_out, 1, self.size
+            1, self.up.channels_out, 1, self.size + 2
         )
         for y in self._upsample(strips):
             bottom = top + y.shape[2]
@@ -61,10 +61,11 @@ class Level:
             below = int(bottom == self.size)  # the zeros that follow the last row
             start, stop = top - above + 1, bottom + below - 1
             noise = self.noise[0](start, bottom)
-            x = _empty(self.up.channels_out, above + y.shape[2] + below, y)
+            x = _empty(self.up.channels_out, above + y.shape[2] + below, self.size + 2, y.dtype)
             x[:, :, :above] = edge
             x[:, :, above + y.shape[2] :] = 0
-            inner = x[:, :, above : above + y.shape[2]]
+            x[:, :, above:, :: self.size + 1] = 0
+            inner = x[:, :, above : above + y.shape[2], 1:-1]
             activate(self.up, y, noise[:, :, top - start :], inner)
             edge = x[:, :, -2:].clone()
 
@@ -72,7 +73,7 @@ class Level:
             if self.noise[1] is not self.noise[0]:
                 noise = self.noise[1](start, stop)
             if out is None:
-                x = _empty(self.conv.channels_out, stop - start, y)
+                x = _empty(self.conv.channels_out, stop - start, self.size, y.dtype)
             else:
                 x = out[:, :, start:stop]
             activate(self.conv, y, noise[:, :, : stop - start], x)
@@ -125,6 +126,5 @@ def leaky_relu(x: torch.Tensor, out: torch.Tensor) -> None:
         out.copy_(F.leaky_relu_(x, ops.SLOPE))
 
 
-def _empty(channels: int, rows: int, like: torch.Tensor) -> torch.Tensor:
-    shape = (1, channels, rows, like.shape[3])
-    return torch.empty(shape, dtype=like.dtype, memory_format=torch.channels_last)
+def _empty(channels: int, rows: int, width: int, dtype: torch.dtype) -> torch.Tensor:
+    return torch.empty(1, channels, rows, width, dtype=dtype, memory_format=torch.channels_last)

@@ -56,7 +56,7 @@ def restore_face(
 
     first = fold_styled(generator.conv1, latent, 4, workspace)
     x = generator.input.input.to(dtype, memory_format=torch.channels_last)
-    y = first.convolve(F.pad(x, (0, 0, 1, 1)))
+    y = first.convolve(F.pad(x, (1, 1, 1, 1)))
     x = workspace.take_rows("4", first.channels_out, 4, 4, dtype)
     activate(first, y, noise_of(0)(0, 4), x)
     rgb = F.conv2d(x.float(), *fold_rgb(generator.to_rgb1, latent))

@@ -29,7 +29,7 @@ ONE = (0, (Q + 2) / 6, (Q - 2) / 6, (Q + 1) / 6, (Q - 1) / 6, 0)
 """What is transformed back to 1, 1, 1, 1: the shape of a bias among the products."""
 
 TILES = 128
-"""Tiles computed at a time: few stay in cache, many are worth reading the weights for."""
+"""Tiles per thread at a time: few stay in cache, many are worth reading the weights for."""
 
 OUTPUTS = 128
 """Output channels whose weights are transformed at a time, for the same reason."""
@@ -46,22 +46,24 @@ def pays(weight: torch.Tensor, size: int) -> bool:
 def convolution(
     weight: torch.Tensor, bias: torch.Tensor, width: int, workspace: Workspace
 ) -> packed.Convolution:
-    """`packed.convolution(weight, bias, width, padding=(0, 1))` for 3×3 weights [O, I, 3, 3].
+    """`packed.convolution(weight, bias, width)` for 3×3 weights [O, I, 3, 3].
 
     Args:
-        width: of the inputs, a multiple of 4; their height is H + 2, for H outputs.
+        width: of the inputs, W + 2, for outputs W wide, a multiple of 4.
     """
+    across = width // 4
     multiplications = [
-        _multiplication(*part, width // 4, workspace)
+        _multiplication(*part, across, workspace)
         for part in zip(weight.split(OUTPUTS), bias.split(OUTPUTS), strict=True)
     ]
-    rows = 4 * max(TILES * 4 // width, 1)
 
     def convolve(x: torch.Tensor) -> torch.Tensor:
         wanted = x.shape[2] - 2
-        x = F.pad(x, (0, 0, 0, -wanted % 4))  # to whole tiles
+        if wanted % 4:
+            x = F.pad(x, (0, 0, 0, -wanted % 4))  # to whole tiles
         height = x.shape[2] - 2
-        y = torch.empty(1, len(bias), height, width, memory_format=torch.channels_last)
+        rows = 4 * max(TILES * torch.get_num_threads() // across, 1)
+        y = torch.empty(1, len(bias), height, 4 * across, memory_format=torch.channels_last)
         for start in range(0, height, rows):
             stop = min(start + rows, height)
             tiles = _transform_inputs(x[:, :, start : stop + 2], workspace)
@@ -105,33 +107,25 @@ def _evaluate_taps(taps: Sequence[torch.Tensor], out: Sequence[torch.Tensor]) ->
 
 
 def _transform_inputs(x: torch.Tensor, workspace: Workspace) -> torch.Tensor:
-    """[1, I, 4h + 2, 4w] to [1, 36·I, h, w], channels_last."""
-    inputs, (height, width) = x.shape[1], (x.shape[2] // 4, x.shape[3] // 4)
-    columns = workspace.take("winograd columns", (x.shape[2], width, 6, inputs), x.dtype)
-    second, third, fourth, fifth = x[0].permute(1, 2, 0).unflatten(1, (width, 4)).unbind(2)
-    # A tile's first column is the last but one of the tile before; beyond the edges lie zeros.
-    first, sixth = torch.empty_like(second), torch.empty_like(second)
-    first[:, 0] = 0
-    first[:, 1:] = fifth[:, :-1]
-    sixth[:, -1] = 0
-    sixth[:, :-1] = second[:, 1:]
-    _evaluate_inputs((first, second, third, fourth, fifth, sixth), columns.unbind(2))
+    """[1, I, 4h + 2, 4w + 2] to [1, 36·I, h, w], channels_last."""
+    inputs, rows, (height, width) = x.shape[1], x.shape[2], (x.shape[2] // 4, x.shape[3] // 4)
+    columns = workspace.take("winograd columns", (rows, width, 6, inputs), x.dtype)
+    _evaluate_inputs(x[0].permute(1, 2, 0).unfold(1, 6, 4), columns.unbind(2))
     tiles = workspace.take("winograd tiles", (height, width, 6, 6, inputs), x.dtype)
-    last = 4 * height - 3
-    _evaluate_inputs([columns[i : i + last : 4] for i in range(6)], tiles.unbind(2))
+    _evaluate_inputs(columns.unfold(0, 6, 4), tiles.unbind(2))
     return tiles.view(1, height, width, -1).permute(0, 3, 1, 2)
 
 
-def _evaluate_inputs(x: Sequence[torch.Tensor], out: Sequence[torch.Tensor]) -> None:
-    even, odd = torch.sub(x[4], x[2], alpha=0.5), torch.sub(x[3], x[1], alpha=0.5)
+def _evaluate_inputs(x: torch.Tensor, out: Sequence[torch.Tensor]) -> None:
+    x = x.movedim(-1, 0)
+    odd, even = torch.sub(x[3:5], x[1:3], alpha=0.5)
     torch.add(even, odd, alpha=Q, out=out[3])
     torch.sub(even, odd, alpha=Q, out=out[4])
     rest = torch.sub(x[0], x[2], alpha=2)
     torch.add(even, rest, out=out[0])
     torch.sub(x[5], x[3], alpha=0.5, out=rest)
     torch.sub(rest, odd, alpha=2, out=out[5])
-    torch.sub(x[4], x[2], alpha=2, out=even)
-    torch.sub(x[3], x[1], alpha=2, out=odd)
+    odd, even = torch.sub(x[3:5], x[1:3], alpha=2)
     torch.add(even, odd, alpha=P, out=out[1])
     torch.sub(even, odd, alpha=P, out=out[2])
 
@@ -141,17 +135,16 @@ def _transform_products(x: torch.Tensor, out: torch.Tensor, workspace: Workspace
     outputs, (height, width) = out.shape[1], x.shape[2:]
     products = x[0].permute(1, 2, 0).view(height, width, 6, 6, outputs)
     rows = workspace.take("winograd rows", (4, height, width, 6, outputs), x.dtype)
-    _interpolate(products.unbind(2), rows.unbind(0))
+    _interpolate(products.movedim(2, 0), rows.unbind(0))
     tiles = out[0].permute(1, 2, 0).unflatten(1, (width, 4)).unflatten(0, (height, 4))
-    _interpolate(rows.unbind(3), tiles.transpose(0, 1).unbind(3))
+    _interpolate(rows.movedim(3, 0), tiles.transpose(0, 1).unbind(3))
 
 
-def _interpolate(x: Sequence[torch.Tensor], out: Sequence[torch.Tensor]) -> None:
-    low, high = x[1] + x[2], x[3] + x[4]
+def _interpolate(x: torch.Tensor, out: Sequence[torch.Tensor]) -> None:
+    low, high = x[1:4:2] + x[2:5:2]
     torch.add(low, high, alpha=2, out=out[2]).mul_(P)
     low.add_(high, alpha=0.5)
     torch.add(x[0], low, alpha=Q, out=out[0])
-    torch.sub(x[1], x[2], out=low)
-    torch.sub(x[3], x[4], out=high)
+    low, high = x[1:4:2] - x[2:5:2]
     torch.add(low, high, out=out[1])
     torch.add(x[5], low, alpha=0.5, out=out[3]).add_(high, alpha=2)
