@@ -12,7 +12,8 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from gpen_core.arch import GPEN, GPENConfig, packed, read_config, strips, winograd
+from gpen_core.arch import GPEN, GPENConfig, folding, packed, read_config, strips, winograd
+from gpen_core.arch.prepared import Prepared
 from gpen_core.arch.reference import ReferenceGPEN
 from gpen_core.arch.workspace import Workspace
 from gpen_core.checkpoint import load_gpen
@@ -106,9 +107,21 @@ def test_weights_that_no_order_of_memory_is_known_for_give_the_same(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     model, x = small(), faces(1)
-    wanted = by_strips(model, x)
+    wanted = by_modules(model, x)
     monkeypatch.setattr(packed, "_packs", lambda dtype: False)
     assert relative_error(by_strips(model, x), wanted) < 2e-6
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("scaled", [0, 16])
+def test_styles_in_weights_equal_styles_in_inputs(
+    scaled: int, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, x = small(32, 64).set_dtype(dtype), faces(1, 32)
+    wanted = by_strips(model, x)
+    monkeypatch.setattr(folding, "SCALED", scaled)
+    found = by_strips(copy.deepcopy(model), x)
+    assert psnr(found, wanted) > (110 if dtype == torch.float32 else 45)
 
 
 @pytest.mark.parametrize("forward", [by_modules, by_strips])
@@ -128,7 +141,27 @@ def test_weights_that_change_count_at_once() -> None:
         parameter.data = parameter.data.clone().mul_(1.1)  # as hosts do that move weights
     assert not torch.allclose(by_strips(other, x), by_strips(model, x), atol=1e-3)
     assert relative_error(by_strips(other, x), by_modules(other, x)) < 2e-6
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter.mul_(1.1)  # as optimisers do
+    assert relative_error(by_strips(other, x), by_modules(other, x)) < 2e-6
+    for parameter in other.parameters():
+        parameter.data.mul_(0.9)
+    other.set_dtype(torch.float32)
+    assert relative_error(by_strips(other, x), by_modules(other, x)) < 2e-6
     assert relative_error(by_strips(model, x), before) > 1e-3
+
+
+def test_what_is_prepared_from_weights_is_kept_but_not_copied() -> None:
+    prepared, weight = Prepared(), torch.ones(3)
+    first = prepared.get("sum", prepared, weight, lambda: [1])
+    assert prepared.get("sum", prepared, weight, lambda: [2]) is first
+    for twin in (copy.deepcopy(prepared), pickle.loads(pickle.dumps(prepared))):
+        assert twin.get("sum", prepared, weight, lambda: [3]) == [3]
+    assert prepared.get("sum", prepared, weight.clone(), lambda: [4]) == [4]
+    assert prepared.get("sum", prepared, weight, lambda: [5]) == [5]
+    prepared.clear()
+    assert prepared.get("sum", prepared, weight, lambda: [6]) == [6]
 
 
 def test_results_are_the_callers_own() -> None:

@@ -25,6 +25,7 @@ from .layers import (
     ToRGB,
     encoder_stage,
 )
+from .prepared import Prepared
 from .workspace import Workspace
 
 MAPPING_LR_MUL = 0.01  # not stored in checkpoints; the same in every published one
@@ -113,6 +114,7 @@ class GPEN(nn.Module):
             EqualizedLinear(previous * 16, config.style_dim, lrelu=True)
         )
         self._workspace = Workspace()
+        self._prepared = Prepared()
 
     @property
     def device(self) -> torch.device:
@@ -131,14 +133,20 @@ class GPEN(nn.Module):
         half precision rounds, the faces depend most on the latent.
 
         Also lays the weights out as convolutions read them, so call it with the dtype that the
-        model has too: it is then faster, though not otherwise different.
+        model has too: it is then faster, though not otherwise different. On a CPU, call it too
+        after writing to weights through their `.data`, which torch does not count.
         """
         for module in self.modules():
             if isinstance(module, EqualizedConv):
                 module.store_as(torch.float32)
             elif isinstance(module, ModulatedConv):
                 module.store_as(dtype if module.demodulate else torch.float32)
+        self._prepared.clear()
         return self
+
+    def _apply(self, fn: Callable[..., torch.Tensor], recurse: bool = True) -> GPEN:
+        self._prepared.clear()
+        return super()._apply(fn, recurse)
 
     @property
     def encoder_levels(self) -> int:
@@ -189,12 +197,13 @@ class GPEN(nn.Module):
         if not self._runs_in_strips(x):
             latent, features = self.encode(x)
             return self.generator(latent, features, self.fresh_noise(noise_seed))
+        kept = self._workspace, self._prepared
         faces = x.new_empty(len(x), 3, *[self.config.out_size] * 2, dtype=torch.float32)
         for index in range(len(x)):
             face, out = x[index : index + 1], faces[index : index + 1]
             # Autocast would change the dtype of what is written into the workspace.
             with torch.autocast("cpu", enabled=False):
-                strips.restore_face(self, face, out, self.fresh_noise(noise_seed), self._workspace)
+                strips.restore_face(self, face, out, self.fresh_noise(noise_seed), *kept)
         return faces
 
     def fresh_noise(self, seed: int) -> FreshNoise:

@@ -22,6 +22,7 @@ from .level import Level, Rows, activate
 
 if TYPE_CHECKING:
     from .gpen import GPEN, FreshNoise
+    from .prepared import Prepared
     from .workspace import Workspace
 
 STRIP_BYTES = 1 << 20
@@ -37,6 +38,7 @@ def restore_face(
     out: torch.Tensor,
     fresh_noise: FreshNoise,
     workspace: Workspace,
+    prepared: Prepared,
 ) -> None:
     """As `GPEN.forward`, from one face x [1, 3, in_size, in_size] into out."""
     latent, features = _encode(model, x, workspace)
@@ -47,7 +49,7 @@ def restore_face(
             return features[index]
         return _rows_of(fresh_noise(index).to(dtype, memory_format=torch.channels_last))
 
-    first = fold_styled(generator.conv1, latent, 4, workspace)
+    first = fold_styled(generator.conv1, latent, 4, workspace, prepared)
     x = generator.input.input.to(dtype, memory_format=torch.channels_last)
     y = first.convolve(F.pad(x, (1, 1, 1, 1)))
     x = workspace.take_rows("4", first.channels_out, 4, 4, dtype)
@@ -61,8 +63,8 @@ def restore_face(
         up, conv, to_rgb = generator.level(index)
         level = Level(
             size,
-            fold_styled(up, latent, size // 2, workspace),
-            fold_styled(conv, latent, size, workspace),
+            fold_styled(up, latent, size // 2, workspace, prepared),
+            fold_styled(conv, latent, size, workspace, prepared),
             packed.convolution(*fold_rgb(to_rgb, latent), size),
             up.fir_kernel,
             (noise_of(index), noise_of(index)),

@@ -44,17 +44,22 @@ def pays(weight: torch.Tensor, size: int) -> bool:
 
 
 def convolution(
-    weight: torch.Tensor, bias: torch.Tensor, width: int, workspace: Workspace
+    weight: torch.Tensor, bias: torch.Tensor | None, width: int, workspace: Workspace
 ) -> packed.Convolution:
     """`packed.convolution(weight, bias, width)` for 3×3 weights [O, I, 3, 3].
 
     Args:
         width: of the inputs, W + 2, for outputs W wide, a multiple of 4.
     """
-    across = width // 4
+    across, outputs = width // 4, len(weight)
     multiplications = [
-        _multiplication(*part, across, workspace)
-        for part in zip(weight.split(OUTPUTS), bias.split(OUTPUTS), strict=True)
+        _multiplication(
+            weight[i : i + OUTPUTS],
+            None if bias is None else bias[i : i + OUTPUTS],
+            across,
+            workspace,
+        )
+        for i in range(0, outputs, OUTPUTS)
     ]
 
     def convolve(x: torch.Tensor) -> torch.Tensor:
@@ -63,7 +68,7 @@ def convolution(
             x = F.pad(x, (0, 0, 0, -wanted % 4))  # to whole tiles
         height = x.shape[2] - 2
         rows = 4 * max(TILES * torch.get_num_threads() // across, 1)
-        y = torch.empty(1, len(bias), height, 4 * across, memory_format=torch.channels_last)
+        y = torch.empty(1, outputs, height, 4 * across, memory_format=torch.channels_last)
         for start in range(0, height, rows):
             stop = min(start + rows, height)
             tiles = _transform_inputs(x[:, :, start : stop + 2], workspace)
@@ -76,7 +81,7 @@ def convolution(
 
 
 def _multiplication(
-    weight: torch.Tensor, bias: torch.Tensor, tiles: int, workspace: Workspace
+    weight: torch.Tensor, bias: torch.Tensor | None, tiles: int, workspace: Workspace
 ) -> packed.Convolution:
     """The 36 products, [1, 36·I, h, tiles] to [1, 36·O, h, tiles], as a convolution in groups."""
     outputs, inputs = weight.shape[:2]
@@ -84,13 +89,10 @@ def _multiplication(
     _evaluate_taps(weight.permute(2, 3, 0, 1).unbind(0), filtered.unbind(0))
     transformed = workspace.take("winograd weight", (6, 6, outputs, inputs), weight.dtype)
     _evaluate_taps(filtered.unbind(1), transformed.unbind(1))
-    ones = torch.tensor(ONE, dtype=bias.dtype)
-    return packed.convolution(
-        transformed.view(-1, inputs, 1, 1),
-        (ones[:, None, None] * ones[:, None] * bias).flatten(),
-        tiles,
-        groups=36,
-    )
+    if bias is not None:
+        ones = torch.tensor(ONE, dtype=bias.dtype)
+        bias = (ones[:, None, None] * ones[:, None] * bias).flatten()
+    return packed.convolution(transformed.view(-1, inputs, 1, 1), bias, tiles, groups=36)
 
 
 def _evaluate_taps(taps: Sequence[torch.Tensor], out: Sequence[torch.Tensor]) -> None:
