@@ -26,6 +26,7 @@ FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
     "--disable-background-networking", "--disable-component-update",
 ]  # fmt: skip
+STARTS = 3
 READY = "() => { try { return !!(app.vueAppReady && app.rootGraph) } catch { return false } }"
 DROP = """([name, text]) => {
   const data = new DataTransfer();
@@ -63,9 +64,19 @@ class Page:
         self.host = host
         self.errors: list[str] = []
         page.on("pageerror", lambda error: self.errors.append(str(error)))
-        page.goto(host.url)
-        page.wait_for_function(READY, timeout=90_000)
-        page.wait_for_timeout(2500)
+        self._open()
+
+    def _open(self) -> None:
+        """Open the page anew until it is free: on a busy machine the mask that covers it while it
+        starts misses the end of its own animation, and then stays for good."""
+        for _ in range(STARTS):
+            self.page.goto(self.host.url)
+            self.page.wait_for_function(READY, timeout=90_000)
+            for _ in range(10):
+                self.page.wait_for_timeout(2500)
+                if not self.page.locator(".p-blockui-mask").count():
+                    return
+        raise TimeoutError(f"The page stayed covered, {STARTS} times in a row.")
 
     def load(self, workflow: Path) -> None:
         """Drop a workflow file on the canvas and fit the view to it."""

@@ -61,7 +61,9 @@ def node(nodes):
         node_id: {
             socket.id: socket.default
             for socket in cls.GET_SCHEMA().inputs
+            # A socket with force_input has no widget that would send its default.
             if getattr(socket, "default", None) is not None
+            and not getattr(socket, "force_input", None)
         }
         for node_id, cls in classes.items()
     }

@@ -129,3 +129,17 @@ def test_boxes_go_to_and_come_from_comfyuis_own_nodes(comfyui):
     photo = read(comfyui.base / "input" / "astronaut.png")
     assert 0 < (read(drawn) != photo).any(axis=2).mean() < 0.1
     assert read(small).shape == (64, 64, 3)
+
+
+def test_a_box_without_a_face_is_reported_in_the_log(comfyui):
+    prompt = four_nodes(put_photo(comfyui))
+    prompt |= graph(
+        grey=("EmptyImage", {"width": SIDE, "height": SIDE, "batch_size": 1, "color": 8421504}),
+        nothing=("GPENDetectFaces", {
+            "image": ["grey", 0], **DETECT_DEFAULTS, "bboxes": ["detect", 2],
+        }),
+        count=("PreviewAny", {"source": ["nothing", 3]}),
+    )  # fmt: skip
+    entry = comfyui.run(prompt)
+    assert entry["outputs"]["count"]["text"] == ["0"]
+    assert "No face in the box" in comfyui.log()

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 import torch
 from node_fixtures import SIDE, scene
@@ -154,6 +156,28 @@ def test_inputs_are_never_modified(node, detector, model):
     node("GPENRestoreImage", image=image, model=model, detector=detector)
     for value, copy in zip(values, copies, strict=True):
         assert torch.equal(value, copy)
+
+
+def test_nothing_is_fetched_while_nodes_are_listed_or_run(node, nodes, detector, monkeypatch):
+    opened = []
+
+    def refuse(*args, **kwargs):
+        opened.append(args)
+        raise OSError("no network in this test")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "create_connection", refuse)
+    for cls in nodes.NODES:
+        cls.GET_SCHEMA()
+    model = node("LoadGPEN")[0]
+    with pytest.raises(Exception, match=r"detection_Resnet50_Final\.pth.*https://"):
+        node("LoadGPENFaceDetector", detector="retinaface_resnet50")
+    restored, mask = node(
+        "GPENRestoreImage", image=scene([10]), model=model, detector=detector
+    ).args
+    assert mask.any()
+    assert restored.shape == (1, 96, 200, 3)
+    assert not opened
 
 
 def test_a_mask_limits_where_faces_are_pasted(node, detector, model):
