@@ -37,7 +37,8 @@ class FoldedStyled(NamedTuple):
         convolve: [1, I, H + 2, W + 2] to [1, O, H, W], or, if it upsamples, [1, I, H, W] to
             [1, O, 2H + 4, 2W], bias included.
         bias: [O].
-        noise_bias: [O], or None where the noise is added instead of appended.
+        noise_bias: [1, O, 1, W], as wide as the outputs, or None where the noise is added instead
+            of appended.
     """
 
     convolve: packed.Convolution
@@ -82,11 +83,16 @@ def fold_styled(
     bias = layer.activate.bias * ops.SQRT2
     fold = _fold_upsampling if layer.conv.blur is not None else _fold_plain
     dtype, outputs = stored.dtype, len(stored)
+    noise_bias = None
+    if layer.append_noise:
+        # As long as a row: half precision is vectorised only along a long inner dimension.
+        width = size if layer.conv.blur is None else 2 * size
+        noise_bias = bias[outputs:].to(dtype).repeat(1, 1, width, 1).permute(0, 3, 1, 2)
     return FoldedStyled(
         fold(layer, style, gain, bias[:outputs], size, workspace, prepared),
         bias[:outputs].to(dtype),
         layer.noise.weight.item() * ops.SQRT2,
-        bias[outputs:].to(dtype) if layer.append_noise else None,
+        noise_bias,
     )
 
 

@@ -112,9 +112,7 @@ def activate(layer: FoldedStyled, y: torch.Tensor, noise: torch.Tensor, out: tor
         leaky_relu(y.add_(noise, alpha=layer.noise_gain), out)
         return
     leaky_relu(y, out[:, : layer.channels])
-    # A bias as long as a row: half precision is vectorised only along a long inner dimension.
-    bias = layer.noise_bias.repeat(y.shape[3]).view(1, 1, y.shape[3], -1).permute(0, 3, 1, 2)
-    noise = torch.add(bias, noise, alpha=layer.noise_gain)
+    noise = torch.add(layer.noise_bias, noise, alpha=layer.noise_gain)
     leaky_relu(noise, out[:, layer.channels :])
 
 

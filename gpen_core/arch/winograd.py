@@ -112,21 +112,19 @@ def _transform_inputs(x: torch.Tensor, workspace: Workspace) -> torch.Tensor:
     """[1, I, 4h + 2, 4w + 2] to [1, 36·I, h, w], channels_last."""
     inputs, rows, (height, width) = x.shape[1], x.shape[2], (x.shape[2] // 4, x.shape[3] // 4)
     columns = workspace.take("winograd columns", (rows, width, 6, inputs), x.dtype)
-    _evaluate_inputs(x[0].permute(1, 2, 0).unfold(1, 6, 4), columns.unbind(2))
+    windows = x[0].permute(1, 2, 0).unfold(1, 6, 4)
+    _evaluate_inputs(windows.movedim(-1, 0), columns.movedim(2, 0))
     tiles = workspace.take("winograd tiles", (height, width, 6, 6, inputs), x.dtype)
-    _evaluate_inputs(columns.unfold(0, 6, 4), tiles.unbind(2))
+    _evaluate_inputs(columns.unfold(0, 6, 4).movedim(-1, 0), tiles.movedim(2, 0))
     return tiles.view(1, height, width, -1).permute(0, 3, 1, 2)
 
 
-def _evaluate_inputs(x: torch.Tensor, out: Sequence[torch.Tensor]) -> None:
-    x = x.movedim(-1, 0)
+def _evaluate_inputs(x: torch.Tensor, out: torch.Tensor) -> None:
+    """Values of x [6, …] at the six points, into out [6, …]."""
+    torch.sub(x[:2] + x[4:], x[2:4], alpha=2.5, out=out[::5])
     odd, even = torch.sub(x[3:5], x[1:3], alpha=0.5)
     torch.add(even, odd, alpha=Q, out=out[3])
     torch.sub(even, odd, alpha=Q, out=out[4])
-    rest = torch.sub(x[0], x[2], alpha=2)
-    torch.add(even, rest, out=out[0])
-    torch.sub(x[5], x[3], alpha=0.5, out=rest)
-    torch.sub(rest, odd, alpha=2, out=out[5])
     odd, even = torch.sub(x[3:5], x[1:3], alpha=2)
     torch.add(even, odd, alpha=P, out=out[1])
     torch.sub(even, odd, alpha=P, out=out[2])
