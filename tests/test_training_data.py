@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from training_faces import write_faces
 
 from gpen_core import ImageError, write_image
 from gpen_core.training.data import draw_batch, find_faces, load_faces, read_index
@@ -25,14 +26,8 @@ def noise_faces(count: int, height: int = SIZE, width: int = SIZE) -> torch.Tens
 
 @pytest.fixture
 def folder(tmp_path):
-    """Six images beside an INDEX.tsv: four of split `train`, two of `val`."""
-    faces = tmp_path / "faces"
-    faces.mkdir()
-    for i, pixels in enumerate(noise_faces(6)):
-        write_image(faces / f"face{i}.png", pixels[None] / 255)
-    rows = [f"faces/face{i}.png\tstudio{i % 2}\t{'val' if i > 3 else 'train'}" for i in range(6)]
-    (tmp_path / "INDEX.tsv").write_text("\n".join(["file\tsource\tsplit", *rows]), "utf-8")
-    return faces
+    """A folder of six images with an index (`write_faces`)."""
+    return write_faces(tmp_path, noise_faces(6))
 
 
 def bad_file(kind: str, folder: Path) -> Path:

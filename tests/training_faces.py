@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 import torch
 
 from gpen_core import write_image
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def smooth_faces(count: int, size: int = 64) -> torch.Tensor:
@@ -16,13 +21,18 @@ def smooth_faces(count: int, size: int = 64) -> torch.Tensor:
     return ((blobs > 0) * 120 + blobs * 20 + 60).clamp(0, 255).byte()
 
 
+def write_faces(folder: Path, pixels: torch.Tensor) -> Path:
+    """Write [6, 3, S, S] uint8 beside an INDEX.tsv: four of split `train`, two of `val`."""
+    faces = folder / "faces"
+    faces.mkdir()
+    for i, face in enumerate(pixels):
+        write_image(faces / f"face{i}.png", face[None] / 255)
+    rows = [f"faces/face{i}.png\tstudio{i % 2}\t{'val' if i > 3 else 'train'}" for i in range(6)]
+    (folder / "INDEX.tsv").write_text("\n".join(["file\tsource\tsplit", *rows]), "utf-8")
+    return faces
+
+
 @pytest.fixture
 def faces_folder(tmp_path):
-    """A folder of six images beside an INDEX.tsv: four of split `train`, two of `val`."""
-    faces = tmp_path / "faces"
-    faces.mkdir()
-    for i, pixels in enumerate(smooth_faces(6)):
-        write_image(faces / f"face{i}.png", pixels[None] / 255)
-    rows = [f"faces/face{i}.png\t{'val' if i > 3 else 'train'}" for i in range(6)]
-    (tmp_path / "INDEX.tsv").write_text("\n".join(["file\tsplit", *rows]), encoding="utf-8")
-    return faces
+    """A folder of six images with an index (`write_faces`)."""
+    return write_faces(tmp_path, smooth_faces(6))
