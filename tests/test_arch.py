@@ -7,6 +7,7 @@ Weights and inputs are regenerated from seeds (legacy `RandomState` is frozen by
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import inspect
 import json
@@ -21,9 +22,9 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from gpen_core.arch import GPEN, GPENConfig, ops, read_config, reference
+from gpen_core.arch import GPEN, GPENConfig, ops, read_config, reference, winograd
 from gpen_core.checkpoint import build_gpen
-from gpen_core.errors import CheckpointError, MismatchError
+from gpen_core.errors import CheckpointError, DeviceError, MismatchError
 
 GOLDEN = Path(__file__).parent / "golden" / "outputs.safetensors"
 WEIGHT_SEED, INPUT_SEED = 20260101, 20260102
@@ -239,15 +240,40 @@ def test_bf16_convolutions_stay_near_float32_and_return_it(tiny_gpen: GPEN) -> N
 LOPSIDED = torch.arange(16.0).reshape(4, 4).double() / 30
 
 
-@pytest.mark.skipif(
+needs_compiler = pytest.mark.skipif(
     not any(shutil.which(name) for name in ("c++", "g++", "clang++")),
     reason="torch.compile needs a C++ compiler",
 )
+
+
+@needs_compiler
 @pytest.mark.filterwarnings("ignore")  # of torch.compile about itself
 def test_a_compiled_network_computes_the_same() -> None:
     model = GPEN(GPENConfig(8, 8, (4, 4), style_dim=3, mapping_layers=1))
     x = torch.randn(2, 3, 8, 8)
     assert relative_error(torch.compile(model)(x), model(x)) < 1e-5
+
+
+@needs_compiler
+@pytest.mark.filterwarnings("ignore")  # of torch.compile about itself
+def test_compiled_transforms_compute_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(winograd, "pays", lambda weight, size: size > 4)
+    model = GPEN(GPENConfig(16, 16, (4, 8, 16), style_dim=3, mapping_layers=1)).eval()
+    x = torch.randn(1, 3, 16, 16)
+    with torch.inference_mode():
+        wanted = model(x)
+        model.compile()
+        assert 0 < relative_error(model(x), wanted) < 1e-5
+        assert relative_error(copy.deepcopy(model)(x), wanted) < 1e-5
+
+
+def test_compiling_without_a_compiler_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("torch._inductor.config.cpp.cxx", ("no-such-compiler",))
+    model = GPEN(GPENConfig(8, 8, (4, 4), style_dim=3, mapping_layers=1))
+    with pytest.raises(DeviceError, match="needs a C\\+\\+ compiler"):
+        model.compile()
 
 
 def test_autocast_around_the_model_changes_nothing(tiny_gpen: GPEN) -> None:

@@ -12,8 +12,8 @@ from .layers import BiasedLeakyReLU, EqualizedConv
 if TYPE_CHECKING:
     from torch import nn
 
+    from .kept import Kept
     from .layers import StyledConv, ToRGB
-    from .prepared import Prepared
     from .workspace import Workspace
 
 SCALED = 64
@@ -69,13 +69,12 @@ def fold_styled(
     layer: StyledConv,
     latent: torch.Tensor,
     size: int,
-    workspace: Workspace,
-    prepared: Prepared,
+    kept: Kept,
 ) -> FoldedStyled:
     """Fold the latent [1, D], for inputs of `size` pixels a side."""
     stored = layer.conv.weight[0]
     style = layer.conv.modulation(latent)[0] * layer.conv.scale
-    squares = prepared.get("squares", layer, layer.conv.weight, lambda: _squares(stored))
+    squares = kept.prepared.get("squares", layer, layer.conv.weight, lambda: _squares(stored))
     energy = squares.double() @ style.double().square()
     demodulation = ops.demodulation(energy).float()
     norm = demodulation.mean()  # keeps what is stored in half precision near one
@@ -89,7 +88,7 @@ def fold_styled(
         width = size if layer.conv.blur is None else 2 * size
         noise_bias = bias[outputs:].to(dtype).repeat(1, 1, width, 1).permute(0, 3, 1, 2)
     return FoldedStyled(
-        fold(layer, style, gain, bias[:outputs], size, workspace, prepared),
+        fold(layer, style, gain, bias[:outputs], size, kept),
         bias[:outputs].to(dtype),
         layer.noise.weight.item() * ops.SQRT2,
         noise_bias,
@@ -117,8 +116,7 @@ def _fold_upsampling(
     gain: torch.Tensor,
     bias: torch.Tensor,
     size: int,
-    workspace: Workspace,
-    prepared: Prepared,
+    kept: Kept,
 ) -> packed.Convolution:
     stored = layer.conv.weight[0]
     dtype = stored.dtype
@@ -127,15 +125,15 @@ def _fold_upsampling(
         taps, bias.to(dtype), 2 * size + 1, padding=(3, 1), groups=len(stored)
     )
     if size <= SCALED:
-        transpose = prepared.get(
+        transpose = kept.prepared.get(
             "convolution",
             layer,
             layer.conv.weight,
             lambda: packed.transposed_convolution(stored.transpose(0, 1), size),
         )
         factors = style[:, None, None].to(dtype)
-        return lambda x: blur(transpose(_scale(x, factors, workspace)))
-    weight = _multiply(stored, style[:, None, None], workspace)
+        return lambda x: blur(transpose(_scale(x, factors, kept.workspace)))
+    weight = _multiply(stored, style[:, None, None], kept.workspace)
     transpose = packed.transposed_convolution(weight.to(dtype).transpose(0, 1), size)
     return lambda x: blur(transpose(x))
 
@@ -146,35 +144,34 @@ def _fold_plain(
     gain: torch.Tensor,
     bias: torch.Tensor,
     size: int,
-    workspace: Workspace,
-    prepared: Prepared,
+    kept: Kept,
 ) -> packed.Convolution:
     stored = layer.conv.weight[0]
     dtype = stored.dtype
     if size <= SCALED:
-        convolve = prepared.get(
+        convolve = kept.prepared.get(
             "convolution",
             layer,
             layer.conv.weight,
-            lambda: _convolution(stored, None, size, workspace),
+            lambda: _convolution(stored, None, size, kept),
         )
         factors, gain, bias = (factor[:, None, None].to(dtype) for factor in (style, gain, bias))
 
         def convolve_scaled(x: torch.Tensor) -> torch.Tensor:
-            y = convolve(_scale(x, factors, workspace))
+            y = convolve(_scale(x, factors, kept.workspace))
             return torch.addcmul(bias, y, gain, out=y)
 
         return convolve_scaled
-    weight = _multiply(stored, style[:, None, None], workspace)
+    weight = _multiply(stored, style[:, None, None], kept.workspace)
     weight *= gain[:, None, None, None]
-    return _convolution(weight.to(dtype), bias.to(dtype), size, workspace)
+    return _convolution(weight.to(dtype), bias.to(dtype), size, kept)
 
 
 def _convolution(
-    weight: torch.Tensor, bias: torch.Tensor | None, size: int, workspace: Workspace
+    weight: torch.Tensor, bias: torch.Tensor | None, size: int, kept: Kept
 ) -> packed.Convolution:
     if winograd.pays(weight, size):
-        return winograd.convolution(weight, bias, size + 2, workspace)
+        return winograd.convolution(weight, bias, size + 2, kept.workspace, compiled=kept.compiled)
     return packed.convolution(weight, bias, size + 2)
 
 

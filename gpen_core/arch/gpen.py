@@ -13,8 +13,9 @@ import torch
 from torch import nn
 
 from ..errors import MismatchError
-from . import strips
+from . import compiled, strips
 from .config import GPENConfig
+from .kept import Kept
 from .layers import (
     ConstantInput,
     EqualizedConv,
@@ -25,8 +26,6 @@ from .layers import (
     ToRGB,
     encoder_stage,
 )
-from .prepared import Prepared
-from .workspace import Workspace
 
 MAPPING_LR_MUL = 0.01  # not stored in checkpoints; the same in every published one
 
@@ -113,8 +112,7 @@ class GPEN(nn.Module):
         self.final_linear = nn.Sequential(
             EqualizedLinear(previous * 16, config.style_dim, lrelu=True)
         )
-        self._workspace = Workspace()
-        self._prepared = Prepared()
+        self._kept = Kept()
 
     @property
     def device(self) -> torch.device:
@@ -141,11 +139,30 @@ class GPEN(nn.Module):
                 module.store_as(torch.float32)
             elif isinstance(module, ModulatedConv):
                 module.store_as(dtype if module.demodulate else torch.float32)
-        self._prepared.clear()
+        self._kept.prepared.clear()
         return self
 
+    def compile(self, *args: object, **kwargs: object) -> None:
+        """Let `torch.compile` fuse what PyTorch computes in many passes over the pixels.
+
+        On a CPU these are the transforms of Winograd's convolution, in float32, compiled now: half
+        a minute to a minute, seconds where an earlier process left them in torch's cache. Faces are
+        the same up to rounding. Elsewhere it is the whole forward pass, compiled when it is first
+        run, as with any module; the arguments go to `torch.compile`. Call it where the model is to
+        stay.
+
+        Raises:
+            DeviceError: on a CPU, there is no C++ compiler.
+        """
+        if self.device.type != "cpu":
+            super().compile(*args, **kwargs)
+            return
+        compiled.prepare()
+        self._kept.compiled = True
+        self._kept.prepared.clear()
+
     def _apply(self, fn: Callable[..., torch.Tensor], recurse: bool = True) -> GPEN:
-        self._prepared.clear()
+        self._kept.prepared.clear()
         return super()._apply(fn, recurse)
 
     @property
@@ -197,13 +214,12 @@ class GPEN(nn.Module):
         if not self._runs_in_strips(x):
             latent, features = self.encode(x)
             return self.generator(latent, features, self.fresh_noise(noise_seed))
-        kept = self._workspace, self._prepared
         faces = x.new_empty(len(x), 3, *[self.config.out_size] * 2, dtype=torch.float32)
         for index in range(len(x)):
             face, out = x[index : index + 1], faces[index : index + 1]
             # Autocast would change the dtype of what is written into the workspace.
             with torch.autocast("cpu", enabled=False):
-                strips.restore_face(self, face, out, self.fresh_noise(noise_seed), *kept)
+                strips.restore_face(self, face, out, self.fresh_noise(noise_seed), self._kept)
         return faces
 
     def fresh_noise(self, seed: int) -> FreshNoise:

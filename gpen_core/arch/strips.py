@@ -22,7 +22,7 @@ from .level import Level, Rows, activate
 
 if TYPE_CHECKING:
     from .gpen import GPEN, FreshNoise
-    from .prepared import Prepared
+    from .kept import Kept
     from .workspace import Workspace
 
 STRIP_BYTES = 1 << 20
@@ -37,11 +37,10 @@ def restore_face(
     x: torch.Tensor,
     out: torch.Tensor,
     fresh_noise: FreshNoise,
-    workspace: Workspace,
-    prepared: Prepared,
+    kept: Kept,
 ) -> None:
     """As `GPEN.forward`, from one face x [1, 3, in_size, in_size] into out."""
-    latent, features = _encode(model, x, workspace)
+    latent, features = _encode(model, x, kept.workspace)
     generator, dtype = model.generator, model.dtype
 
     def noise_of(index: int) -> Rows:
@@ -49,10 +48,10 @@ def restore_face(
             return features[index]
         return _rows_of(fresh_noise(index).to(dtype, memory_format=torch.channels_last))
 
-    first = fold_styled(generator.conv1, latent, 4, workspace, prepared)
+    first = fold_styled(generator.conv1, latent, 4, kept)
     x = generator.input.input.to(dtype, memory_format=torch.channels_last)
     y = first.convolve(F.pad(x, (1, 1, 1, 1)))
-    x = workspace.take_rows("4", first.channels_out, 4, 4, dtype)
+    x = kept.workspace.take_rows("4", first.channels_out, 4, 4, dtype)
     activate(first, y, noise_of(0)(0, 4), x)
     rgb = F.conv2d(x.float(), *fold_rgb(generator.to_rgb1, latent))
 
@@ -63,8 +62,8 @@ def restore_face(
         up, conv, to_rgb = generator.level(index)
         level = Level(
             size,
-            fold_styled(up, latent, size // 2, workspace, prepared),
-            fold_styled(conv, latent, size, workspace, prepared),
+            fold_styled(up, latent, size // 2, kept),
+            fold_styled(conv, latent, size, kept),
             packed.convolution(*fold_rgb(to_rgb, latent), size),
             up.fir_kernel,
             (noise_of(index), noise_of(index)),
@@ -72,7 +71,7 @@ def restore_face(
         last = size == model.config.out_size
         skip, rgb = rgb, out if last else torch.empty(1, 3, size, size)
         if stored:
-            x = workspace.take_rows(f"{size}", level.conv.channels_out, size, size, dtype)
+            x = kept.workspace.take_rows(f"{size}", level.conv.channels_out, size, size, dtype)
             _exhaust(level.run(strips, skip, rgb, x))
             strips = _split(x)
         else:

@@ -5,7 +5,8 @@ are transformed, multiplied in 36 products over the channels, and transformed ba
 
 A transform evaluates polynomials at 0, ±P, ±1/P and infinity, in this order. P = √½ halves the
 rounding error of the customary 1 and 2. What is evaluated of the filter at ±P and ±1/P is
-multiplied by P and 1/P, which saves multiplications on the way back.
+multiplied by P and 1/P, which saves multiplications on the way back. `compiled.py` has the
+transforms of inputs and products for those who have a compiler.
 """
 
 from __future__ import annotations
@@ -40,18 +41,28 @@ def pays(weight: torch.Tensor, size: int) -> bool:
 
     In half precision they do not, and rounding the transformed inputs would cost accuracy.
     """
-    return weight.dtype == torch.float32 and weight.shape[1] >= 128 and size >= 64
+    return weight.dtype == torch.float32 and weight.shape[1] >= 128 and size >= 32
 
 
 def convolution(
-    weight: torch.Tensor, bias: torch.Tensor | None, width: int, workspace: Workspace
+    weight: torch.Tensor,
+    bias: torch.Tensor | None,
+    width: int,
+    workspace: Workspace,
+    *,
+    compiled: bool = False,
 ) -> packed.Convolution:
     """`packed.convolution(weight, bias, width)` for 3×3 weights [O, I, 3, 3].
 
     Args:
         width: of the inputs, W + 2, for outputs W wide, a multiple of 4.
+        compiled: transform with what `compiled.prepare` made.
     """
     across, outputs = width // 4, len(weight)
+    to_tiles, to_pixels = transform_inputs, transform_products
+    if compiled:
+        from .compiled import transform_inputs as to_tiles
+        from .compiled import transform_products as to_pixels
     multiplications = [
         _multiplication(
             weight[i : i + OUTPUTS],
@@ -71,10 +82,10 @@ def convolution(
         y = torch.empty(1, outputs, height, 4 * across, memory_format=torch.channels_last)
         for start in range(0, height, rows):
             stop = min(start + rows, height)
-            tiles = _transform_inputs(x[:, :, start : stop + 2], workspace)
+            tiles = to_tiles(x[:, :, start : stop + 2], workspace)
             parts = y[:, :, start:stop].split(OUTPUTS, dim=1)
             for multiply, part in zip(multiplications, parts, strict=True):
-                _transform_products(multiply(tiles), part, workspace)
+                to_pixels(multiply(tiles), part, workspace)
         return y[:, :, :wanted]
 
     return convolve
@@ -108,7 +119,7 @@ def _evaluate_taps(taps: Sequence[torch.Tensor], out: Sequence[torch.Tensor]) ->
     out[5].copy_(third)
 
 
-def _transform_inputs(x: torch.Tensor, workspace: Workspace) -> torch.Tensor:
+def transform_inputs(x: torch.Tensor, workspace: Workspace) -> torch.Tensor:
     """[1, I, 4h + 2, 4w + 2] to [1, 36·I, h, w], channels_last."""
     inputs, rows, (height, width) = x.shape[1], x.shape[2], (x.shape[2] // 4, x.shape[3] // 4)
     columns = workspace.take("winograd columns", (rows, width, 6, inputs), x.dtype)
@@ -130,7 +141,7 @@ def _evaluate_inputs(x: torch.Tensor, out: torch.Tensor) -> None:
     torch.sub(even, odd, alpha=P, out=out[2])
 
 
-def _transform_products(x: torch.Tensor, out: torch.Tensor, workspace: Workspace) -> None:
+def transform_products(x: torch.Tensor, out: torch.Tensor, workspace: Workspace) -> None:
     """[1, 36·O, h, w], channels_last, into out [1, O, 4h, 4w]."""
     outputs, (height, width) = out.shape[1], x.shape[2:]
     products = x[0].permute(1, 2, 0).view(height, width, 6, 6, outputs)

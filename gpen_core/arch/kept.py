@@ -1,0 +1,23 @@
+"""What a model on a CPU keeps from one forward pass to the next."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from .prepared import Prepared
+from .workspace import Workspace
+
+
+@dataclass
+class Kept:
+    """Memory, what was computed from weights, and how to compute.
+
+    Attributes:
+        workspace: large buffers; copies are empty.
+        prepared: weights laid out once; copies are empty.
+        compiled: let `torch.compile` fuse Winograd's transforms.
+    """
+
+    workspace: Workspace = field(default_factory=Workspace)
+    prepared: Prepared = field(default_factory=Prepared)
+    compiled: bool = False
