@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import io
+import os
 import sys
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -14,8 +15,8 @@ from .errors import GPENError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-FAILED, REFUSED, INTERRUPTED = 1, 2, 130
-"""Exit codes: some files failed; nothing could be done; Ctrl-C (as shells have it)."""
+FAILED, REFUSED, INTERRUPTED, UNREAD = 1, 2, 130, 141
+"""Exit codes: some files failed; nothing could be done; as shells have them, Ctrl-C and SIGPIPE."""
 
 
 class Command(NamedTuple):
@@ -77,7 +78,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     parsed = _parser(words).parse_args(words)
     try:
-        return parsed.run(parsed)
+        code = parsed.run(parsed)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # `gpen models | head`: the reader has seen enough
+        # What is left in the buffer would fail again when Python flushes it at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return UNREAD
     except GPENError as error:
         print(f"gpen: {error}", file=sys.stderr)
         return REFUSED

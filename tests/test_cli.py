@@ -180,3 +180,15 @@ def test_every_error_of_the_library_is_a_gpen_error():
 
     kinds = [value for value in vars(errors).values() if isinstance(value, type)]
     assert all(issubclass(kind, GPENError) for kind in kinds)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGPIPE")
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    command = [sys.executable, "-m", "gpen_core", "models"]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait() == cli.UNREAD
