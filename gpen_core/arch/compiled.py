@@ -32,23 +32,23 @@ def prepare() -> None:
     """Compile.
 
     Raises:
-        DeviceError: there is no C++ compiler.
+        DeviceError: that fails, mostly for want of a C++ compiler.
     """
-    from torch._inductor.cpp_builder import get_cpp_compiler
-    from torch._inductor.exc import InvalidCxxCompiler
-
-    try:
-        get_cpp_compiler()
-    except InvalidCxxCompiler as error:
-        raise DeviceError(
-            "Compiling for the CPU needs a C++ compiler, and PyTorch finds none here. Install one "
-            "(Debian: `apt install g++`; Windows: Visual Studio's build tools), or leave compiling "
-            "out: it makes nothing but speed."
-        ) from error
     height, width, channels = SIZES
-    with torch.inference_mode():
-        _fused(_tiles)(torch.zeros(4 * height + 2, 4 * width + 2, channels), height, width)
-        _fused(_pixels)(torch.zeros(height, width, 36, channels))
+    try:
+        with torch.inference_mode():
+            _fused(_tiles)(torch.zeros(4 * height + 2, 4 * width + 2, channels), height, width)
+            _fused(_pixels)(torch.zeros(height, width, 36, channels))
+    except RuntimeError as error:  # so are torch's errors about a compiler
+        raise DeviceError(
+            "PyTorch could not compile for this CPU. It needs a C++ compiler and Python's headers "
+            "(Debian: `apt install g++ python3-dev`; Windows: Visual Studio's build tools). Or "
+            f"leave compiling out: it changes speed alone. PyTorch says: {_first_line(error)}"
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
 def transform_inputs(x: torch.Tensor, workspace: Workspace) -> torch.Tensor:

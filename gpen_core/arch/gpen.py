@@ -152,7 +152,7 @@ class GPEN(nn.Module):
         stay.
 
         Raises:
-            DeviceError: on a CPU, there is no C++ compiler.
+            DeviceError: on a CPU that fails, mostly for want of a C++ compiler.
         """
         if self.device.type != "cpu":
             super().compile(*args, **kwargs)
