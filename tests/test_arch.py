@@ -273,10 +273,20 @@ def test_compiling_without_a_compiler_says_what_to_install(
 ) -> None:
     monkeypatch.setattr("torch._inductor.config.cpp.cxx", ("no-such-compiler",))
     monkeypatch.setattr("torch._inductor.config.force_disable_caches", True)
-    monkeypatch.setattr(compiled, "_tiles", lambda pixels, height, width: pixels + 1)
+    monkeypatch.setattr(compiled, "_tiles", lambda pixels: pixels + 1)
     model = GPEN(GPENConfig(8, 8, (4, 4), style_dim=3, mapping_layers=1))
     with pytest.raises(DeviceError, match=r"needs a C\+\+ compiler.*apt install"):
         model.compile()
+
+
+def test_half_precision_waits_for_nothing_to_compile(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+    monkeypatch.setattr(compiled, "prepare", lambda: calls.append(1))
+    model = GPEN(GPENConfig(8, 8, (4, 4), style_dim=3, mapping_layers=1))
+    model.set_dtype(torch.bfloat16).compile()
+    assert not calls
+    model.set_dtype(torch.float32).compile()
+    assert calls
 
 
 def test_autocast_around_the_model_changes_nothing(tiny_gpen: GPEN) -> None:

@@ -12,7 +12,16 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from gpen_core.arch import GPEN, GPENConfig, folding, packed, read_config, strips, winograd
+from gpen_core.arch import (
+    GPEN,
+    GPENConfig,
+    compiled,
+    folding,
+    packed,
+    read_config,
+    strips,
+    winograd,
+)
 from gpen_core.arch.prepared import Prepared
 from gpen_core.arch.reference import ReferenceGPEN
 from gpen_core.arch.workspace import Workspace
@@ -80,18 +89,19 @@ def test_strips_are_exact_however_high_they_are(
     assert relative_error(by_strips(model, x, noise_seed=3), wanted) < 2e-6
 
 
-@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("fused", [False, True])
 @pytest.mark.parametrize("size", [(6, 8), (8, 4), (1, 12)])
 def test_winograds_convolution_equals_the_direct_one(
-    size: tuple[int, int], compiled: bool, monkeypatch: pytest.MonkeyPatch
+    size: tuple[int, int], fused: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(winograd, "OUTPUTS", 2)
     monkeypatch.setattr(winograd, "TILES", 2)
-    monkeypatch.setattr("gpen_core.arch.compiled._fused", lambda function: function)
+    monkeypatch.setattr(compiled, "_fused", lambda function: function)
     height, width = size
     x = torch.randn(1, 5, height + 2, width + 2).contiguous(memory_format=torch.channels_last)
     weight, bias = torch.randn(3, 5, 3, 3), torch.randn(3)
-    found = winograd.convolution(weight, bias, width + 2, Workspace(), compiled=compiled)(x)
+    transforms = compiled.TRANSFORMS if fused else None
+    found = winograd.convolution(weight, bias, width + 2, Workspace(), transforms=transforms)(x)
     wanted = torch.nn.functional.conv2d(x, weight, bias)
     assert found.shape == wanted.shape
     assert relative_error(found, wanted) < 2e-6

@@ -37,7 +37,7 @@ def prepare() -> None:
     height, width, channels = SIZES
     try:
         with torch.inference_mode():
-            _fused(_tiles)(torch.zeros(4 * height + 2, 4 * width + 2, channels), height, width)
+            _fused(_tiles)(torch.zeros(4 * height + 2, 4 * width + 2, channels))
             _fused(_pixels)(torch.zeros(height, width, 36, channels))
     except RuntimeError as error:  # so are torch's errors about a compiler
         raise DeviceError(
@@ -56,7 +56,7 @@ def transform_inputs(x: torch.Tensor, workspace: Workspace) -> torch.Tensor:
     height, width = x.shape[2] // 4, x.shape[3] // 4
     if height == 1:  # torch would compile again for a single row
         return winograd.transform_inputs(x, workspace)
-    tiles = _fused(_tiles)(x[0].permute(1, 2, 0), height, width)
+    tiles = _fused(_tiles)(x[0].permute(1, 2, 0))
     return tiles.view(1, height, width, -1).permute(0, 3, 1, 2)
 
 
@@ -70,14 +70,17 @@ def transform_products(x: torch.Tensor, out: torch.Tensor, workspace: Workspace)
     out[0].permute(1, 2, 0).unflatten(1, (width, 4)).unflatten(0, (height, 4)).copy_(pixels)
 
 
+TRANSFORMS = (transform_inputs, transform_products)
+
+
 @functools.cache
 def _fused(function: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
     return torch.compile(function, dynamic=True)
 
 
-def _tiles(pixels: torch.Tensor, height: int, width: int) -> torch.Tensor:
+def _tiles(pixels: torch.Tensor) -> torch.Tensor:
     """[4h + 2, 4w + 2, I] to [h, w, 36, I]."""
-    windows = pixels.unfold(0, 6, 4).unfold(1, 6, 4)[:height, :width]
+    windows = pixels.unfold(0, 6, 4).unfold(1, 6, 4)
     rows = [_evaluate(row.unbind(-1)) for row in windows.unbind(-2)]
     columns = [_evaluate(column) for column in zip(*rows, strict=True)]
     return torch.stack([value for row in zip(*columns, strict=True) for value in row], dim=2)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 import torch
 
-from . import ops, packed, winograd
+from . import compiled, ops, packed, winograd
 from .layers import BiasedLeakyReLU, EqualizedConv
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 SCALED = 64
 """Side in pixels up to which the inputs are multiplied by the style: the weights are more.
 
-Those weights are the same for all faces, so they are laid out once: 240 MB more for GPEN-512.
+Those weights are the same for all faces, so they are laid out once: 300 MB more for GPEN-512.
 """
 
 
@@ -171,7 +171,8 @@ def _convolution(
     weight: torch.Tensor, bias: torch.Tensor | None, size: int, kept: Kept
 ) -> packed.Convolution:
     if winograd.pays(weight, size):
-        return winograd.convolution(weight, bias, size + 2, kept.workspace, compiled=kept.compiled)
+        transforms = compiled.TRANSFORMS if kept.compiled else None
+        return winograd.convolution(weight, bias, size + 2, kept.workspace, transforms=transforms)
     return packed.convolution(weight, bias, size + 2)
 
 

@@ -145,21 +145,22 @@ class GPEN(nn.Module):
     def compile(self, *args: object, **kwargs: object) -> None:
         """Let `torch.compile` fuse what PyTorch computes in many passes over the pixels.
 
-        On a CPU these are the transforms of Winograd's convolution, in float32, compiled now: half
-        a minute to a minute, seconds where an earlier process left them in torch's cache. Faces are
-        the same up to rounding. Elsewhere it is the whole forward pass, compiled when it is first
-        run, as with any module; the arguments go to `torch.compile`. Call it where the model is to
-        stay.
+        On a CPU these are the transforms of Winograd's convolution, compiled now: half a minute to
+        a minute, seconds where an earlier process left them in torch's cache; for inference mode,
+        as `restore` runs it, so that a first pass under `no_grad` compiles once more. Faces are the
+        same up to rounding. A model that computes in half precision has none, and is left as it is.
+        Elsewhere it is the whole forward pass, compiled when it is first run, as with any module;
+        the arguments go to `torch.compile`. Call it where the model is to stay.
 
         Raises:
             DeviceError: on a CPU that fails, mostly for want of a C++ compiler.
         """
         if self.device.type != "cpu":
             super().compile(*args, **kwargs)
-            return
-        compiled.prepare()
-        self._kept.compiled = True
-        self._kept.prepared.clear()
+        elif self.dtype == torch.float32:
+            compiled.prepare()
+            self._kept.compiled = True
+            self._kept.prepared.clear()
 
     def _apply(self, fn: Callable[..., torch.Tensor], recurse: bool = True) -> GPEN:
         self._kept.prepared.clear()

@@ -12,6 +12,7 @@ transforms of inputs and products for those who have a compiler.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from .workspace import Workspace
+
+Transforms = tuple[Callable[..., torch.Tensor], Callable[..., None]]
+"""Of inputs and of products; see `transform_inputs` and `transform_products`."""
 
 P, Q = math.sqrt(0.5), math.sqrt(2)
 
@@ -50,19 +54,16 @@ def convolution(
     width: int,
     workspace: Workspace,
     *,
-    compiled: bool = False,
+    transforms: Transforms | None = None,
 ) -> packed.Convolution:
     """`packed.convolution(weight, bias, width)` for 3×3 weights [O, I, 3, 3].
 
     Args:
         width: of the inputs, W + 2, for outputs W wide, a multiple of 4.
-        compiled: transform with what `compiled.prepare` made.
+        transforms: others that compute the same as `transform_inputs` and `transform_products`.
     """
     across, outputs = width // 4, len(weight)
-    to_tiles, to_pixels = transform_inputs, transform_products
-    if compiled:
-        from .compiled import transform_inputs as to_tiles
-        from .compiled import transform_products as to_pixels
+    to_tiles, to_pixels = transforms or (transform_inputs, transform_products)
     multiplications = [
         _multiplication(
             weight[i : i + OUTPUTS],
