@@ -58,7 +58,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--onnxruntime", action="store_true", help="time ONNX Runtime too, on the CPU"
     )
-    parser.add_argument("--compile", action="store_true", help="time it after `GPEN.compile` too")
+    parser.add_argument(
+        "--compile",
+        action="store_true",
+        help="time it after `GPEN.compile` too, which on a CPU changes float32 alone",
+    )
     parser.add_argument(
         "--cuda-graph", action="store_true", help="time it as a CUDA graph too, on a GPU"
     )

@@ -12,7 +12,6 @@ import hashlib
 import inspect
 import json
 import math
-import shutil
 import zlib
 from functools import cache
 from pathlib import Path
@@ -20,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from compilers import needs_compiler, no_compiler
 from safetensors import safe_open
 
 from gpen_core.arch import GPEN, GPENConfig, compiled, ops, read_config, reference, winograd
@@ -240,12 +240,6 @@ def test_bf16_convolutions_stay_near_float32_and_return_it(tiny_gpen: GPEN) -> N
 LOPSIDED = torch.arange(16.0).reshape(4, 4).double() / 30
 
 
-needs_compiler = pytest.mark.skipif(
-    not any(shutil.which(name) for name in ("c++", "g++", "clang++")),
-    reason="torch.compile needs a C++ compiler",
-)
-
-
 @needs_compiler
 @pytest.mark.filterwarnings("ignore")  # of torch.compile about itself
 def test_a_compiled_network_computes_the_same() -> None:
@@ -271,11 +265,9 @@ def test_compiled_transforms_compute_the_same(monkeypatch: pytest.MonkeyPatch) -
 def test_compiling_without_a_compiler_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("torch._inductor.config.cpp.cxx", ("no-such-compiler",))
-    monkeypatch.setattr("torch._inductor.config.force_disable_caches", True)
     monkeypatch.setattr(compiled, "_tiles", lambda pixels: pixels + 1)
     model = GPEN(GPENConfig(8, 8, (4, 4), style_dim=3, mapping_layers=1))
-    with pytest.raises(DeviceError, match=r"needs a C\+\+ compiler.*apt install"):
+    with no_compiler(), pytest.raises(DeviceError, match=r"needs a C\+\+ compiler.*apt install"):
         model.compile()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from compilers import needs_compiler
 from training_faces import smooth_faces
 
 from gpen_core.training import degrade, losses
@@ -27,6 +28,16 @@ def test_the_luma_ssim_of_the_loss_is_the_published_one():
     assert 0.1 < expected < 0.95
     found = losses.reconstruction_losses(noisy, clean, ["ssim"])["ssim"].item()
     assert found == pytest.approx(1 - expected, abs=1e-3)
+
+
+@needs_compiler
+@pytest.mark.filterwarnings("ignore")  # of torch.compile about itself
+def test_compiled_losses_are_the_same():
+    clean = smooth_faces(2) / 255
+    noisy, names = degrade(clean, seed=1), ("l1", "ssim", "sharpness")
+    found = torch.compile(losses.reconstruction_losses)(noisy, clean, names)
+    wanted = losses.reconstruction_losses(noisy, clean, names)
+    torch.testing.assert_close(found, wanted, rtol=1e-4, atol=0)
 
 
 def test_only_the_losses_asked_for_are_computed():

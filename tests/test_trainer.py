@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import pytest
 import torch
+from compilers import no_compiler
 from training_faces import smooth_faces
 
 from gpen_core import GPEN, CheckpointError, GPENConfig, MismatchError
-from gpen_core.errors import TrainingError
+from gpen_core.errors import DeviceError, TrainingError
 from gpen_core.tensor_files import read_tensor_file
 from gpen_core.training import evaluate
 from gpen_core.training.discriminator import load_discriminator
@@ -186,3 +187,10 @@ def test_a_perceptual_loss_counts_where_the_plan_gives_it_weight():
         course = Trainer(plan, smooth_faces(8), CPU, perceptual=Brightness()).step()
         assert ("perceptual" in course) == (weight > 0)
         assert course["loss"] - course["l1"] == pytest.approx(expected, abs=0.05)
+
+
+@pytest.mark.filterwarnings("ignore")  # of torch.compile about itself
+def test_compiling_without_a_compiler_is_refused_before_training(monkeypatch):
+    monkeypatch.setattr("gpen_core.arch.compiled._double", lambda x: x + x)
+    with no_compiler(), pytest.raises(DeviceError, match=r"needs a C\+\+ compiler.*apt install"):
+        Trainer(replace(PLAN, compiled=True), smooth_faces(8, 64), CPU)

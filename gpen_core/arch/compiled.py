@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
@@ -35,15 +36,35 @@ def prepare() -> None:
         DeviceError: that fails, mostly for want of a C++ compiler.
     """
     height, width, channels = SIZES
+    with torch.inference_mode(), _explained():
+        _fused(_tiles)(torch.zeros(4 * height + 2, 4 * width + 2, channels))
+        _fused(_pixels)(torch.zeros(height, width, 36, channels))
+
+
+def require(device: torch.device) -> None:
+    """Try whether `torch.compile` works for this device.
+
+    Raises:
+        DeviceError: it does not, mostly for want of a C++ compiler.
+    """
+    with _explained():
+        torch.compile(_double)(torch.zeros(8, device=device))
+
+
+def _double(x: torch.Tensor) -> torch.Tensor:
+    return 2 * x
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
     try:
-        with torch.inference_mode():
-            _fused(_tiles)(torch.zeros(4 * height + 2, 4 * width + 2, channels))
-            _fused(_pixels)(torch.zeros(height, width, 36, channels))
+        yield
     except RuntimeError as error:  # so are torch's errors about a compiler
         raise DeviceError(
-            "PyTorch could not compile for this CPU. It needs a C++ compiler and Python's headers "
-            "(Debian: `apt install g++ python3-dev`; Windows: Visual Studio's build tools). Or "
-            f"leave compiling out: it changes speed alone. PyTorch says: {_first_line(error)}"
+            "PyTorch could not compile. It needs a C++ compiler and Python's headers (Debian: `apt "
+            "install g++ python3-dev`; Windows: Visual Studio's build tools), and for a GPU the "
+            "package triton. Or leave compiling out: it changes speed alone. PyTorch says: "
+            f"{_first_line(error)}"
         ) from error
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 import torch
 
-from ..arch import GPEN
+from ..arch import GPEN, compiled
 from ..errors import CheckpointError, MismatchError, TrainingError
 from ..files import replacing
 from ..tensor_files import read_tensor_file, write_safetensors
@@ -22,8 +22,6 @@ from .start import start_as_identity
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from torch import nn
 
     from .discriminator import Discriminator
     from .lazy_faces import LazyFaces
@@ -49,6 +47,7 @@ class Trainer:
         ranks: the processes that share every batch; each has the same plan and faces.
 
     Raises:
+        DeviceError: the plan wants `torch.compile`, which does not work here.
         MismatchError: sizes do not fit, or the network cannot begin as the identity.
     """
 
@@ -80,8 +79,12 @@ class Trainer:
         self.optimizer = torch.optim.Adam(
             self.model.parameters(), lr=plan.learning_rate, betas=(0.9, 0.99)
         )
-        forward = torch.compile(self.model) if plan.compiled else self.model
-        self.forward = ranks.average_gradients(cast("nn.Module", forward))
+        forward, self.compare = self.model, reconstruction_losses
+        if plan.compiled:
+            compiled.require(device)
+            forward = cast("GPEN", torch.compile(self.model))
+            self.compare = torch.compile(reconstruction_losses)
+        self.forward = ranks.average_gradients(forward)
         self.perceptual = perceptual.to(device) if perceptual and plan.perceptual_weight else None
         self.adversary = None
         if plan.has_adversary:
@@ -101,7 +104,7 @@ class Trainer:
             output = self.forward((degraded * 2 - 1).contiguous(memory_format=torch.channels_last))
         output = output.float() / 2 + 0.5
         weights = self.plan.loss_weights
-        losses = reconstruction_losses(output, target, weights)
+        losses = self.compare(output, target, tuple(weights))
         if self.perceptual:
             with self._autocast():
                 losses["perceptual"] = self.perceptual(output, target)
