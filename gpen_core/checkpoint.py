@@ -154,13 +154,29 @@ def convert_checkpoint(
             is too large for `dtype`.
         DeviceError: the dtype is unknown.
     """
+    tensors = read_checkpoint(catalog.resolve(source)).state_dict
+    return write_checkpoint(tensors, target, dtype=dtype, overwrite=overwrite)
+
+
+def write_checkpoint(
+    tensors: Mapping[str, torch.Tensor],
+    target: str | Path,
+    *,
+    dtype: str | None = None,
+    overwrite: bool = False,
+) -> Path:
+    """Write the tensors of a GPEN, by their published names, as `convert_checkpoint` does.
+
+    Raises:
+        CheckpointError: `target` exists or cannot be written, or a weight is too large for `dtype`.
+        DeviceError: the dtype is unknown.
+    """
     target = Path(target)
     if target.suffix.lower() != ".safetensors":
         raise CheckpointError(f"Only .safetensors files are written; `{target}` names another.")
-    if dtype is not None and dtype not in DTYPES:
-        raise DeviceError(f"Unknown dtype {dtype!r}; use {', '.join(DTYPES)}.")
-    tensors = read_checkpoint(catalog.resolve(source)).state_dict
     if dtype is not None:
+        if dtype not in DTYPES:
+            raise DeviceError(f"Unknown dtype {dtype!r}; use {', '.join(DTYPES)}.")
         tensors = {name: tensor.to(DTYPES[dtype]) for name, tensor in tensors.items()}
         too_large = [name for name, t in tensors.items() if not torch.isfinite(t).all()]
         if too_large:

@@ -41,6 +41,12 @@ COMMANDS = {
         "add_convert_arguments",
         "convert",
     ),
+    "mix": Command(
+        "write the weighted mean of checkpoints",
+        ".commands.weights",
+        "add_mix_arguments",
+        "mix",
+    ),
     "models": Command(
         "list known weights, and which are here",
         ".commands.weights",

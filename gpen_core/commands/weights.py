@@ -1,4 +1,4 @@
-"""`gpen inspect`, `convert`, `models` and `download`."""
+"""`gpen inspect`, `convert`, `mix`, `models` and `download`."""
 
 from __future__ import annotations
 
@@ -40,6 +40,44 @@ def convert(args: argparse.Namespace) -> int:
 
     path = convert_checkpoint(args.source, args.target, dtype=args.dtype, overwrite=args.overwrite)
     print(f"{args.source} → {path} ({path.stat().st_size:,} bytes)")
+    return 0
+
+
+def add_mix_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of `gpen mix`."""
+    parser.add_argument(
+        "sources", metavar="IN", nargs="+", help="checkpoints of one network, or names"
+    )
+    parser.add_argument(
+        "-o", "--output", required=True, metavar="OUT.safetensors", help="the file to write"
+    )
+    parser.add_argument(
+        "--shares",
+        type=float,
+        nargs="+",
+        metavar="SHARE",
+        help="how much of each, 1 in all; equal ones if not given",
+    )
+    parser.add_argument(
+        "--dtype",
+        choices=("fp32", "bf16", "fp16"),
+        help="store weights so; if not given, as the first file does",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace OUT if it exists")
+
+
+def mix(args: argparse.Namespace) -> int:
+    """Write the weighted mean of checkpoints."""
+    from ..mixing import mix_checkpoints
+
+    path = mix_checkpoints(
+        args.sources,
+        args.output,
+        shares=args.shares,
+        dtype=args.dtype,
+        overwrite=args.overwrite,
+    )
+    print(f"{' + '.join(args.sources)} → {path} ({path.stat().st_size:,} bytes)")
     return 0
 
 
