@@ -12,6 +12,7 @@ import torch
 
 from gpen_core import GPEN, GPENConfig, load_gpen, write_image
 from gpen_core.cli import main
+from gpen_core.commands.weights import add_mix_arguments
 from gpen_core.training.discriminator import load_discriminator
 from gpen_core.training.journal import LOSSES_NAME, SAMPLES_NAME, SCORES_NAME
 from gpen_core.training.options import add_train_arguments
@@ -144,7 +145,12 @@ def test_the_guide_shows_commands_and_options_that_exist():
     assert len(shown) == 3
     for words in shown:
         parser.parse_args(shlex.split(words))
-    options = set(parser.format_help().split()) | {"--standalone", "--nproc-per-node"}
+    mixer = argparse.ArgumentParser()
+    add_mix_arguments(mixer)
+    (mixed,) = re.findall(r"^gpen mix (.*)$", lines, re.MULTILINE)
+    mixer.parse_args(shlex.split(mixed))
+    options = set(f"{parser.format_help()} {mixer.format_help()}".split())
+    options |= {"--standalone", "--nproc-per-node"}
     options |= {"--logdir", "--model", "--help"}
     named = set(re.findall(r"--[a-z0-9][a-z0-9-]*", text))
     assert not {name for name in named if not any(name in option for option in options)}
