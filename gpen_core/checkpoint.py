@@ -154,38 +154,43 @@ def convert_checkpoint(
             is too large for `dtype`.
         DeviceError: the dtype is unknown.
     """
+    target = check_output(target, dtype)
     tensors = read_checkpoint(catalog.resolve(source)).state_dict
-    return write_checkpoint(tensors, target, dtype=dtype, overwrite=overwrite)
+    if dtype is not None:
+        stored = DTYPES[dtype]
+        tensors = {name: rounded(name, tensor, stored) for name, tensor in tensors.items()}
+    write_safetensors(tensors, target, overwrite=overwrite)
+    return target
 
 
-def write_checkpoint(
-    tensors: Mapping[str, torch.Tensor],
-    target: str | Path,
-    *,
-    dtype: str | None = None,
-    overwrite: bool = False,
-) -> Path:
-    """Write the tensors of a GPEN, by their published names, as `convert_checkpoint` does.
+def check_output(target: str | Path, dtype: str | None) -> Path:
+    """Check what a checkpoint is to be written as, before any is read; `target` as a path.
 
     Raises:
-        CheckpointError: `target` exists or cannot be written, or a weight is too large for `dtype`.
+        CheckpointError: `target` does not end in `.safetensors`.
         DeviceError: the dtype is unknown.
     """
     target = Path(target)
     if target.suffix.lower() != ".safetensors":
         raise CheckpointError(f"Only .safetensors files are written; `{target}` names another.")
-    if dtype is not None:
-        if dtype not in DTYPES:
-            raise DeviceError(f"Unknown dtype {dtype!r}; use {', '.join(DTYPES)}.")
-        tensors = {name: tensor.to(DTYPES[dtype]) for name, tensor in tensors.items()}
-        too_large = [name for name, t in tensors.items() if not torch.isfinite(t).all()]
-        if too_large:
-            raise CheckpointError(
-                f"`{too_large[0]}` holds values too large for {dtype}, which ends at "
-                f"{torch.finfo(DTYPES[dtype]).max:,.0f}. Use bf16 or fp32."
-            )
-    write_safetensors(tensors, target, overwrite=overwrite)
+    if dtype is not None and dtype not in DTYPES:
+        raise DeviceError(f"Unknown dtype {dtype!r}; use {', '.join(DTYPES)}.")
     return target
+
+
+def rounded(name: str, tensor: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """The weight of that name in another dtype.
+
+    Raises:
+        CheckpointError: it holds values that are too large.
+    """
+    stored = tensor.to(dtype)
+    if not torch.isfinite(stored).all():
+        raise CheckpointError(
+            f"`{name}` holds values too large for {DTYPE_NAMES[dtype]}, which ends at "
+            f"{torch.finfo(dtype).max:,.0f}. Use bf16 or fp32."
+        )
+    return stored
 
 
 def _assemble(tensors: Mapping[str, torch.Tensor], config: GPENConfig) -> GPEN:

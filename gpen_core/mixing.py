@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING
 import torch
 
 from . import catalog
-from .checkpoint import read_checkpoint, write_checkpoint
+from .checkpoint import check_output, read_checkpoint, rounded
+from .devices import DTYPES
 from .errors import MismatchError
 from .state_dicts import is_kernel
+from .tensor_files import write_safetensors
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,6 +52,7 @@ def mix_checkpoints(
         MismatchError: fewer than two sources, another number of shares, shares that do not add up
             to 1, or checkpoints of different configurations.
     """
+    target = check_output(target, dtype)
     if len(sources) < 2:
         raise MismatchError(f"Two or more checkpoints can be mixed, found {len(sources)}.")
     if shares is None:
@@ -66,15 +69,13 @@ def mix_checkpoints(
                 f"`{first.path}` has {first.config}, `{other.path}` has {other.config}."
             )
     states = [checkpoint.state_dict for checkpoint in (first, *others)]
-    mean = {name: _mean([state[name] for state in states], shares, name) for name in states[0]}
-    return write_checkpoint(mean, target, dtype=dtype, overwrite=overwrite)
-
-
-def _mean(tensors: Sequence[torch.Tensor], shares: Sequence[float], name: str) -> torch.Tensor:
-    first = tensors[0]
-    if is_kernel(name):  # the same in all, but for how it was rounded
-        return first
-    total = torch.zeros_like(first, dtype=torch.float64)
-    for share, tensor in zip(shares, tensors, strict=True):
-        total.add_(tensor, alpha=share)
-    return total.to(first.dtype)
+    mean = {}
+    for name, stored in first.state_dict.items():
+        total = stored
+        if not is_kernel(name):  # those are the same in all
+            total = torch.zeros_like(stored, dtype=torch.float64)
+            for share, state in zip(shares, states, strict=True):
+                total.add_(state[name], alpha=share)
+        mean[name] = rounded(name, total, DTYPES[dtype] if dtype else stored.dtype)
+    write_safetensors(mean, target, overwrite=overwrite)
+    return target

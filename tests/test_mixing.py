@@ -62,6 +62,20 @@ def test_weights_are_stored_as_in_the_first_file_or_as_told(
     assert {t.dtype for t in load_file(full).values()} == {torch.bfloat16}
 
 
+def test_a_mean_is_rounded_once_and_must_fit(files: list[Path], tmp_path: Path) -> None:
+    target = mix_checkpoints(files[1:], tmp_path / "full.safetensors", dtype="fp32")
+    half, full = tensors(files[1]), tensors(files[2])
+    for name, tensor in load_file(target).items():
+        wanted = ((half[name].double() + full[name].double()) / 2).float()
+        assert torch.equal(tensor, half[name].float() if name.endswith("kernel") else wanted)
+    name = "generator.style.1.weight"
+    half[name][0, 0] = 6e4
+    save_file(half, files[1])
+    with pytest.raises(CheckpointError, match=f"`{name}` holds values too large for fp16"):
+        mix_checkpoints(files[1:], tmp_path / "out.safetensors", shares=[2, -1])
+    assert not (tmp_path / "out.safetensors").exists()
+
+
 def test_what_cannot_be_mixed_is_refused(files: list[Path], tmp_path: Path) -> None:
     target = tmp_path / "out.safetensors"
     with pytest.raises(MismatchError, match="Two or more checkpoints can be mixed, found 1"):

@@ -28,10 +28,7 @@ def add_convert_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `gpen convert`."""
     parser.add_argument("source", metavar="IN", help="a checkpoint, or a name of `gpen models`")
     parser.add_argument("target", metavar="OUT.safetensors", help="the file to write")
-    parser.add_argument(
-        "--dtype", choices=("fp32", "bf16", "fp16"), help="store weights so; kept if not given"
-    )
-    parser.add_argument("--overwrite", action="store_true", help="replace OUT if it exists")
+    _add_storing_arguments(parser, otherwise="kept if not given")
 
 
 def convert(args: argparse.Namespace) -> int:
@@ -58,12 +55,7 @@ def add_mix_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SHARE",
         help="how much of each, 1 in all; equal ones if not given",
     )
-    parser.add_argument(
-        "--dtype",
-        choices=("fp32", "bf16", "fp16"),
-        help="store weights so; if not given, as the first file does",
-    )
-    parser.add_argument("--overwrite", action="store_true", help="replace OUT if it exists")
+    _add_storing_arguments(parser, otherwise="if not given, as the first file does")
 
 
 def mix(args: argparse.Namespace) -> int:
@@ -79,6 +71,13 @@ def mix(args: argparse.Namespace) -> int:
     )
     print(f"{' + '.join(args.sources)} → {path} ({path.stat().st_size:,} bytes)")
     return 0
+
+
+def _add_storing_arguments(parser: argparse.ArgumentParser, *, otherwise: str) -> None:
+    parser.add_argument(
+        "--dtype", choices=("fp32", "bf16", "fp16"), help=f"store weights so; {otherwise}"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace OUT if it exists")
 
 
 def add_models_arguments(parser: argparse.ArgumentParser) -> None:
