@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=512, choices=bench.SIZES)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--dtype", nargs="+", default=["fp32", "bf16"], choices=("fp32", "bf16"))
-    parser.add_argument("--compile", action="store_true", help="fp32 after `GPEN.compile`, too")
+    parser.add_argument("--compile", action="store_true", help="each after `GPEN.compile`, too")
     parser.add_argument("--reference", action="store_true", help="the plain network, too")
     options = parser.parse_args()
     x = torch.rand(1, 3, options.size, options.size) * 2 - 1
@@ -55,10 +55,10 @@ def make_networks(options: argparse.Namespace) -> Iterator[tuple[str, torch.nn.M
 
     for dtype in options.dtype:
         yield dtype, make(dtype)
-    if options.compile:
-        model = make("fp32")
-        model.compile()
-        yield "fp32, compiled", model
+        if options.compile:
+            model = make(dtype)
+            model.compile()
+            yield f"{dtype}, compiled", model
     if options.reference:
         yield "reference, fp32", ReferenceGPEN(make("fp32"))
 

@@ -61,7 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--compile",
         action="store_true",
-        help="time it after `GPEN.compile` too, which on a CPU changes float32 alone",
+        help="time it after `GPEN.compile` too, which on a CPU does not change float16",
     )
     parser.add_argument(
         "--cuda-graph", action="store_true", help="time it as a CUDA graph too, on a GPU"

@@ -91,8 +91,13 @@ def test_strips_are_exact_however_high_they_are(
 
 @pytest.mark.parametrize("fused", [False, True])
 @pytest.mark.parametrize("size", [(6, 8), (8, 4), (1, 12)])
+@pytest.mark.parametrize(("dtype", "most"), [(torch.float32, 2e-6), (torch.bfloat16, 3e-2)])
 def test_winograds_convolution_equals_the_direct_one(
-    size: tuple[int, int], fused: bool, monkeypatch: pytest.MonkeyPatch
+    dtype: torch.dtype,
+    most: float,
+    size: tuple[int, int],
+    fused: bool,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(winograd, "OUTPUTS", 2)
     monkeypatch.setattr(winograd, "TILES", 2)
@@ -100,19 +105,23 @@ def test_winograds_convolution_equals_the_direct_one(
     height, width = size
     x = torch.randn(1, 5, height + 2, width + 2).contiguous(memory_format=torch.channels_last)
     weight, bias = torch.randn(3, 5, 3, 3), torch.randn(3)
+    wanted = torch.nn.functional.conv2d(x, weight, bias)
+    x, weight, bias = x.to(dtype), weight.to(dtype), bias.to(dtype)
     transforms = compiled.TRANSFORMS if fused else None
     found = winograd.convolution(weight, bias, width + 2, Workspace(), transforms=transforms)(x)
-    wanted = torch.nn.functional.conv2d(x, weight, bias)
-    assert found.shape == wanted.shape
-    assert relative_error(found, wanted) < 2e-6
+    assert found.shape == wanted.shape and found.dtype == dtype
+    assert relative_error(found.float(), wanted) < most
 
 
-def test_strips_are_exact_with_winograds_convolution(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("dtype", "most"), [(torch.float32, 2e-6), (torch.bfloat16, 2e-2)])
+def test_strips_are_exact_with_winograds_convolution(
+    dtype: torch.dtype, most: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model, x = small(), faces(1)
     wanted = by_modules(model, x)
     monkeypatch.setattr(strips, "STRIP_BYTES", 1 << 10)
     monkeypatch.setattr(winograd, "pays", lambda weight, size: True)
-    assert relative_error(by_strips(model, x), wanted) < 2e-6
+    assert relative_error(by_strips(model.set_dtype(dtype), x), wanted) < most
 
 
 def test_weights_that_no_order_of_memory_is_known_for_give_the_same(

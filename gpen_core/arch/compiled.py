@@ -29,16 +29,16 @@ large enough for all threads to get a part.
 """
 
 
-def prepare() -> None:
-    """Compile.
+def prepare(dtype: torch.dtype) -> None:
+    """Compile for pixels of `dtype`.
 
     Raises:
         DeviceError: that fails, mostly for want of a C++ compiler.
     """
     height, width, channels = SIZES
     with torch.inference_mode(), _explained():
-        _fused(_tiles)(torch.zeros(4 * height + 2, 4 * width + 2, channels))
-        _fused(_pixels)(torch.zeros(height, width, 36, channels))
+        _fused(_tiles)(torch.zeros(4 * height + 2, 4 * width + 2, channels, dtype=dtype))
+        _fused(_pixels)(torch.zeros(height, width, 36, channels, dtype=dtype))
 
 
 def require(device: torch.device) -> None:

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from ..errors import MismatchError
-from . import compiled, strips
+from . import compiled, strips, winograd
 from .config import GPENConfig
 from .kept import Kept
 from .layers import (
@@ -148,7 +148,9 @@ class GPEN(nn.Module):
         On a CPU these are the transforms of Winograd's convolution, compiled now: half a minute to
         a minute, seconds where an earlier process left them in torch's cache; for inference mode,
         as `restore` runs it, so that a first pass under `no_grad` compiles once more. Faces are the
-        same up to rounding. A model that computes in half precision has none, and is left as it is.
+        same up to rounding. A model has none, and is left as it is, where it computes in float16,
+        or in bfloat16 on a CPU without AVX512-BF16 or with AMX.
+
         Elsewhere it is the whole forward pass, compiled when it is first run, as with any module;
         the arguments go to `torch.compile`. Call it where the model is to stay.
 
@@ -157,8 +159,8 @@ class GPEN(nn.Module):
         """
         if self.device.type != "cpu":
             super().compile(*args, **kwargs)
-        elif self.dtype == torch.float32:
-            compiled.prepare()
+        elif winograd.suits(self.dtype):
+            compiled.prepare(self.dtype)
             self._kept.compiled = True
             self._kept.prepared.clear()
 

@@ -11,6 +11,7 @@ transforms of inputs and products for those who have a compiler.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -33,6 +34,12 @@ P, Q = math.sqrt(0.5), math.sqrt(2)
 ONE = (0, (Q + 2) / 6, (Q - 2) / 6, (Q + 1) / 6, (Q - 1) / 6, 0)
 """What is transformed back to 1, 1, 1, 1: the shape of a bias among the products."""
 
+LEAST_CHANNELS = {torch.float32: 128, torch.bfloat16: 256}
+"""Input channels from which it pays; benchmarks/NOTES.md."""
+
+LEAST_SIZE = 32
+"""Side in pixels from which it pays."""
+
 TILES = 128
 """Tiles per thread at a time: few stay in cache, many are worth reading the weights for."""
 
@@ -40,12 +47,28 @@ OUTPUTS = 128
 """Output channels whose weights are transformed at a time, for the same reason."""
 
 
-def pays(weight: torch.Tensor, size: int) -> bool:
-    """Whether the products saved outweigh the transforms, at `size` px; benchmarks/NOTES.md.
+def suits(dtype: torch.dtype) -> bool:
+    """Whether it is of use in this dtype on this CPU.
 
-    In half precision they do not, and rounding the transformed inputs would cost accuracy.
+    Rounding the transformed inputs to bfloat16 costs 0.1 to 1.2 of some 47 dB. Where AMX multiplies
+    that dtype, the transforms would take longer than the products they save.
     """
-    return weight.dtype == torch.float32 and weight.shape[1] >= 128 and size >= 32
+    return dtype == torch.float32 or (
+        dtype == torch.bfloat16 and _cpu_has("avx512_bf16") and not _cpu_has("amx_tile")
+    )
+
+
+def pays(weight: torch.Tensor, size: int) -> bool:
+    """Whether the products saved outweigh the transforms, at `size` px."""
+    if not suits(weight.dtype):
+        return False
+    return weight.shape[1] >= LEAST_CHANNELS[weight.dtype] and size >= LEAST_SIZE
+
+
+@functools.cache
+def _cpu_has(name: str) -> bool:
+    found = getattr(torch.cpu, f"_is_{name}_supported", None)  # torch 2.6 or newer
+    return found is not None and bool(found())
 
 
 def convolution(
@@ -80,7 +103,8 @@ def convolution(
             x = F.pad(x, (0, 0, 0, -wanted % 4))  # to whole tiles
         height = x.shape[2] - 2
         rows = 4 * max(TILES * torch.get_num_threads() // across, 1)
-        y = torch.empty(1, outputs, height, 4 * across, memory_format=torch.channels_last)
+        shape = (1, outputs, height, 4 * across)
+        y = torch.empty(shape, dtype=x.dtype, memory_format=torch.channels_last)
         for start in range(0, height, rows):
             stop = min(start + rows, height)
             tiles = to_tiles(x[:, :, start : stop + 2], workspace)
@@ -97,14 +121,15 @@ def _multiplication(
 ) -> packed.Convolution:
     """The 36 products, [1, 36·I, h, tiles] to [1, 36·O, h, tiles], as a convolution in groups."""
     outputs, inputs = weight.shape[:2]
-    filtered = workspace.take("winograd taps", (6, 3, outputs, inputs), weight.dtype)
-    _evaluate_taps(weight.permute(2, 3, 0, 1).unbind(0), filtered.unbind(0))
-    transformed = workspace.take("winograd weight", (6, 6, outputs, inputs), weight.dtype)
+    filtered = workspace.take("winograd taps", (6, 3, outputs, inputs), torch.float32)
+    _evaluate_taps(weight.float().permute(2, 3, 0, 1).unbind(0), filtered.unbind(0))
+    transformed = workspace.take("winograd weight", (6, 6, outputs, inputs), torch.float32)
     _evaluate_taps(filtered.unbind(1), transformed.unbind(1))
+    rounded = transformed.view(-1, inputs, 1, 1).to(weight.dtype)
     if bias is not None:
-        ones = torch.tensor(ONE, dtype=bias.dtype)
-        bias = (ones[:, None, None] * ones[:, None] * bias).flatten()
-    return packed.convolution(transformed.view(-1, inputs, 1, 1), bias, tiles, groups=36)
+        ones = torch.tensor(ONE)
+        bias = (ones[:, None, None] * ones[:, None] * bias).flatten().to(weight.dtype)
+    return packed.convolution(rounded, bias, tiles, groups=36)
 
 
 def _evaluate_taps(taps: Sequence[torch.Tensor], out: Sequence[torch.Tensor]) -> None:

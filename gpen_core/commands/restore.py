@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     model.add_argument(
         "--compile", action="store_true",
         help="for many faces: let torch.compile fuse the model first (half a minute; on a CPU it "
-        "needs a C++ compiler and helps fp32 alone)",
+        "needs a C++ compiler)",
     )  # fmt: skip
     model.add_argument(
         "--batch-size", metavar="N", type=positive, help="faces per pass (default: what fits)"
