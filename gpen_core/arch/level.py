@@ -19,6 +19,10 @@ Rows = Callable[[int, int], torch.Tensor]
 """Gives rows [start, stop) of a feature map as [1, C, stop − start, W]."""
 
 
+RGB_BYTES = 4 << 20
+"""Size of what is turned to float32 at a time, for RGB."""
+
+
 @dataclass(frozen=True)
 class Level:
     """An upsampling layer, a second layer, and RGB.
@@ -77,11 +81,16 @@ class Level:
             else:
                 x = out[:, :, start:stop]
             activate(self.conv, y, noise[:, :, : stop - start], x)
-            y = self.rgb_of(x.float())
-            below_rgb = _upsample_rgb(skip, self.fir_kernel, start, stop)
-            torch.add(y, below_rgb, out=rgb[:, :, start:stop])
+            self._add_rgb(x, _upsample_rgb(skip, self.fir_kernel, start, stop), rgb[:, :, start:stop])
             yield x
             top = bottom
+
+    def _add_rgb(self, x: torch.Tensor, skip: torch.Tensor, out: torch.Tensor) -> None:
+        """The strip's share of RGB and that of the levels below, into out."""
+        rows = max(RGB_BYTES // (4 * x.shape[1] * x.shape[3]), 1)
+        parts = (tensor.split(rows, dim=2) for tensor in (x, skip, out))
+        for share, below, sum_ in zip(*parts, strict=True):
+            torch.add(self.rgb_of(share.float()), below, out=sum_)
 
     def _upsample(self, strips: Iterable[torch.Tensor]) -> Iterator[torch.Tensor]:
         """Rows of the first layer before its noise and activation, each given once, complete."""
