@@ -17,6 +17,7 @@ from gpen_core.arch import (
     GPENConfig,
     compiled,
     folding,
+    level,
     packed,
     read_config,
     strips,
@@ -86,6 +87,7 @@ def test_strips_are_exact_however_high_they_are(
     wanted = by_modules(model, x, noise_seed=3)
     monkeypatch.setattr(strips, "STRIP_BYTES", strip_bytes)
     monkeypatch.setattr(strips, "CHAINED", chained)
+    monkeypatch.setattr(level, "RGB_BYTES", strip_bytes)
     assert relative_error(by_strips(model, x, noise_seed=3), wanted) < 2e-6
 
 

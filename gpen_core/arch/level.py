@@ -81,7 +81,9 @@ class Level:
             else:
                 x = out[:, :, start:stop]
             activate(self.conv, y, noise[:, :, : stop - start], x)
-            self._add_rgb(x, _upsample_rgb(skip, self.fir_kernel, start, stop), rgb[:, :, start:stop])
+            self._add_rgb(
+                x, _upsample_rgb(skip, self.fir_kernel, start, stop), rgb[:, :, start:stop]
+            )
             yield x
             top = bottom
 
