@@ -61,7 +61,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--compile",
         action="store_true",
-        help="time it after `GPEN.compile` too, which on a CPU does not change float16",
+        help="time it after `GPEN.compile` too, which on a CPU changes fp32, and bf16 where it has "
+        "AVX512-BF16 and no AMX",
     )
     parser.add_argument(
         "--cuda-graph", action="store_true", help="time it as a CUDA graph too, on a GPU"

@@ -67,7 +67,7 @@ def pays(weight: torch.Tensor, size: int) -> bool:
 
 @functools.cache
 def _cpu_has(name: str) -> bool:
-    found = getattr(torch.cpu, f"_is_{name}_supported", None)  # torch 2.6 or newer
+    found = getattr(torch.cpu, f"_is_{name}_supported", None)  # older torch lacks them
     return found is not None and bool(found())
 
 
