@@ -26,7 +26,7 @@ def test_the_luma_ssim_of_the_loss_is_the_published_one():
     luma = [(x * torch.tensor(losses.LUMA).view(1, 3, 1, 1)).sum(1, True) for x in (noisy, clean)]
     expected = plain_ssim(*luma).item()
     assert 0.1 < expected < 0.95
-    found = losses.reconstruction_losses(noisy, clean, ["ssim"])["ssim"].item()
+    found = losses.reconstruction_losses(noisy, clean, clean, ["ssim"])["ssim"].item()
     assert found == pytest.approx(1 - expected, abs=1e-3)
 
 
@@ -35,15 +35,15 @@ def test_the_luma_ssim_of_the_loss_is_the_published_one():
 def test_compiled_losses_are_the_same():
     clean = smooth_faces(2) / 255
     noisy, names = degrade(clean, seed=1), ("l1", "ssim", "sharpness")
-    found = torch.compile(losses.reconstruction_losses)(noisy, clean, names)
-    wanted = losses.reconstruction_losses(noisy, clean, names)
+    found = torch.compile(losses.reconstruction_losses)(noisy, clean, clean, names)
+    wanted = losses.reconstruction_losses(noisy, clean, clean, names)
     torch.testing.assert_close(found, wanted, rtol=1e-4, atol=0)
 
 
 def test_only_the_losses_asked_for_are_computed():
     clean = smooth_faces(2) / 255
     names = {"l1", "sharpness", "adversarial"}
-    found = losses.reconstruction_losses(clean, clean, names)
+    found = losses.reconstruction_losses(clean, clean, clean, names)
     assert set(found) == {"l1", "sharpness"}
     assert max(found.values()) < 1e-6
 
@@ -63,7 +63,34 @@ def test_sharpness_counts_how_steep_edges_are_and_not_where():
 
 def test_sharpness_can_be_followed_downhill_from_a_flat_image():
     flat = torch.full((1, 3, 32, 32), 0.5, requires_grad=True)
-    found = losses.reconstruction_losses(flat, smooth_faces(1, 32) / 255, ["sharpness"])
+    clean = smooth_faces(1, 32) / 255
+    found = losses.reconstruction_losses(flat, clean, clean, ["sharpness"])
     found["sharpness"].backward()
     assert flat.grad is not None
     assert torch.isfinite(flat.grad).all()
+
+
+def test_l1_and_ssim_compare_with_the_target_and_sharpness_with_the_clean_faces():
+    clean, names = smooth_faces(2) / 255, ("l1", "ssim", "sharpness")
+    target = losses.unsharp_mask(clean, 1)
+    like_target = losses.reconstruction_losses(target, target, clean, names)
+    like_clean = losses.reconstruction_losses(clean, target, clean, names)
+    for found, same in ((like_target, {"l1", "ssim"}), (like_clean, {"sharpness"})):
+        assert {name for name, value in found.items() if value < 1e-6} == same, found
+
+
+def test_an_unsharp_mask_steepens_edges_by_its_amount_and_keeps_what_is_flat():
+    step = torch.full((1, 3, 32, 32), 0.3)
+    step[..., 16:] = 0.7
+    assert losses.unsharp_mask(step, 0) is step
+    half, whole = losses.unsharp_mask(step, 0.5), losses.unsharp_mask(step, 1)
+    torch.testing.assert_close(half - step, (whole - step) / 2)
+    edge = (whole[..., 16] - whole[..., 15]).mean().item()
+    # Half of a Gaussian's weights, without half of its middle one, lies beyond the edge.
+    middle = torch.exp(-(torch.arange(-3.0, 4) ** 2) / 2)
+    beyond = (1 - (middle[3] / middle.sum()).item()) / 2
+    assert edge == pytest.approx(0.4 * (1 + 2 * beyond), abs=1e-5)
+    torch.testing.assert_close(whole[..., :12], step[..., :12])
+    strong = losses.unsharp_mask(step, 20)
+    assert strong.min() == 0
+    assert strong.max() == 1

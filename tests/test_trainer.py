@@ -25,6 +25,7 @@ PLAN = TrainingPlan(CONFIG, steps=40, batch_size=4, ssim_weight=0.1)
 ADVERSARIAL = replace(
     PLAN,
     sharpness_weight=0.5,
+    target_sharpening=0.5,
     adversarial_weight=0.005,
     feature_weight=0.05,
     discriminator_widths=(8,) * 5,
@@ -91,6 +92,18 @@ def test_resuming_gives_the_very_same_weights(tmp_path, plan):
     assert_equal(found, expected)
 
 
+def test_sharper_targets_make_sharper_faces():
+    faces = smooth_faces(8)
+    sharpness = []
+    for amount in (0, 3):
+        trainer = Trainer(replace(PLAN, target_sharpening=amount), faces, CPU)
+        for _ in range(PLAN.steps):
+            trainer.step()
+        scores = evaluate.evaluate(lambda x, ema=trainer.ema: ema(x * 2 - 1) / 2 + 0.5, faces)
+        sharpness.append(scores.output_sharpness)
+    assert sharpness[1] > sharpness[0] * 1.02, sharpness
+
+
 def test_resuming_another_plan_is_refused_and_named(tmp_path):
     faces = smooth_faces(8)
     Trainer(PLAN, faces, CPU).save(tmp_path)
@@ -126,7 +139,8 @@ def test_a_state_of_before_there_was_a_discriminator_can_be_resumed(tmp_path):
     trainer = Trainer(PLAN, smooth_faces(8), CPU)
     trainer.save(tmp_path)
     state = read_tensor_file(tmp_path / STATE_NAME).contents
-    for name in ("sharpness_weight", "adversarial_weight", "r1_weight", "start"):
+    later = ("sharpness_weight", "target_sharpening", "adversarial_weight", "r1_weight", "start")
+    for name in later:
         del state["plan"][name]
     torch.save(state, tmp_path / STATE_NAME)
     assert trainer.resume(tmp_path)

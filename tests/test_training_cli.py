@@ -71,7 +71,7 @@ def test_the_command_fine_tunes_against_a_discriminator_and_resumes(faces_folder
     first, second = tmp_path / "first", tmp_path / "second"
     common = ["train", "--data", str(faces_folder), "--batch-size", "2", "--device", "cpu"]
     losses = ["--sharpness-weight", "0.5", "--adversarial-weight", "0.005"]
-    losses += ["--feature-weight", "0.05"]
+    losses += ["--feature-weight", "0.05", "--sharpen-targets", "0.5"]
     losses += ["--discriminator-widths", "8,8,8,8,8"]
     assert main([*common, *NETWORK, *losses, "--steps", "1", "--out", str(first)]) == 0
     assert "from identity" in capsys.readouterr().out

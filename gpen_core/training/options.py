@@ -56,6 +56,13 @@ def _add_loss_options(group: argparse._ArgumentGroup) -> None:
 
     weight("--ssim-weight", 0.1, "of 1 − SSIM of the luma")
     weight("--sharpness-weight", 0, "of the difference in mean gradient of 8 px boxes; 0 is off")
+    group.add_argument(
+        "--sharpen-targets",
+        type=not_negative,
+        default=0.0,
+        metavar="AMOUNT",
+        help="of an unsharp mask of σ 1 px on what L1 and SSIM compare with (default 0, off)",
+    )
     weight("--adversarial-weight", 0, "of the logistic loss against a discriminator; 0 is off")
     weight("--feature-weight", 0, "of the difference in the discriminator's features; 0 is off")
     group.add_argument(

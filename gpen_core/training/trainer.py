@@ -16,7 +16,7 @@ from ..tensor_files import read_tensor_file, write_safetensors
 from .adversary import Adversary
 from .data import draw_batch
 from .degrade import degrade
-from .losses import reconstruction_losses
+from .losses import reconstruction_losses, unsharp_mask
 from .ranks import ALONE, Ranks
 from .start import start_as_identity
 
@@ -97,25 +97,26 @@ class Trainer:
         Raises:
             TrainingError: a loss is no longer finite.
         """
-        target, degraded = self._pairs()
+        clean, degraded = self._pairs()
         for group in self.optimizer.param_groups:
             group["lr"] = self.plan.learning_rate * self.plan.learning_rate_factor(self.steps_done)
         with self._autocast():
             output = self.forward((degraded * 2 - 1).contiguous(memory_format=torch.channels_last))
         output = output.float() / 2 + 0.5
         weights = self.plan.loss_weights
-        losses = self.compare(output, target, tuple(weights))
+        target = unsharp_mask(clean, self.plan.target_sharpening)
+        losses = self.compare(output, target, clean, tuple(weights))
         if self.perceptual:
             with self._autocast():
-                losses["perceptual"] = self.perceptual(output, target)
+                losses["perceptual"] = self.perceptual(output, clean)
         if self.adversary:
-            losses |= self.adversary.losses(output, target)
+            losses |= self.adversary.losses(output, clean)
         loss = torch.stack([weights[name] * value for name, value in losses.items()]).sum()
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
         if self.adversary:
-            losses |= self.adversary.learn(output, target, step=self.steps_done)
+            losses |= self.adversary.learn(output, clean, step=self.steps_done)
         self.steps_done += 1
         self._update_ema()
         return self._figures({"loss": loss} | losses)
