@@ -77,7 +77,7 @@ def test_the_command_fine_tunes_against_a_discriminator_and_resumes(faces_folder
     assert "from identity" in capsys.readouterr().out
 
     tune = [*common, *losses, "--out", str(second), "--from", str(first / WEIGHTS_NAME)]
-    tune += ["--discriminator", str(first / STATE_NAME)]
+    tune += ["--discriminator", str(first / STATE_NAME), "--teacher", str(first / WEIGHTS_NAME)]
     assert main([*tune, "--steps", "1"]) == 0
     assert "from weights.safetensors (SHA-256 " in capsys.readouterr().out
     assert main([*tune, "--steps", "2"]) == 0
@@ -92,6 +92,7 @@ def test_the_command_fine_tunes_against_a_discriminator_and_resumes(faces_folder
         ("--discriminator", "holds no discriminator"),
         ("--perceptual", "is not a VGG"),
         ("--from", "Not a GPEN checkpoint"),
+        ("--teacher", "Not a GPEN checkpoint"),
     ):
         assert main([*tune, option, str(tmp_path / "other.pth")]) == 2
         assert complaint in capsys.readouterr().err

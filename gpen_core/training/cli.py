@@ -44,6 +44,7 @@ def _train(args: argparse.Namespace, device: torch.device, ranks: Ranks) -> int:
         model=request.model,
         discriminator=request.discriminator,
         perceptual=request.perceptual,
+        teacher=request.teacher,
         ranks=ranks,
     )
     resumed = trainer.resume(args.out)

@@ -57,6 +57,12 @@ def _add_loss_options(group: argparse._ArgumentGroup) -> None:
     weight("--ssim-weight", 0.1, "of 1 − SSIM of the luma")
     weight("--sharpness-weight", 0, "of the difference in mean gradient of 8 px boxes; 0 is off")
     group.add_argument(
+        "--teacher",
+        metavar="WEIGHTS",
+        help="L1 and SSIM compare with what this network restores, a file or a name of `gpen "
+        "models`, not with the clean faces: the network learns to do the same",
+    )
+    group.add_argument(
         "--sharpen-targets",
         type=not_negative,
         default=0.0,

@@ -29,6 +29,8 @@ class TrainingPlan:
         decay: share of the steps over which the learning rate falls.
         ssim_weight: weight of 1 − SSIM.
         sharpness_weight: weight of the difference in local gradient, `losses.sharpness`.
+        teacher: the file and hash of a network whose faces L1 and SSIM compare with, instead of the
+            clean ones.
         target_sharpening: amount of `losses.unsharp_mask` on what L1 and SSIM compare with.
         adversarial_weight: weight of the logistic loss against a discriminator.
         feature_weight: weight of the difference in the discriminator's features.
@@ -53,6 +55,7 @@ class TrainingPlan:
     decay: float = 0.4
     ssim_weight: float = 0.1
     sharpness_weight: float = 0
+    teacher: str | None = None
     target_sharpening: float = 0
     adversarial_weight: float = 0
     feature_weight: float = 0

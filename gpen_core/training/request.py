@@ -52,12 +52,14 @@ class Request:
         model: the network that training begins with; None for a fresh one.
         discriminator: likewise.
         perceptual: the loss in a VGG's features, if a file of one was given.
+        teacher: the network whose faces are to be learned, if one was given.
     """
 
     plan: TrainingPlan
     model: GPEN | None
     discriminator: Discriminator | None
     perceptual: PerceptualLoss | None
+    teacher: GPEN | None
 
 
 def read_request(args: argparse.Namespace) -> Request:
@@ -68,6 +70,7 @@ def read_request(args: argparse.Namespace) -> Request:
         MismatchError: options do not fit each other.
     """
     config, start, model = _network(args)
+    described, teacher = _read(args.teacher) if args.teacher else (None, None)
     discriminator = load_discriminator(args.discriminator) if args.discriminator else None
     plan = TrainingPlan(
         config=config,
@@ -76,6 +79,7 @@ def read_request(args: argparse.Namespace) -> Request:
         learning_rate=args.learning_rate,
         ssim_weight=args.ssim_weight,
         sharpness_weight=args.sharpness_weight,
+        teacher=described,
         target_sharpening=args.sharpen_targets,
         adversarial_weight=args.adversarial_weight,
         feature_weight=args.feature_weight,
@@ -96,7 +100,7 @@ def read_request(args: argparse.Namespace) -> Request:
             "--feature-weight or both."
         )
     perceptual = load_perceptual_loss(args.perceptual) if args.perceptual else None
-    return Request(plan, model, discriminator, perceptual)
+    return Request(plan, model, discriminator, perceptual, teacher)
 
 
 def _network(args: argparse.Namespace) -> tuple[GPENConfig, str, GPEN | None]:
@@ -110,8 +114,14 @@ def _network(args: argparse.Namespace) -> tuple[GPENConfig, str, GPEN | None]:
         raise MismatchError(
             f"{', '.join(given)} cannot be chosen with --from: the network is that of the weights."
         )
-    checkpoint = read_checkpoint(catalog.resolve(args.start))
-    return checkpoint.config, _described(checkpoint.path), build_gpen(checkpoint.state_dict)
+    described, model = _read(args.start)
+    return model.config, described, model
+
+
+def _read(source: str) -> tuple[str, GPEN]:
+    """A network from a file or a name of the catalog, and the file in words."""
+    checkpoint = read_checkpoint(catalog.resolve(source))
+    return _described(checkpoint.path), build_gpen(checkpoint.state_dict)
 
 
 def _described(path: Path) -> str:

@@ -19,6 +19,7 @@ from .degrade import degrade
 from .losses import reconstruction_losses, unsharp_mask
 from .ranks import ALONE, Ranks
 from .start import start_as_identity
+from .teacher import Teacher
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,6 +45,7 @@ class Trainer:
         model: the weights to begin with, of the plan's configuration; None begins as the identity.
         discriminator: one to go on with; None makes a fresh one where the plan needs one.
         perceptual: where the plan gives it weight.
+        teacher: the network that the plan names, if it names one.
         ranks: the processes that share every batch; each has the same plan and faces.
 
     Raises:
@@ -60,6 +62,7 @@ class Trainer:
         model: GPEN | None = None,
         discriminator: Discriminator | None = None,
         perceptual: PerceptualLoss | None = None,
+        teacher: GPEN | None = None,
         ranks: Ranks = ALONE,
     ) -> None:
         if plan.config.in_size != plan.config.out_size:
@@ -86,6 +89,7 @@ class Trainer:
             self.compare = torch.compile(reconstruction_losses)
         self.forward = ranks.average_gradients(forward)
         self.perceptual = perceptual.to(device) if perceptual and plan.perceptual_weight else None
+        self.teacher = Teacher(teacher, plan, device) if teacher else None
         self.adversary = None
         if plan.has_adversary:
             self.adversary = Adversary(plan, device, discriminator, ranks=ranks)
@@ -104,7 +108,10 @@ class Trainer:
             output = self.forward((degraded * 2 - 1).contiguous(memory_format=torch.channels_last))
         output = output.float() / 2 + 0.5
         weights = self.plan.loss_weights
-        target = unsharp_mask(clean, self.plan.target_sharpening)
+        target = clean
+        if self.teacher:
+            target = self.teacher.restore(degraded, mirrored=self.steps_done % 2 == 1)
+        target = unsharp_mask(target, self.plan.target_sharpening)
         losses = self.compare(output, target, clean, tuple(weights))
         if self.perceptual:
             with self._autocast():
