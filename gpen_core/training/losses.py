@@ -15,6 +15,7 @@ SHARPNESS_BOX = 8
 UNSHARP_SIGMA = 1.0  # pixels
 UNSHARP_WINDOW = 7
 UNSHARP_LIMIT = 8 / 255
+LIMIT_BOX = 17
 SSIM_WINDOW = 11  # Wang et al. 2004
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 
@@ -56,6 +57,28 @@ def unsharp_mask(faces: torch.Tensor, amount: float) -> torch.Tensor:
     masked = kornia.filters.unsharp_mask(faces, UNSHARP_WINDOW, (UNSHARP_SIGMA, UNSHARP_SIGMA))
     detail = amount * (masked - faces)
     return (faces + UNSHARP_LIMIT * torch.tanh(detail / UNSHARP_LIMIT)).clamp_(0, 1)
+
+
+def sharpen_towards(faces: torch.Tensor, clean: torch.Tensor, amount: float) -> torch.Tensor:
+    """`unsharp_mask` of restored faces, but nowhere sharper than the clean ones.
+
+    In boxes of 17 px around each pixel the mean gradient is brought up to the clean face's and no
+    further: what is sharp already stays, and so does grain on skin that is smooth.
+
+    Args:
+        faces: [N, 3, S, S] RGB in [0, 1].
+        clean: what they should have been.
+        amount: of the unsharp mask where the clean faces allow all of it.
+    """
+    if not amount:
+        return faces
+    sharpened = unsharp_mask(faces, amount)
+    least, most, wanted = (
+        _box_mean(F.pad(_gradient(_luma(x)), (8, 9, 8, 9), mode="replicate"), LIMIT_BOX, stride=1)
+        for x in (faces, sharpened, clean)
+    )
+    share = ((wanted - least) / (most - least).clamp_min(1e-6)).clamp(0, 1)
+    return torch.lerp(faces, sharpened, share)
 
 
 def sharpness(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:

@@ -16,7 +16,7 @@ from ..tensor_files import read_tensor_file, write_safetensors
 from .adversary import Adversary
 from .data import draw_batch
 from .degrade import degrade
-from .losses import reconstruction_losses, unsharp_mask
+from .losses import reconstruction_losses, sharpen_towards, unsharp_mask
 from .ranks import ALONE, Ranks
 from .start import start_as_identity
 from .teacher import Teacher
@@ -108,11 +108,7 @@ class Trainer:
             output = self.forward((degraded * 2 - 1).contiguous(memory_format=torch.channels_last))
         output = output.float() / 2 + 0.5
         weights = self.plan.loss_weights
-        target = clean
-        if self.teacher:
-            target = self.teacher.restore(degraded, mirrored=self.steps_done % 2 == 1)
-        target = unsharp_mask(target, self.plan.target_sharpening)
-        losses = self.compare(output, target, clean, tuple(weights))
+        losses = self.compare(output, self._target(clean, degraded), clean, tuple(weights))
         if self.perceptual:
             with self._autocast():
                 losses["perceptual"] = self.perceptual(output, clean)
@@ -139,6 +135,15 @@ class Trainer:
             target, seed=seed + 1, first=self.share.start, degradation=self.plan.degradation
         )
         return target, degraded
+
+    @torch.no_grad()
+    def _target(self, clean: torch.Tensor, degraded: torch.Tensor) -> torch.Tensor:
+        """What L1 and SSIM compare with, [N, 3, S, S] in [0, 1]."""
+        amount = self.plan.target_sharpening
+        if not self.teacher:
+            return unsharp_mask(clean, amount)
+        restored = self.teacher.restore(degraded, mirrored=self.steps_done % 2 == 1)
+        return sharpen_towards(restored, clean, amount)
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.plan.bf16)
