@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import kornia
 import pytest
 import torch
 from compilers import needs_compiler
 from training_faces import smooth_faces
 
-from gpen_core.training import degrade, losses
+from gpen_core.training import degrade, losses, measures
 
 
 def plain_ssim(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
@@ -99,3 +100,24 @@ def test_an_unsharp_mask_makes_no_halos_and_stays_in_range():
     strong = losses.unsharp_mask(step, 20)
     assert (strong - step).abs().max().item() == pytest.approx(losses.UNSHARP_LIMIT, rel=1e-3)
     assert strong.max() == 1
+
+
+def test_restored_faces_are_sharpened_as_far_as_the_clean_ones_and_no_further():
+    clean = smooth_faces(4) / 255
+    soft = kornia.filters.gaussian_blur2d(clean, (7, 7), (1.0, 1.0))
+    wanted, before = (measures.sharpness(x) for x in (clean, soft))
+    mild, strong = (
+        measures.sharpness(losses.sharpen_towards(soft, clean, amount)) for amount in (0.5, 8)
+    )
+    assert (before * 1.02 < mild).all()
+    assert (mild < strong).all()
+    assert (strong < wanted * 1.02).all()
+    assert losses.sharpen_towards(soft, clean, 0) is soft
+
+
+def test_what_is_sharper_than_the_clean_face_stays_as_it_is():
+    clean = smooth_faces(2) / 255
+    noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
+    for sharper in (clean, (clean + 0.05 * noise).clamp(0, 1)):
+        left = losses.sharpen_towards(sharper, clean, 3)
+        torch.testing.assert_close(left, sharper, rtol=0, atol=2e-3)
