@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 SHARPNESS_BOX = 8
 UNSHARP_SIGMA = 1.0  # pixels
 UNSHARP_WINDOW = 7
-UNSHARP_LIMIT = 8 / 255
-LIMIT_BOX = 17
+UNSHARP_LIMIT = 8 / 255  # of [0, 1], the most that a pixel changes by
+LIMIT_BOX = 17  # pixels
 SSIM_WINDOW = 11  # Wang et al. 2004
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 
@@ -73,12 +73,17 @@ def sharpen_towards(faces: torch.Tensor, clean: torch.Tensor, amount: float) -> 
     if not amount:
         return faces
     sharpened = unsharp_mask(faces, amount)
-    least, most, wanted = (
-        _box_mean(F.pad(_gradient(_luma(x)), (8, 9, 8, 9), mode="replicate"), LIMIT_BOX, stride=1)
-        for x in (faces, sharpened, clean)
-    )
+    least, most, wanted = (_sharpness_map(x) for x in (faces, sharpened, clean))
     share = ((wanted - least) / (most - least).clamp_min(1e-6)).clamp(0, 1)
     return torch.lerp(faces, sharpened, share)
+
+
+def _sharpness_map(faces: torch.Tensor) -> torch.Tensor:
+    """Mean gradient in the box around every pixel, [N, 1, S, S]."""
+    half = LIMIT_BOX // 2
+    # One more to the right and below, where differences leave out a row and a column.
+    edges = (half, half + 1, half, half + 1)
+    return _box_mean(F.pad(_gradient(_luma(faces)), edges, mode="replicate"), LIMIT_BOX, stride=1)
 
 
 def sharpness(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
