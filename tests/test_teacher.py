@@ -46,7 +46,7 @@ def test_what_the_teacher_does_is_sharpened_if_the_plan_says_so():
     start_as_identity(teacher)
     faces = smooth_faces(8)
     plain, sharpened = (
-        Trainer(replace(PLAN, target_sharpening=amount), faces, CPU, teacher=teacher).step()["l1"]
+        Trainer(replace(PLAN, sharpen_targets=amount), faces, CPU, teacher=teacher).step()["l1"]
         for amount in (0, 2)
     )
     assert plain < 1e-6, "the network begins as what the teacher is"
@@ -77,6 +77,13 @@ def test_a_teacher_of_another_size_is_refused(brighter):
     config = GPENConfig(32, 32, (16, 16, 16, 16), style_dim=16, mapping_layers=2)
     with pytest.raises(MismatchError, match=r"64 to 64 px.* takes 32 and puts out 32 px"):
         Trainer(replace(PLAN, config=config), smooth_faces(4, 32), CPU, teacher=brighter)
+
+
+@pytest.mark.parametrize("planned", [True, False])
+def test_a_teacher_is_planned_and_given_or_neither(brighter, planned):
+    plan = PLAN if planned else replace(PLAN, teacher=None)
+    with pytest.raises(MismatchError, match="Name it in the plan and give it"):
+        Trainer(plan, smooth_faces(4), CPU, teacher=None if planned else brighter)
 
 
 def test_another_teacher_does_not_go_on_with_the_same_run(brighter, tmp_path):

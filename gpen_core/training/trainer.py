@@ -50,7 +50,8 @@ class Trainer:
 
     Raises:
         DeviceError: the plan wants `torch.compile`, which does not work here.
-        MismatchError: sizes do not fit, or the network cannot begin as the identity.
+        MismatchError: sizes do not fit, the network cannot begin as the identity, or what the plan
+            compares with was not given.
     """
 
     def __init__(
@@ -68,6 +69,17 @@ class Trainer:
         if plan.config.in_size != plan.config.out_size:
             raise MismatchError(
                 f"Training takes networks that put out the size they take in, found {plan.config}."
+            )
+        if (plan.teacher is None) != (teacher is None):
+            raise MismatchError(
+                f"The plan's teacher is {plan.teacher!r}, and "
+                f"{'none' if teacher is None else 'one'} was given. Name it in the plan and give "
+                "it, or neither."
+            )
+        if plan.perceptual_weight and perceptual is None:
+            raise MismatchError(
+                f"The plan gives a perceptual loss the weight {plan.perceptual_weight}, but none "
+                "was given. Load one with `load_perceptual_loss`, or set the weight to 0."
             )
         torch.manual_seed(plan.seed)
         self.plan, self.faces, self.device, self.ranks = plan, faces, device, ranks
@@ -139,7 +151,7 @@ class Trainer:
     @torch.no_grad()
     def _target(self, clean: torch.Tensor, degraded: torch.Tensor) -> torch.Tensor:
         """What L1 and SSIM compare with, [N, 3, S, S] in [0, 1]."""
-        amount = self.plan.target_sharpening
+        amount = self.plan.sharpen_targets
         if not self.teacher:
             return unsharp_mask(clean, amount)
         restored = self.teacher.restore(degraded, mirrored=self.steps_done % 2 == 1)
