@@ -29,10 +29,9 @@ def test_the_demo_restores_the_face_and_nothing_else(tmp_path):
     for name in names:
         assert str(folder / name) in done.stdout
     ssim = re.search(r"SSIM ([\d.]+) before, ([\d.]+) after", done.stdout)
-    assert ssim and float(ssim[2]) > float(ssim[1]) + 0.01
-    # The original is softer at this scale than the faces of training; sharpness costs PSNR here.
+    assert ssim and float(ssim[2]) > float(ssim[1]) + 0.02
     psnr = re.search(r"PSNR ([\d.]+) dB before, ([\d.]+) dB after", done.stdout)
-    assert psnr and float(psnr[2]) > float(psnr[1]) - 0.2
+    assert psnr and float(psnr[2]) > float(psnr[1]) + 0.1
     pictures = []
     for name in names:
         with Image.open(folder / name) as picture:
