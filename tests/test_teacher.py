@@ -46,7 +46,7 @@ def test_what_the_teacher_does_is_sharpened_if_the_plan_says_so():
     start_as_identity(teacher)
     faces = smooth_faces(8)
     plain, sharpened = (
-        Trainer(replace(PLAN, sharpen_targets=amount), faces, CPU, teacher=teacher).step()["l1"]
+        Trainer(replace(PLAN, target_sharpening=amount), faces, CPU, teacher=teacher).step()["l1"]
         for amount in (0, 2)
     )
     assert plain < 1e-6, "the network begins as what the teacher is"

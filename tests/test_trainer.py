@@ -25,7 +25,7 @@ PLAN = TrainingPlan(CONFIG, steps=40, batch_size=4, ssim_weight=0.1)
 ADVERSARIAL = replace(
     PLAN,
     sharpness_weight=0.5,
-    sharpen_targets=0.5,
+    target_sharpening=0.5,
     adversarial_weight=0.005,
     feature_weight=0.05,
     discriminator_widths=(8,) * 5,
@@ -96,7 +96,7 @@ def test_sharper_targets_make_sharper_faces():
     faces = smooth_faces(8)
     sharpness = []
     for amount in (0, 3):
-        trainer = Trainer(replace(PLAN, sharpen_targets=amount), faces, CPU)
+        trainer = Trainer(replace(PLAN, target_sharpening=amount), faces, CPU)
         for _ in range(PLAN.steps):
             trainer.step()
         scores = evaluate.evaluate(lambda x, ema=trainer.ema: ema(x * 2 - 1) / 2 + 0.5, faces)
@@ -139,7 +139,7 @@ def test_a_state_of_before_there_was_a_discriminator_can_be_resumed(tmp_path):
     trainer = Trainer(PLAN, smooth_faces(8), CPU)
     trainer.save(tmp_path)
     state = read_tensor_file(tmp_path / STATE_NAME).contents
-    later = ("sharpness_weight", "sharpen_targets", "adversarial_weight", "r1_weight", "start")
+    later = ("sharpness_weight", "target_sharpening", "adversarial_weight", "r1_weight", "start")
     for name in later:
         del state["plan"][name]
     torch.save(state, tmp_path / STATE_NAME)

@@ -31,7 +31,7 @@ class TrainingPlan:
         sharpness_weight: weight of the difference in local gradient, `losses.sharpness`.
         teacher: the file and hash of a network whose faces L1 and SSIM compare with, instead of the
             clean ones.
-        sharpen_targets: amount of `losses.unsharp_mask` on what L1 and SSIM compare with.
+        target_sharpening: amount of `losses.unsharp_mask` on what L1 and SSIM compare with.
         adversarial_weight: weight of the logistic loss against a discriminator.
         feature_weight: weight of the difference in the discriminator's features.
         perceptual_weight: weight of the difference that a VGG sees, `perceptual.PerceptualLoss`.
@@ -56,7 +56,7 @@ class TrainingPlan:
     ssim_weight: float = 0.1
     sharpness_weight: float = 0
     teacher: str | None = None
-    sharpen_targets: float = 0
+    target_sharpening: float = 0
     adversarial_weight: float = 0
     feature_weight: float = 0
     perceptual_weight: float = 0

@@ -80,7 +80,7 @@ def read_request(args: argparse.Namespace) -> Request:
         ssim_weight=args.ssim_weight,
         sharpness_weight=args.sharpness_weight,
         teacher=described,
-        sharpen_targets=args.sharpen_targets,
+        target_sharpening=args.sharpen_targets,
         adversarial_weight=args.adversarial_weight,
         feature_weight=args.feature_weight,
         perceptual_weight=args.perceptual_weight if args.perceptual else 0,

@@ -151,7 +151,7 @@ class Trainer:
     @torch.no_grad()
     def _target(self, clean: torch.Tensor, degraded: torch.Tensor) -> torch.Tensor:
         """What L1 and SSIM compare with, [N, 3, S, S] in [0, 1]."""
-        amount = self.plan.sharpen_targets
+        amount = self.plan.target_sharpening
         if not self.teacher:
             return unsharp_mask(clean, amount)
         restored = self.teacher.restore(degraded, mirrored=self.steps_done % 2 == 1)
