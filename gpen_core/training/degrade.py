@@ -44,6 +44,7 @@ class Degradation:
             blur is in px of that.
         twice: probability of that second round.
         mild: probability that only traces are left (`TRACES`), instead of the ranges above.
+        noisy: probability of a sharp image with much noise (`NOISY`), instead of the ranges above.
         clean: probability that an image stays as it is.
     """
 
@@ -59,6 +60,7 @@ class Degradation:
     second: Degradation | None = None
     twice: float = 0.0
     mild: float = 0.0
+    noisy: float = 0.0
     clean: float = 0.0
 
     def __post_init__(self) -> None:
@@ -93,6 +95,9 @@ PAPER = DEFAULT = Degradation()
 TRACES = Degradation((0.1, 0.6), 0.0, (1.0, 1.0), (0.0, 2.0), 0.4, (85, 98))
 """A good photograph's JPEG."""
 
+NOISY = Degradation((0.2, 0.8), 0.0, (1.0, 2.0), (4.0, 18.0), 0.4, (60, 98))
+"""A sharp photograph taken with little light."""
+
 AGAIN = Degradation(
     blur_sigma=(0.1, 1.5),
     motion=0.0,
@@ -109,10 +114,18 @@ SECOND_ORDER = Degradation(
 """Two rounds, as in BSRGAN and Real-ESRGAN: harder on texture than PAPER, about as small."""
 
 MIXED = replace(
-    PAPER, filters=tuple(FILTERS), shot_noise=0.3, second=AGAIN, twice=0.4, mild=0.07, clean=0.05
+    PAPER,
+    filters=tuple(FILTERS),
+    shot_noise=0.3,
+    second=AGAIN,
+    twice=0.4,
+    mild=0.07,
+    noisy=0.13,
+    clean=0.05,
 )
-"""For training: PAPER, a second round for two in five, and one in eight good or nearly so, from
-which a model learns to leave sharp faces alone."""
+"""For training: PAPER, a second round for two in five of those that are not one of these: one in
+eight good or nearly so, from which a model learns to leave sharp faces alone, and another sharp
+but noisy, which PAPER seldom makes and where a model trained without them leaves grain."""
 
 PRESETS = {"paper": PAPER, "second-order": SECOND_ORDER, "mixed": MIXED, "traces": TRACES}
 
@@ -159,16 +172,17 @@ def degrade(
     blur_scale = (face_size or min(height, width)) / REFERENCE_SIZE
     uniform = torch.rand(first + count, 2 * PER_ROUND + 3, generator=generator(seed))[first:]
     draws, again, kind = uniform.double().split([PER_ROUND, PER_ROUND, 3], dim=1)
-    twice, mild, clean = (
-        kind[:, i] < probability
-        for i, probability in enumerate((degradation.twice, degradation.mild, degradation.clean))
-    )
-    rounds = [choose(mild, draw_round(draws, TRACES), draw_round(draws, degradation))]
+    twice = kind[:, 0] < degradation.twice
+    mild = kind[:, 1] < degradation.mild
+    noisy = ~mild & (kind[:, 1] < degradation.mild + degradation.noisy)
+    clean = kind[:, 2] < degradation.clean
+    first_round = choose(mild, draw_round(draws, TRACES), draw_round(draws, degradation))
+    rounds = [choose(noisy, draw_round(draws, NOISY), first_round)]
     if degradation.second is not None:
         rounds.append(draw_round(again, degradation.second))
 
     degraded = images.float().clone()
-    twice = twice & ~mild
+    twice &= ~mild & ~noisy
     for repeats, chosen in ((1, ~twice & ~clean), (2, twice & ~clean)):
         indices = chosen.nonzero()[:, 0]
         by_size = indices[rounds[0].scales[indices].argsort()]
