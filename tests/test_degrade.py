@@ -145,6 +145,19 @@ def test_a_share_of_images_stays_clean_or_nearly_so():
     assert near == pytest.approx(0.25 + 0.75 * 0.5, abs=0.08)
 
 
+def test_a_share_of_images_is_sharp_but_noisy():
+    halves = torch.zeros(400, 3, 64, 64)
+    halves[..., 32:] = 1
+    hard = replace(PAPER, noise_sigma=(0, 0), scale=(8, 8), blur_sigma=(3, 3))
+    ranges = replace(hard, noisy=0.5, mild=0.25)
+    degraded = degrade(halves.mul(0.6).add(0.2), seed=0, degradation=ranges)
+    noisy = degraded[..., 48:].std(dim=(1, 2, 3)) > 0.01
+    assert noisy.float().mean().item() == pytest.approx(0.5, abs=0.08)
+    step = degraded[..., 33].mean(dim=(1, 2)) - degraded[..., 30].mean(dim=(1, 2))
+    assert (step[noisy] > 0.5).all()
+    assert (step > 0.5).float().mean().item() == pytest.approx(0.75, abs=0.08)
+
+
 def test_draws_fill_their_ranges_evenly():
     uniform = torch.rand(4000, PER_ROUND, generator=generator(0)).double()
     draws = draw_round(uniform, replace(SECOND_ORDER, ringing=0.25))

@@ -175,16 +175,32 @@ def test_weights_that_change_count_at_once() -> None:
     assert relative_error(by_strips(model, x), before) > 1e-3
 
 
+def test_every_weight_counts_when_it_alone_changes() -> None:
+    model, x = small(), faces(1)
+    layers = ("ecd1", "generator.convs.0", "generator.convs.1", "generator.to_rgbs.0")
+    for name, parameter in model.named_parameters():
+        if not name.startswith(layers):
+            continue
+        before = by_strips(model, x)
+        with torch.no_grad():
+            parameter.add_(0.5 * torch.randn_like(parameter))
+        assert not torch.equal(by_strips(model, x), before), name
+        assert relative_error(by_strips(model, x), by_modules(model, x)) < 2e-6, name
+
+
 def test_what_is_prepared_from_weights_is_kept_but_not_copied() -> None:
-    prepared, weight = Prepared(), torch.ones(3)
-    first = prepared.get("sum", prepared, weight, lambda: [1])
-    assert prepared.get("sum", prepared, weight, lambda: [2]) is first
+    prepared, weight, other = Prepared(), torch.ones(3), torch.ones(3)
+    first = prepared.get("sum", prepared, (weight,), lambda: [1])
+    assert prepared.get("sum", prepared, (weight,), lambda: [2]) is first
     for twin in (copy.deepcopy(prepared), pickle.loads(pickle.dumps(prepared))):
-        assert twin.get("sum", prepared, weight, lambda: [3]) == [3]
-    assert prepared.get("sum", prepared, weight.clone(), lambda: [4]) == [4]
-    assert prepared.get("sum", prepared, weight, lambda: [5]) == [5]
+        assert twin.get("sum", prepared, (weight,), lambda: [3]) == [3]
+    assert prepared.get("sum", prepared, (weight.clone(),), lambda: [4]) == [4]
+    assert prepared.get("both", prepared, (weight, other), lambda: [7]) == [7]
+    other.add_(1)
+    assert prepared.get("both", prepared, (weight, other), lambda: [8]) == [8]
+    assert prepared.get("sum", prepared, (weight,), lambda: [5]) == [5]
     prepared.clear()
-    assert prepared.get("sum", prepared, weight, lambda: [6]) == [6]
+    assert prepared.get("sum", prepared, (weight,), lambda: [6]) == [6]
 
 
 def test_results_are_the_callers_own() -> None:

@@ -24,7 +24,7 @@ Those weights are the same for all faces, so they are laid out once: 300 MB more
 
 
 class Folded(NamedTuple):
-    """What `conv2d` takes, and then `leaky_relu` without a gain if the layer has one."""
+    """What `conv2d` takes."""
 
     weight: torch.Tensor  # [O, I, k, k]
     bias: torch.Tensor  # [O]
@@ -57,12 +57,18 @@ class FoldedStyled(NamedTuple):
         return self.channels if self.noise_bias is None else 2 * self.channels
 
 
-def fold_encoder_stage(stage: nn.Sequential, dtype: torch.dtype) -> Folded:
-    """Fold one of the encoder's stages, to compute in `dtype`."""
+def fold_encoder_stage(
+    stage: nn.Sequential, dtype: torch.dtype, width: int, kept: Kept, *, stride: int = 1
+) -> packed.Convolution:
+    """Convolution and activation of one of the encoder's stages, for inputs `width` wide."""
     conv, activation = cast(EqualizedConv, stage[-2]), cast(BiasedLeakyReLU, stage[-1])
-    weight = conv.weight.float() * (conv.scale * ops.SQRT2)
-    bias = activation.bias * ops.SQRT2
-    return Folded(weight.to(dtype), bias.to(dtype))
+
+    def make() -> packed.Convolution:
+        weight = (conv.weight.float() * (conv.scale * ops.SQRT2)).to(dtype)
+        bias = (activation.bias * ops.SQRT2).to(dtype)
+        return packed.convolution(weight, bias, width, stride=stride, slope=ops.SLOPE)
+
+    return kept.prepared.get("convolution", stage, (conv.weight, activation.bias), make)
 
 
 def fold_styled(
@@ -74,7 +80,7 @@ def fold_styled(
     """Fold the latent [1, D], for inputs of `size` pixels a side."""
     stored = layer.conv.weight[0]
     style = layer.conv.modulation(latent)[0] * layer.conv.scale
-    squares = kept.prepared.get("squares", layer, layer.conv.weight, lambda: _squares(stored))
+    squares = kept.prepared.get("squares", layer, (layer.conv.weight,), lambda: _squares(stored))
     energy = squares.double() @ style.double().square()
     demodulation = ops.demodulation(energy).float()
     norm = demodulation.mean()  # keeps what is stored in half precision near one
@@ -128,7 +134,7 @@ def _fold_upsampling(
         transpose = kept.prepared.get(
             "convolution",
             layer,
-            layer.conv.weight,
+            (layer.conv.weight,),
             lambda: packed.transposed_convolution(stored.transpose(0, 1), size),
         )
         factors = style[:, None, None].to(dtype)
@@ -152,7 +158,7 @@ def _fold_plain(
         convolve = kept.prepared.get(
             "convolution",
             layer,
-            layer.conv.weight,
+            (layer.conv.weight,),
             lambda: _convolution(stored, None, size, kept),
         )
         factors, gain, bias = (factor[:, None, None].to(dtype) for factor in (style, gain, bias))

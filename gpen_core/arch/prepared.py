@@ -1,11 +1,11 @@
-"""What is computed from a weight alone, kept from one face to the next."""
+"""What is computed from weights alone, kept from one face to the next."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import torch
 
@@ -13,14 +13,14 @@ Result = TypeVar("Result")
 
 
 class Prepared:
-    """Results by name, each as long as its weight is the same memory, not written to since.
+    """Results by name, each as long as its weights are the same memory, not written to since.
 
     torch counts what is written to a tensor, but not what is written through its `.data`: after
     that, `clear`. Copies and pickles are empty.
     """
 
     def __init__(self) -> None:
-        self._entries: dict[tuple[str, int], tuple[torch.Tensor, int, object]] = {}
+        self._entries: dict[tuple[str, int], tuple[list[tuple[torch.Tensor, int]], object]] = {}
 
     def __reduce__(self) -> tuple[type, tuple[()]]:
         return Prepared, ()
@@ -30,20 +30,22 @@ class Prepared:
         self._entries.clear()
 
     def get(
-        self, name: str, owner: object, weight: torch.Tensor, make: Callable[[], Result]
+        self, name: str, owner: object, weights: Sequence[torch.Tensor], make: Callable[[], Result]
     ) -> Result:
-        """`make()`, or what it gave before for this name, owner and weight."""
-        if weight.is_inference():  # torch does not count what is written to such a tensor
-            return make()
+        """`make()`, or what it gave before for this name, owner and weights."""
+        if any(weight.is_inference() for weight in weights):
+            return make()  # torch does not count what is written to such a tensor
         key = (name, id(owner))
-        entry = self._entries.get(key)
-        if entry is not None:
-            kept, version, result = entry
-            if _is_same_memory(kept, weight) and version == weight._version:
+        if key in self._entries:
+            kept, result = self._entries[key]
+            if all(
+                _is_same_memory(before, weight) and version == weight._version
+                for (before, version), weight in zip(kept, weights, strict=True)
+            ):
                 return cast("Result", result)
         result = make()
-        # The weight's memory is held, so that no other can come to lie at its address.
-        self._entries[key] = (weight.detach(), weight._version, result)
+        # The weights' memory is held, so that no other can come to lie at its address.
+        self._entries[key] = ([(weight.detach(), weight._version) for weight in weights], result)
         return result
 
 

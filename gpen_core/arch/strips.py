@@ -17,13 +17,12 @@ import torch
 import torch.nn.functional as F
 
 from . import ops, packed
-from .folding import Folded, fold_encoder_stage, fold_rgb, fold_styled
+from .folding import fold_encoder_stage, fold_rgb, fold_styled
 from .level import Level, Rows, activate
 
 if TYPE_CHECKING:
     from .gpen import GPEN, FreshNoise
     from .kept import Kept
-    from .workspace import Workspace
 
 STRIP_BYTES = 1 << 20
 """Size of a strip's input, per thread; all that is made of it takes about nine times as much."""
@@ -40,7 +39,7 @@ def restore_face(
     kept: Kept,
 ) -> None:
     """As `GPEN.forward`, from one face x [1, 3, in_size, in_size] into out."""
-    latent, features = _encode(model, x, kept.workspace)
+    latent, features = _encode(model, x, kept)
     generator, dtype = model.generator, model.dtype
 
     def noise_of(index: int) -> Rows:
@@ -79,33 +78,33 @@ def restore_face(
     _exhaust(strips)
 
 
-def _encode(model: GPEN, x: torch.Tensor, workspace: Workspace) -> tuple[torch.Tensor, list[Rows]]:
+def _encode(model: GPEN, x: torch.Tensor, kept: Kept) -> tuple[torch.Tensor, list[Rows]]:
     """As `GPEN.encode`; the finest feature, cheap and large, is computed whenever it is read."""
-    weight, bias = fold_encoder_stage(model.encoder_stage(0), model.dtype)
-    convolve = packed.convolution(weight, bias, model.config.in_size, slope=ops.SLOPE)
+    size, dtype = model.config.in_size, model.dtype
+    first = fold_encoder_stage(model.encoder_stage(0), dtype, size, kept)
 
     def finest(start: int, stop: int) -> torch.Tensor:
-        rows = x[:, :, start:stop].to(weight.dtype, memory_format=torch.channels_last)
-        return convolve(rows)
+        return first(x[:, :, start:stop].to(dtype, memory_format=torch.channels_last))
 
     features: list[Rows] = [finest]
-    size = model.config.in_size
     for level in range(1, model.encoder_levels):
         stage = model.encoder_stage(level)
+        convolve = fold_encoder_stage(stage, dtype, size + 1, kept, stride=2)
         size //= 2
-        folded = fold_encoder_stage(stage, model.dtype)
-        out = workspace.take_rows(f"feature {size}", len(folded.weight), size, size, model.dtype)
-        _downsample(features[-1], folded, stage.get_buffer("0.kernel"), out)
+        width = model.config.width(size)
+        out = kept.workspace.take_rows(f"feature {size}", width, size, size, dtype)
+        _downsample(features[-1], convolve, stage.get_buffer("0.kernel"), out)
         features.append(_rows_of(out))
     flat = features[-1](0, 4).contiguous().flatten(1).float()  # C, H, W order
     latent = model.generator.style(model.final_linear(flat))
     return latent, features[::-1]
 
 
-def _downsample(x: Rows, stage: Folded, kernel: torch.Tensor, out: torch.Tensor) -> None:
+def _downsample(
+    x: Rows, convolve: packed.Convolution, kernel: torch.Tensor, out: torch.Tensor
+) -> None:
     """FIR, strided convolution and activation into out [1, C, S, S]."""
     size = out.shape[2]
-    convolve = packed.convolution(stage.weight, stage.bias, 2 * size + 1, stride=2, slope=ops.SLOPE)
     for start, stop in _strips(size, out.shape[1] * size * out.element_size()):
         # The convolution reads rows 2·start … 2·stop of the FIR's output, row j of which reads
         # rows j − 2 … j + 1 of x; rows that saw the strip's edge are dropped.
