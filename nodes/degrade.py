@@ -32,7 +32,8 @@ class DegradeImages(io.ComfyNode):
                 io.Combo.Input("preset", options=list(PRESETS), default="paper",
                                tooltip="paper: as in the GPEN paper, once. second-order: twice in "
                                "a row, as pictures that were sent and saved again. mixed: what "
-                               "training sees, one in eight good. traces: a good JPEG's."),
+                               "training sees, one in eight good, another sharp but noisy. "
+                               "traces: a good JPEG's."),
                 io.Float.Input("strength", default=1.0, min=0.0, max=1.0, step=0.01,
                                tooltip="How far into the preset's ranges to go: 1 all the way, 0 "
                                "leaves the image as it is."),
