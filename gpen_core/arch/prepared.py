@@ -36,8 +36,9 @@ class Prepared:
         if any(weight.is_inference() for weight in weights):
             return make()  # torch does not count what is written to such a tensor
         key = (name, id(owner))
-        if key in self._entries:
-            kept, result = self._entries[key]
+        entry = self._entries.get(key)  # at once: another thread may clear
+        if entry is not None:
+            kept, result = entry
             if all(
                 _is_same_memory(before, weight) and version == weight._version
                 for (before, version), weight in zip(kept, weights, strict=True)
