@@ -9,7 +9,6 @@ longer than a fast GPU computes. Not yet run on a GPU, so nothing in gpen_core d
 from __future__ import annotations
 
 import contextlib
-import itertools
 import threading
 import warnings
 from dataclasses import dataclass
@@ -79,12 +78,13 @@ class GraphedGPEN:
 
     The first pass of a batch size runs as ever, which loads kernels and shows that memory suffices;
     the second is recorded, later ones only start the recording. It is recorded anew when a weight
-    has moved, as hosts do that offload models. Passes run plainly where they cannot be recorded:
-    elsewhere than on CUDA, while training or with gradients, and after a recording has failed.
-    Until `clear` is called, recordings hold the memory of their largest pass. Any thread may call.
+    has moved, as hosts do that offload models, or was written to. Passes run plainly where they
+    cannot be recorded: elsewhere than on CUDA, while training or with gradients, and after a
+    recording has failed. Until `clear` is called, recordings hold the memory of their largest
+    pass. Any thread may call.
 
     Args:
-        model: from `load_gpen`; changing its weights in place is seen.
+        model: from `load_gpen`.
     """
 
     def __init__(self, model: GPEN) -> None:
@@ -104,7 +104,7 @@ class GraphedGPEN:
         if self._refused or model.training or torch.is_grad_enabled() or not len(faces):
             return model(faces, noise_seed=noise_seed)
         with self._lock:
-            self._forget_moved_weights()
+            self._forget_other_weights()
             key = (tuple(faces.shape), faces.dtype)
             if key not in self._graphs:
                 result = model(faces, noise_seed=noise_seed)
@@ -130,10 +130,8 @@ class GraphedGPEN:
         self._graphs.clear()
         self._recorder = None
 
-    def _forget_moved_weights(self) -> None:
-        model = self._model
-        tensors = itertools.chain(model.parameters(), model.buffers())
-        weights = tuple((tensor.data_ptr(), tensor.dtype) for tensor in tensors)
+    def _forget_other_weights(self) -> None:
+        weights = self._model.fingerprint()
         if weights != self._weights:
             self._clear()
             self._weights = weights
@@ -150,7 +148,7 @@ class GraphedGPEN:
 
         def run() -> torch.Tensor:
             left = iter(drawn)
-            return model.generator(*model.encode(x), lambda _: next(left))
+            return model.compute(x, lambda _: next(left))
 
         self._recorder = self._recorder or Recorder(model.device)
         try:

@@ -201,6 +201,10 @@ def test_what_is_prepared_from_weights_is_kept_but_not_copied() -> None:
     assert prepared.get("sum", prepared, (weight,), lambda: [5]) == [5]
     prepared.clear()
     assert prepared.get("sum", prepared, (weight,), lambda: [6]) == [6]
+    with torch.inference_mode():
+        hosted = torch.ones(3)  # as ComfyUI's weights are
+    first = prepared.get("sum", prepared, (hosted,), lambda: [9])
+    assert prepared.get("sum", prepared, (hosted,), lambda: [10]) is first
 
 
 def test_results_are_the_callers_own() -> None:

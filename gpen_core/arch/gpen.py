@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from ..errors import MismatchError
-from . import compiled, strips, winograd
+from . import compiled, fused, strips, winograd
 from .config import GPENConfig
 from .kept import Kept
 from .layers import (
@@ -26,6 +26,7 @@ from .layers import (
     ToRGB,
     encoder_stage,
 )
+from .prepared import version_of
 
 MAPPING_LR_MUL = 0.01  # not stored in checkpoints; the same in every published one
 
@@ -131,8 +132,8 @@ class GPEN(nn.Module):
         half precision rounds, the faces depend most on the latent.
 
         Also lays the weights out as convolutions read them, so call it with the dtype that the
-        model has too: it is then faster, though not otherwise different. On a CPU, call it too
-        after writing to weights through their `.data`, which torch does not count.
+        model has too: it is then faster, though not otherwise different. Call it too after
+        writing to weights through their `.data` or in inference mode, which torch does not count.
         """
         for module in self.modules():
             if isinstance(module, EqualizedConv):
@@ -215,8 +216,7 @@ class GPEN(nn.Module):
         if x.ndim != 4 or tuple(x.shape[1:]) != (3, size, size):
             raise MismatchError(f"This GPEN takes [N, 3, {size}, {size}], found {list(x.shape)}.")
         if not self._runs_in_strips(x):
-            latent, features = self.encode(x)
-            return self.generator(latent, features, self.fresh_noise(noise_seed))
+            return self.compute(x, self.fresh_noise(noise_seed))
         faces = x.new_empty(len(x), 3, *[self.config.out_size] * 2, dtype=torch.float32)
         for index in range(len(x)):
             face, out = x[index : index + 1], faces[index : index + 1]
@@ -224,6 +224,21 @@ class GPEN(nn.Module):
             with torch.autocast("cpu", enabled=False):
                 strips.restore_face(self, face, out, self.fresh_noise(noise_seed), self._kept)
         return faces
+
+    def compute(self, x: torch.Tensor, fresh_noise: FreshNoise) -> torch.Tensor:
+        """As `forward`, all faces at once and with noise of the caller's."""
+        if self._runs_fused(x):
+            # Autocast would change the dtype of what the kernels read.
+            with torch.autocast("cuda", enabled=False):
+                return fused.restore_faces(self, x, fresh_noise, self._kept)
+        latent, features = self.encode(x)
+        return self.generator(latent, features, fresh_noise)
+
+    def fingerprint(self) -> tuple[object, ...]:
+        """What changes when weights move or are written to, as far as torch counts that."""
+        tensors = (*self.parameters(), *self.buffers())
+        weights = ((tensor.data_ptr(), tensor.dtype, version_of(tensor)) for tensor in tensors)
+        return (self._kept.prepared.cleared, *weights)
 
     def fresh_noise(self, seed: int) -> FreshNoise:
         """What draws the noise of one pass, in the order of the generator's convolutions."""
@@ -238,8 +253,18 @@ class GPEN(nn.Module):
         return draw
 
     def _runs_in_strips(self, x: torch.Tensor) -> bool:
+        return x.device.type == "cpu" and torch.backends.mkldnn.is_available() and self._restores
+
+    def _runs_fused(self, x: torch.Tensor) -> bool:
         return (
-            x.device.type == "cpu"
-            and torch.backends.mkldnn.is_available()
-            and not (self.training or torch.is_grad_enabled() or torch.compiler.is_compiling())
+            x.device.type == "cuda"
+            and self.config.noise == "concat"
+            and len(x) > 0
+            and self._restores
+            and fused.available()
         )
+
+    @property
+    def _restores(self) -> bool:
+        """Whether nobody wants gradients or a graph of the forward pass."""
+        return not (self.training or torch.is_grad_enabled() or torch.compiler.is_compiling())

@@ -36,7 +36,11 @@ def biased_leaky_relu(
         x = torch.add(bias, x, alpha=SQRT2)
     else:
         x = torch.addcmul(bias, x, (gain * SQRT2).to(x.dtype))
-    x = F.leaky_relu_(x, SLOPE)
+    return clamp_half(F.leaky_relu_(x, SLOPE))
+
+
+def clamp_half(x: torch.Tensor) -> torch.Tensor:
+    """Activations within ± `FP16_CLAMP` where they are float16."""
     return x.clamp(-FP16_CLAMP, FP16_CLAMP) if x.dtype == torch.float16 else x
 
 

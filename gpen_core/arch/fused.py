@@ -1,0 +1,346 @@
+"""GPEN on a GPU: the modules' arithmetic, with what lies between two convolutions in one kernel.
+
+A GPU computes GPEN's convolutions about as fast as it moves their inputs through memory, and as
+modules the network reads and writes every pixel ten times per convolution. Here a convolution is
+followed by one Triton kernel (`kernels.py`) that filters, activates, appends the encoder's feature,
+computes RGB, and multiplies by the style of the layer that follows. So all faces share the weights,
+which are laid out once per model; a face adds two small matrix products for its factors.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+import torch.nn.functional as F
+
+from . import ops
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .gpen import GPEN, FreshNoise
+    from .kept import Kept
+    from .layers import BiasedLeakyReLU, EqualizedConv, StyledConv, ToRGB
+
+ELEMENTS = 1024
+"""Values that a program computes at a time, pixels times channels."""
+
+
+def _kernels() -> Any:  # their types are Triton's own
+    from . import kernels
+
+    return kernels
+
+
+def available() -> bool:
+    """Whether Triton is installed: PyTorch brings it on Linux."""
+    return importlib.util.find_spec("triton") is not None
+
+
+@dataclass(frozen=True)
+class EncoderStage:
+    """Attributes:
+    weight: [O, I, k, k], √2 included.
+    bias: [O], √2 included, float32.
+    taps: [4, 4], of the FIR before the next stage; None in the last.
+    """
+
+    weight: torch.Tensor
+    bias: torch.Tensor
+    taps: torch.Tensor | None
+
+
+@dataclass(frozen=True)
+class Styled:
+    """A `StyledConv` without its style; √2 is in all but the weight.
+
+    Attributes:
+        weight: [O, I, 3, 3], or [I, O, 3, 3] where it upsamples; normalised, so that unit styles
+            give unit variance.
+        taps: [4, 4], of the FIR where it upsamples, else None.
+        bias: [O], float32.
+        noise_gain: [1], float32.
+        noise_bias: [O], float32.
+    """
+
+    weight: torch.Tensor
+    taps: torch.Tensor | None
+    bias: torch.Tensor
+    noise_gain: torch.Tensor
+    noise_bias: torch.Tensor
+
+
+@dataclass(frozen=True)
+class Laid:
+    """All that follows from a model's weights alone, as the GPU reads it.
+
+    K convolutions and R layers of RGB; C and O, the most inputs and outputs of any, pad the others
+    with zeros. All but the convolutions' weights is float32.
+
+    Attributes:
+        encoder: finest first.
+        constant: [1, C', 4, 4].
+        styled: the K convolutions.
+        modulation: [D, (K + R)·C], latent to styles.
+        modulation_bias: [(K + R)·C].
+        energy: [K, C, O], squared norms of the filters.
+        unit: [K, 1, O], what `Styled.weight` was multiplied by.
+        rgb_weight: [R, 3, C].
+        rgb_bias: [R, 3].
+        rgb_taps: [4, 4] each, of the FIR of RGB, turned round; the first level has none.
+    """
+
+    encoder: list[EncoderStage]
+    constant: torch.Tensor
+    styled: list[Styled]
+    modulation: torch.Tensor
+    modulation_bias: torch.Tensor
+    energy: torch.Tensor
+    unit: torch.Tensor
+    rgb_weight: torch.Tensor
+    rgb_bias: torch.Tensor
+    rgb_taps: list[torch.Tensor | None]
+
+
+@dataclass(frozen=True)
+class Factors:
+    """What a batch of latents makes of the layers.
+
+    Attributes:
+        scale: [N, K, C], what a convolution's inputs are multiplied by, at most 1.
+        gain: [N, K, O], what its outputs are multiplied by, √2 included.
+        rgb_weight: [N, R, 3, C].
+    """
+
+    scale: torch.Tensor
+    gain: torch.Tensor
+    rgb_weight: torch.Tensor
+
+
+def restore_faces(
+    model: GPEN, x: torch.Tensor, fresh_noise: FreshNoise, kept: Kept
+) -> torch.Tensor:
+    """As `GPEN.compute`, for models that append noise and at least one face."""
+    with torch.cuda.device_of(x):
+        return _restore(model, x, fresh_noise, kept)
+
+
+def _restore(model: GPEN, x: torch.Tensor, fresh_noise: FreshNoise, kept: Kept) -> torch.Tensor:
+    weights = [*model.parameters(), *model.buffers()]
+    laid = kept.prepared.get("laid", model, weights, lambda: lay_out(model))
+    latent, features = _encode(model, laid, x)
+    factors = _modulate(laid, latent)
+    count = len(x)
+    x = laid.constant * factors.scale[:, 0, : laid.constant.shape[1], None, None]
+    x = x.to(model.dtype, memory_format=torch.channels_last)
+    rgb = x  # of no size: there is no level below the first
+    for index, size in enumerate(model.config.resolutions):
+        layers = (0,) if index == 0 else (2 * index - 1, 2 * index)
+        for number in layers:
+            if index < len(features):
+                noise = features[index]
+            else:
+                noise = fresh_noise(index).to(x, memory_format=torch.channels_last)
+            layer = laid.styled[number]
+            if layer.taps is not None:
+                x = F.conv_transpose2d(x, layer.weight, stride=2)
+                x = _upsampled(layer, x, noise, factors, number)
+                continue
+            x = F.conv2d(x, layer.weight, padding=1)
+            below, rgb = rgb, torch.empty(count, 3, size, size, device=x.device)
+            x = _finished(laid, x, noise, factors, number, index, below, rgb)
+    return rgb
+
+
+def lay_out(model: GPEN) -> Laid:
+    """Prepare a model's weights."""
+    generator, dtype = model.generator, model.dtype
+    styled: list[StyledConv] = [generator.conv1]
+    rgbs: list[ToRGB] = [generator.to_rgb1]
+    for index in range(1, len(model.config.resolutions)):
+        up, conv, to_rgb = generator.level(index)
+        styled += [up, conv]
+        rgbs.append(to_rgb)
+    modulated = [layer.conv for layer in (*styled, *rgbs)]
+    weights = [layer.weight[0].float() * layer.scale for layer in modulated]
+    convolutions, to_rgb = weights[: len(styled)], weights[len(styled) :]
+    energies = [weight.square().sum(dim=(2, 3)).t() for weight in convolutions]  # [I, O]
+    units = [ops.demodulation(energy.sum(dim=0, keepdim=True)) for energy in energies]  # [1, O]
+    modulation = _padded([layer.modulation.weight * layer.modulation.scale for layer in modulated])
+    biases = [layer.modulation.bias[:, None] for layer in modulated]
+    return Laid(
+        encoder=[_lay_out_stage(model, level) for level in range(model.encoder_levels)],
+        constant=generator.input.input.float(),
+        styled=[
+            _lay_out_styled(layer, weight * unit.view(-1, 1, 1, 1), dtype)
+            for layer, weight, unit in zip(styled, convolutions, units, strict=True)
+        ],
+        modulation=modulation.flatten(0, 1).t().contiguous(),
+        modulation_bias=_padded(biases).flatten(),
+        energy=_padded(energies),
+        unit=_padded(units, value=1),
+        rgb_weight=_padded([weight[:, :, 0, 0] for weight in to_rgb], modulation.shape[1]),
+        rgb_bias=torch.stack([layer.bias.flatten() for layer in rgbs]),
+        rgb_taps=[
+            None if layer.upsample is None else layer.upsample.kernel.flip(0, 1).contiguous()
+            for layer in rgbs
+        ],
+    )
+
+
+def _lay_out_stage(model: GPEN, level: int) -> EncoderStage:
+    stage = model.encoder_stage(level)
+    conv, activation = cast("EqualizedConv", stage[-2]), cast("BiasedLeakyReLU", stage[-1])
+    weight = (conv.weight.float() * (conv.scale * ops.SQRT2)).to(model.dtype)
+    last = level == model.encoder_levels - 1
+    return EncoderStage(
+        weight.contiguous(memory_format=torch.channels_last),
+        activation.bias * ops.SQRT2,
+        None if last else model.encoder_stage(level + 1).get_buffer("0.kernel"),
+    )
+
+
+def _lay_out_styled(layer: StyledConv, weight: torch.Tensor, dtype: torch.dtype) -> Styled:
+    upsamples = layer.conv.blur is not None
+    if upsamples:
+        weight = weight.transpose(0, 1)
+    bias, noise_bias = (layer.activate.bias * ops.SQRT2).chunk(2)
+    return Styled(
+        weight.to(dtype).contiguous(memory_format=torch.channels_last),
+        layer.fir_kernel if upsamples else None,
+        bias,
+        layer.noise.weight * ops.SQRT2,
+        noise_bias,
+    )
+
+
+def _padded(
+    matrices: Sequence[torch.Tensor], columns: int = 0, *, value: float = 0
+) -> torch.Tensor:
+    """Matrices of several sizes in one tensor, with `value` below and to the right of them."""
+    rows = max(matrix.shape[0] for matrix in matrices)
+    columns = max(columns, *(matrix.shape[1] for matrix in matrices))
+    return torch.stack(
+        [F.pad(m, (0, columns - m.shape[1], 0, rows - m.shape[0]), value=value) for m in matrices]
+    )
+
+
+def _encode(model: GPEN, laid: Laid, x: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    """As `GPEN.encode`."""
+    features = []
+    x = x.to(model.dtype, memory_format=torch.channels_last)
+    for level, stage in enumerate(laid.encoder):
+        x = F.conv2d(x, stage.weight, stride=2 if level else 1)
+        if stage.taps is None:
+            x = F.leaky_relu(x + stage.bias.to(x)[:, None, None], ops.SLOPE)
+            feature = ops.clamp_half(x).contiguous(memory_format=torch.channels_last)
+        else:
+            feature, x = _blurred(x, stage.bias, stage.taps)
+        features.append(feature)
+    flat = features[-1].contiguous().flatten(1).float()  # C, H, W order
+    latent = model.generator.style(model.final_linear(flat))
+    return latent, features[::-1]
+
+
+def _modulate(laid: Laid, latent: torch.Tensor) -> Factors:
+    count, convolutions = len(latent), len(laid.styled)
+    styles = torch.addmm(laid.modulation_bias, latent, laid.modulation)
+    styles = styles.view(count, convolutions + len(laid.rgb_bias), -1)
+    style, rgb_style = styles[:, :convolutions], styles[:, convolutions:]
+    peak = style.abs().amax(dim=2, keepdim=True).clamp_min(1e-20)  # [N, K, 1]
+    scale = style / peak
+    energy = torch.bmm(scale.square().transpose(0, 1), laid.energy)  # [K, N, O]
+    peak_of = peak.transpose(0, 1)
+    gain = ops.demodulation(energy * peak_of.square()) * peak_of / laid.unit * ops.SQRT2
+    return Factors(
+        scale.contiguous(),
+        gain.transpose(0, 1).contiguous(),
+        laid.rgb_weight * rgb_style[:, :, None],
+    )
+
+
+def _blurred(
+    x: torch.Tensor, bias: torch.Tensor, taps: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    count, channels, size, _ = x.shape
+    x = x.contiguous(memory_format=torch.channels_last)
+    feature, blurred = torch.empty_like(x), _empty(count, channels, size + 1, x)
+    block, pixels = _block(channels, size // 2)
+    across = -(-(size // 2 + 1) // pixels)
+    _kernels().blur[(across, size // 2 + 1, count)](
+        x, bias, taps, feature, blurred, size, channels, block, pixels, _limit(x)
+    )
+    return feature, blurred
+
+
+def _upsampled(
+    layer: Styled, x: torch.Tensor, noise: torch.Tensor, factors: Factors, number: int
+) -> torch.Tensor:
+    assert layer.taps is not None
+    count, channels, size = len(x), x.shape[1], x.shape[2] - 1
+    x = x.contiguous(memory_format=torch.channels_last)
+    out = _empty(count, 2 * channels, size, x)
+    block, pixels = _block(channels, size // 2)
+    gain, scale = factors.gain[:, number], factors.scale[:, number + 1]
+    _kernels().upsampled[(size // 2 // pixels, size // 2, count)](
+        x, layer.taps, gain, layer.bias, noise, layer.noise_gain, layer.noise_bias, scale, out,
+        size, gain.stride(0), _stride(noise), scale.stride(0),
+        channels, block, pixels, _limit(x),
+    )  # fmt: skip
+    return out
+
+
+def _finished(
+    laid: Laid,
+    x: torch.Tensor,
+    noise: torch.Tensor,
+    factors: Factors,
+    number: int,
+    index: int,
+    below: torch.Tensor,
+    rgb: torch.Tensor,
+) -> torch.Tensor:
+    """The level's features for the next level; at the last level, nothing of use."""
+    layer, taps = laid.styled[number], laid.rgb_taps[index]
+    count, channels, size = x.shape[:3]
+    x = x.contiguous(memory_format=torch.channels_last)
+    writes = number + 1 < len(laid.styled)
+    out = _empty(count, 2 * channels, size, x) if writes else x
+    block, pixels = _block(channels, size * size)
+    gain = factors.gain[:, number]
+    scale = factors.scale[:, number + 1] if writes else gain
+    weight = factors.rgb_weight[:, index]
+    _kernels().finished[(-(-size * size // pixels), count)](
+        x, gain, layer.bias, noise, layer.noise_gain, layer.noise_bias, scale, out,
+        weight, laid.rgb_bias[index], below, below if taps is None else taps, rgb,
+        size, gain.stride(0), _stride(noise), scale.stride(0), weight.stride(0), weight.stride(1),
+        channels, block, pixels, _limit(x), taps is not None, writes,
+    )  # fmt: skip
+    return out
+
+
+def _block(channels: int, pixels: int) -> tuple[int, int]:
+    """Powers of two: at least as many channels, and how many pixels go with them."""
+    block = 1 << (channels - 1).bit_length()
+    return block, min(max(ELEMENTS // block, 1), pixels)
+
+
+def _limit(x: torch.Tensor) -> float:
+    return ops.FP16_CLAMP if x.dtype == torch.float16 else 0.0
+
+
+def _stride(noise: torch.Tensor) -> int:
+    """From one face's noise to the next one's; 0 where all have the same."""
+    return noise.stride(0) if len(noise) > 1 else 0
+
+
+def _empty(count: int, channels: int, size: int, like: torch.Tensor) -> torch.Tensor:
+    return torch.empty(
+        (count, channels, size, size),
+        dtype=like.dtype,
+        device=like.device,
+        memory_format=torch.channels_last,
+    )

@@ -1,0 +1,57 @@
+"""The form of the network for GPUs, as far as a CPU can run it; the rest is in test_gpu.py."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from gpen_core.arch import GPEN, fused
+
+HERE = Path(__file__).resolve().parent
+
+
+def test_kernels_compute_the_network() -> None:
+    pytest.importorskip("triton", reason="PyTorch brings triton on Linux; pip install triton")
+    run = subprocess.run(
+        [sys.executable, str(HERE / "interpreted_kernels.py")],
+        env={**os.environ, "PYTHONPATH": str(HERE.parent)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    errors = json.loads(run.stdout)
+    assert len(errors) == 3
+    for name, error in errors.items():
+        assert error < (3e-3 if "float16" in name else 2e-6), name
+
+
+def test_layers_of_several_widths_are_padded_with_what_changes_nothing(tiny_gpen: GPEN) -> None:
+    laid = fused.lay_out(tiny_gpen)
+    factors = fused._modulate(laid, torch.randn(3, tiny_gpen.config.style_dim))
+    for tensor in (laid.energy, laid.unit, factors.scale, factors.gain, factors.rgb_weight):
+        assert tensor.isfinite().all()
+    widths = [layer.weight.shape[0 if layer.taps is not None else 1] for layer in laid.styled]
+    assert len(set(widths)) > 1
+    for number, width in enumerate(widths):
+        assert factors.scale[:, number, :width].abs().amax(1) == pytest.approx([1] * 3)
+        assert not factors.scale[:, number, width:].any()
+
+
+def test_only_a_gpu_without_gradients_takes_the_kernels(tiny_gpen: GPEN, monkeypatch) -> None:
+    faces = torch.rand(1, 3, 32, 32, device="meta")
+    with torch.no_grad():
+        assert not tiny_gpen._runs_fused(faces)
+    seen = type("Faces", (), {"device": torch.device("cuda"), "__len__": lambda _: 1})()
+    monkeypatch.setattr(fused, "available", lambda: True)
+    assert not tiny_gpen._runs_fused(seen)
+    with torch.no_grad():
+        assert tiny_gpen._runs_fused(seen)
+        monkeypatch.setattr(fused, "available", lambda: False)
+        assert not tiny_gpen._runs_fused(seen)
