@@ -67,7 +67,12 @@ def _add_loss_options(group: argparse._ArgumentGroup) -> None:
         type=not_negative,
         default=0.0,
         metavar="AMOUNT",
-        help="of an unsharp mask of σ 1 px on what L1 and SSIM compare with (default 0, off)",
+        help="of an unsharp mask (luma, σ 0.7 px) on what L1 and SSIM compare with (default 0)",
+    )
+    group.add_argument(
+        "--sharpen-freely",
+        action="store_true",
+        help="let it make what the teacher restores sharper than the clean faces, too",
     )
     weight("--adversarial-weight", 0, "of the logistic loss against a discriminator; 0 is off")
     weight("--feature-weight", 0, "of the difference in the discriminator's features; 0 is off")

@@ -155,6 +155,8 @@ class Trainer:
         if not self.teacher:
             return unsharp_mask(clean, amount)
         restored = self.teacher.restore(degraded, mirrored=self.steps_done % 2 == 1)
+        if self.plan.sharpen_freely:
+            return unsharp_mask(restored, amount)
         return sharpen_towards(restored, clean, amount)
 
     def _autocast(self) -> torch.autocast:
