@@ -124,11 +124,23 @@ def _add_run_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--minutes", type=float, help="stop after this long; go on by repeating")
     group.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
     group.add_argument(
+        "--workers",
+        type=_count,
+        metavar="N",
+        help="threads that draw and degrade the faces of the next steps (default: up to 4 with "
+        "cuda, else none, which makes them in line); what they make is the same",
+    )
+    group.add_argument(
         "--bf16", action="store_true", help="convolve in bfloat16 (fast with AVX512-BF16)"
     )
     group.add_argument(
         "--compile", action="store_true", help="use torch.compile (needs a C++ compiler)"
     )
+
+
+def _count(text: str) -> int:
+    """A whole number from 0 up."""
+    return int(not_negative(text))
 
 
 def _add_journal_options(group: argparse._ArgumentGroup) -> None:
