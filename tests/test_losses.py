@@ -85,13 +85,28 @@ def test_an_unsharp_mask_steepens_edges_by_its_amount_and_keeps_what_is_flat():
     step[..., 16:] = 0.301
     assert losses.unsharp_mask(step, 0) is step
     half, whole = losses.unsharp_mask(step, 0.5), losses.unsharp_mask(step, 1)
-    torch.testing.assert_close(half - step, (whole - step) / 2, rtol=1e-3, atol=0)
+    torch.testing.assert_close(half - step, (whole - step) / 2, rtol=1e-3, atol=1e-12)
     edge = (whole[..., 16] - whole[..., 15]).mean().item()
     # Half of a Gaussian's weights, without half of its middle one, lies beyond the edge.
-    middle = torch.exp(-(torch.arange(-3.0, 4) ** 2) / 2)
+    middle = torch.exp(-((torch.arange(-3.0, 4) / 0.7) ** 2) / 2)
     beyond = (1 - (middle[3] / middle.sum()).item()) / 2
     assert edge == pytest.approx(0.001 * (1 + 2 * beyond), rel=1e-3)
     torch.testing.assert_close(whole[..., :12], step[..., :12])
+
+
+def test_an_unsharp_mask_sharpens_the_luma_and_leaves_colours_alone():
+    faces = smooth_faces(2) / 255 * 0.8 + 0.1  # nothing is clipped
+    detail = losses.unsharp_mask(faces, 1) - faces
+    assert detail.abs().max() > 5 / 255
+    torch.testing.assert_close(detail, detail[:, :1].expand_as(detail), rtol=0, atol=1e-6)
+
+
+def test_an_unsharp_mask_blurs_as_a_gaussian_does():
+    faces = smooth_faces(2) / 255 * 0.8 + 0.1
+    luma = (faces * torch.tensor(losses.LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
+    detail = luma - kornia.filters.gaussian_blur2d(luma, (7, 7), (0.7, 0.7))
+    expected = faces + losses.UNSHARP_LIMIT * torch.tanh(2 * detail / losses.UNSHARP_LIMIT)
+    torch.testing.assert_close(losses.unsharp_mask(faces, 2), expected, rtol=0, atol=1e-6)
 
 
 def test_an_unsharp_mask_makes_no_halos_and_stays_in_range():

@@ -17,6 +17,8 @@ from gpen_core.detectors.mtcnn import MTCNN
 from gpen_core.faces import Crops, Faces
 from gpen_core.paste import paste
 from gpen_core.restore import forward_memory, restore_pixels
+from gpen_core.training.data import draw_batch
+from gpen_core.training.degrade import PRESETS, degrade
 
 FACE = torch.tensor([[12.0, 14.0], [22.0, 14.0], [17.0, 20.0], [13.0, 26.0], [21.0, 26.0]])
 HEIGHT, WIDTH = 60, 90
@@ -143,6 +145,21 @@ def test_the_network_never_waits_for_its_device():
             model(x)
         assert device.operations > before + 100
         assert (device.waits, device.brought_back) == (0, [])
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_degrading_never_waits_for_its_device(preset):
+    drawn = torch.Generator().manual_seed(0)
+    faces = torch.randint(256, (24, 3, 64, 64), dtype=torch.uint8, generator=drawn)
+    expected = draw_batch(faces, 24, seed=1)
+    degraded = degrade(expected, seed=2, degradation=PRESETS[preset])
+    with PretendDevice() as device:
+        found = draw_batch(faces, 24, seed=1, device=DEVICE)
+        worse = degrade(found, seed=2, degradation=PRESETS[preset])
+        assert device.operations > 100
+        assert (device.waits, device.brought_back) == (0, [])
+        assert torch.equal(found.cpu(), expected)
+        assert torch.allclose(worse.cpu(), degraded, atol=1e-6)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

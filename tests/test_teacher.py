@@ -9,6 +9,7 @@ import torch
 from training_faces import smooth_faces
 
 from gpen_core import GPEN, CheckpointError, GPENConfig, MismatchError
+from gpen_core.training.degrade import PRESETS
 from gpen_core.training.plan import TrainingPlan
 from gpen_core.training.start import start_as_identity
 from gpen_core.training.teacher import Teacher
@@ -51,6 +52,17 @@ def test_what_the_teacher_does_is_sharpened_if_the_plan_says_so():
     )
     assert plain < 1e-6, "the network begins as what the teacher is"
     assert sharpened > 1e-3
+
+
+def test_what_the_teacher_does_may_become_sharper_than_the_clean_faces():
+    teacher = GPEN(CONFIG)
+    start_as_identity(teacher)
+    plan = replace(PLAN, target_sharpening=4, degradation=PRESETS["traces"])
+    bound, free = (
+        Trainer(replace(plan, sharpen_freely=freely), smooth_faces(8), CPU, teacher=teacher).step()
+        for freely in (False, True)
+    )
+    assert free["l1"] > 2 * bound["l1"] > 0
 
 
 def test_a_mirrored_teacher_sees_every_face_mirrored():

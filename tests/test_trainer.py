@@ -114,6 +114,19 @@ def test_resuming_another_plan_is_refused_and_named(tmp_path):
     assert longer.resume(tmp_path)
 
 
+def test_a_state_of_a_gpu_is_gone_on_with_as_on_the_device_there_is(tmp_path):
+    first, second = (Trainer(PLAN, smooth_faces(8), CPU) for _ in range(2))
+    first.step()
+    first.save(tmp_path)
+    state = torch.load(tmp_path / STATE_NAME)
+    for group in state["optimizer"]["param_groups"]:
+        group["fused"] = True  # as `adam` has it there
+    torch.save(state, tmp_path / STATE_NAME)
+    assert second.resume(tmp_path)
+    assert_equal(second.optimizer.state_dict(), first.optimizer.state_dict())
+    assert second.step() == first.step()
+
+
 def test_a_damaged_state_is_refused_by_name(tmp_path):
     trainer = Trainer(PLAN, smooth_faces(8), CPU)
     trainer.save(tmp_path)
@@ -188,6 +201,43 @@ def test_a_loss_that_is_not_finite_stops_training_and_keeps_what_was_saved(tmp_p
         TrainingError, match=r"At step 2 loss, l1, ssim was no longer a finite number"
     ):
         run(trainer, tmp_path)
+    assert (tmp_path / STATE_NAME).read_bytes() == kept
+
+
+def test_losses_read_late_are_those_read_at_once(tmp_path):
+    plan = replace(PLAN, steps=7)
+    courses = []
+    for every in (1, 3):
+        told: list[tuple[int, dict[str, float]]] = []
+
+        def note(step, losses, told=told):
+            told.append((step, losses))
+
+        trainer = Trainer(plan, smooth_faces(8), CPU)
+        run(trainer, tmp_path / str(every), read_every=every, on_step=note)
+        courses.append(told)
+    assert courses[0] == courses[1]
+    assert [step for step, _ in courses[1]] == list(range(1, 8))
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_losses_are_read_before_a_state_is_saved(tmp_path, stopped):
+    trainer = Trainer(PLAN, smooth_faces(8), CPU)
+    run(trainer, tmp_path, minutes=0)
+    kept = (tmp_path / STATE_NAME).read_bytes()
+    advance = trainer.advance
+
+    def spoilt():
+        if stopped and trainer.steps_done == 5:
+            raise KeyboardInterrupt
+        if trainer.steps_done == 3:
+            with torch.no_grad():
+                trainer.model.ecd0[0][0].weight.fill_(float("nan"))
+        return advance()
+
+    trainer.advance = spoilt
+    with pytest.raises(TrainingError, match=r"At step 4 loss"):
+        run(trainer, tmp_path, read_every=10, save_every=0)
     assert (tmp_path / STATE_NAME).read_bytes() == kept
 
 

@@ -13,6 +13,7 @@ import torch
 from gpen_core import GPEN, GPENConfig, load_gpen, write_image
 from gpen_core.cli import main
 from gpen_core.commands.weights import add_mix_arguments
+from gpen_core.training.cli import READ_EVERY, _read_every
 from gpen_core.training.discriminator import load_discriminator
 from gpen_core.training.journal import LOSSES_NAME, SAMPLES_NAME, SCORES_NAME
 from gpen_core.training.options import add_train_arguments
@@ -34,6 +35,7 @@ CONFIG = GPENConfig(64, 64, (16,) * 5, style_dim=16, mapping_layers=2)
         ("--degradation cruel", "must be one of paper, second-order, mixed"),
         ("--adversarial-weight -1", "must be at least 0, found -1"),
         ("--steps 0", "must be at least 1, found 0"),
+        ("--workers -1", "must be at least 0, found -1"),
     ],
 )
 def test_networks_that_cannot_be_trained_are_refused_without_a_traceback(
@@ -55,7 +57,7 @@ def test_the_command_trains_resumes_and_evaluates(faces_folder, tmp_path, capsys
     assert main([*common, "--steps", "2"]) == 0
     assert "4 faces" in capsys.readouterr().out
     looking = ["--log-every", "2", "--sample-every", "2", "--samples", "1"]
-    assert main([*common, *looking, "--sample-split", "val", "--steps", "4"]) == 0
+    assert main([*common, *looking, "--sample-split", "val", "--steps", "4", "--workers", "2"]) == 0
     assert "going on at step 2" in capsys.readouterr().out
     written = {path.name for path in (tmp_path / "run").iterdir()}
     assert written == {STATE_NAME, WEIGHTS_NAME, LOSSES_NAME, SCORES_NAME, SAMPLES_NAME}
@@ -96,6 +98,8 @@ def test_the_command_fine_tunes_against_a_discriminator_and_resumes(faces_folder
     ):
         assert main([*tune, option, str(tmp_path / "other.pth")]) == 2
         assert complaint in capsys.readouterr().err
+    assert main([*common, "--out", str(second), "--sharpen-freely", "--sharpen-targets", "1"]) == 2
+    assert "add --teacher and --sharpen-targets" in capsys.readouterr().err
     plain = [*common, "--out", str(second), "--discriminator", str(first / STATE_NAME)]
     assert main(plain) == 2
     assert "add --adversarial-weight" in capsys.readouterr().err
@@ -116,6 +120,19 @@ def test_a_checkpoint_of_a_published_size_and_form_is_fine_tuned(faces_folder, t
     assert after.config == config
     change = (after.ecd0[0][0].weight - before.ecd0[0][0].weight).abs().max()
     assert 0 < change < 0.01
+
+
+def test_a_gpu_is_waited_for_seldom_and_whenever_something_is_written_down():
+    parser = argparse.ArgumentParser()
+    add_train_arguments(parser)
+
+    def every(options: str, device: str) -> int:
+        words = ["--data", "faces", "--out", "run", *options.split()]
+        return _read_every(parser.parse_args(words), torch.device(device))
+
+    assert every("", "cuda") == READ_EVERY > 1
+    assert every("--log-every 15 --sample-every 25", "cuda") == 5
+    assert every("", "cpu") == 1
 
 
 def test_networks_are_chosen_by_name_and_size():

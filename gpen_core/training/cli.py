@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from .trainer import Trainer
 
 __all__ = ["add_train_arguments", "train"]
+
+READ_EVERY = 10
+"""Steps that a GPU is given at a time: waiting for it once in so many costs under a hundredth."""
 
 
 def train(args: argparse.Namespace) -> int:
@@ -46,10 +50,11 @@ def _train(args: argparse.Namespace, device: torch.device, ranks: Ranks) -> int:
         perceptual=request.perceptual,
         teacher=request.teacher,
         ranks=ranks,
+        workers=args.workers,
     )
     resumed = trainer.resume(args.out)
     if not ranks.first:
-        run(trainer, args.out, minutes=args.minutes)
+        run(trainer, args.out, minutes=args.minutes, read_every=_read_every(args, device))
         return 0
     for line in complaints:
         print(f"left out {line}", file=sys.stderr)
@@ -74,6 +79,7 @@ def _run(trainer: Trainer, args: argparse.Namespace) -> None:
     from .journal import Journal
     from .loop import run
 
+    read_every = _read_every(args, trainer.device)
     journal = Journal(
         trainer,
         args.out,
@@ -93,9 +99,16 @@ def _run(trainer: Trainer, args: argparse.Namespace) -> None:
             journal.note(step, losses)
 
         try:
-            run(trainer, args.out, minutes=args.minutes, on_step=show)
+            run(trainer, args.out, minutes=args.minutes, read_every=read_every, on_step=show)
         finally:
             journal.close()
+
+
+def _read_every(args: argparse.Namespace, device: torch.device) -> int:
+    """Steps from one look at a GPU's losses to the next; whatever is written down falls on one."""
+    if device.type != "cuda":
+        return 1
+    return math.gcd(READ_EVERY, args.log_every, args.sample_every)
 
 
 def _samples(trainer: Trainer, args: argparse.Namespace) -> torch.Tensor | None:

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from ..errors import ImageError
 from .draws import generator
 from .lazy_faces import LazyFaces, read_faces
+from .transfer import sent
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
 INDEX_NAME = "INDEX.tsv"
@@ -141,21 +142,23 @@ def draw_batch(
     flipped = torch.rand(batch_size, generator=draw)[share] < 0.5
     size = faces.shape[-1]
     reach = max(1, size // 32)
-    shifts = torch.randint(2 * reach + 1, (batch_size, 2), generator=draw)[share].tolist()
+    shifts = torch.randint(2 * reach + 1, (batch_size, 2), generator=draw)[share]
     gamma = 2 ** (torch.rand(batch_size, 1, 1, 1, generator=draw)[share] - 0.5)
     gain = 1 - 0.15 * torch.rand(batch_size, 3, 1, 1, generator=draw)[share]
     # Old photographs: some faces without colour, some with little.
     saturation = (torch.rand(batch_size, 1, 1, 1, generator=draw)[share] * 1.2).clamp(0, 1)
 
-    batch = faces[picked].to(device).float() / 255
-    batch = torch.where(flipped.to(batch.device)[:, None, None, None], batch.flip(3), batch)
-    padded = F.pad(batch, [reach] * 4, mode="reflect")
-    batch = torch.stack(
-        [
-            image[:, top : top + size, left : left + size]
-            for image, (top, left) in zip(padded, shifts, strict=True)
-        ]
+    batch = faces[picked]
+    device = device or batch.device
+    batch = sent(batch, device).float() / 255
+    flipped, gamma, gain, saturation = (
+        sent(values, device) for values in (flipped, gamma, gain, saturation)
     )
+    batch = torch.where(flipped[:, None, None, None], batch.flip(3), batch)
+    padded = F.pad(batch, [reach] * 4, mode="reflect")
+    windows = padded.unfold(2, size, 1).unfold(3, size, 1)  # [K, 3, top, left, S, S]
+    top, left = sent(shifts.T.contiguous(), device)
+    batch = windows[torch.arange(len(batch), device=device), :, top, left]
     gray = batch.mean(dim=1, keepdim=True)
-    batch = (gray + (batch - gray) * saturation.to(batch)).clamp(0, 1)
-    return batch ** gamma.to(batch) * gain.to(batch)
+    batch = (gray + (batch - gray) * saturation).clamp(0, 1)
+    return batch**gamma * gain

@@ -18,6 +18,7 @@ from .draws import PER_ROUND, Draws, choose, draw_round, generator
 from .jpeg import compress
 from .kernels import blurs, convolve, sincs
 from .resample import FILTERS, Canvas, resize
+from .transfer import in_double, sent
 
 REFERENCE_SIZE = 256  # blur is stated for faces of this side
 LEAST_SIDE = 8  # px; nothing is shrunk below this
@@ -190,8 +191,8 @@ def degrade(
             if not len(part):
                 continue
             draws = [round_.of(part) for round_ in rounds[:repeats]]
-            pixels = degraded[part.to(images.device)]
-            degraded[part.to(images.device)] = _worsen(pixels, draws, blur_scale)
+            where = sent(part, images.device)
+            degraded[where] = _worsen(degraded[where], draws, blur_scale)
     return degraded.to(images.dtype)
 
 
@@ -209,32 +210,35 @@ def _play(canvas: Canvas, draws: Draws, blur_scale: float) -> Canvas:
     """One round: blur, shrink, noise, ringing, JPEG."""
     sigmas = draws.sigmas * blur_scale
     taps = 2 * math.ceil(3 * sigmas.max().item()) + 1  # ± 3 σ
-    pixels = convolve(canvas.pixels, blurs(sigmas, draws.angles, draws.moving, taps))
+    sigmas, angles, moving = (
+        in_double(values, canvas.pixels.device) for values in (sigmas, draws.angles, draws.moving)
+    )
+    pixels = convolve(canvas.pixels, blurs(sigmas, angles, moving, taps))
     heights, widths = (
         (side / draws.scales).round().long().maximum(side.clamp(max=LEAST_SIDE))
         for side in (canvas.heights, canvas.widths)
     )
     canvas = resize(canvas._replace(pixels=pixels), heights, widths, draws.filters)
     pixels = _add_noise(canvas, draws)
-    ringing = ~draws.cutoffs.isnan()
-    if ringing.any():
-        where = ringing.to(pixels.device)
+    ringing = (~draws.cutoffs.isnan()).nonzero()[:, 0]
+    if len(ringing):
+        where = sent(ringing, pixels.device)
+        # Computed on the CPU: a GPU's Bessel function is compiled when it is first asked for.
         pixels[where] = convolve(pixels[where], sincs(draws.cutoffs[ringing], SINC_TAPS))
     return canvas._replace(pixels=compress(pixels, draws.quality))
 
 
 def _add_noise(canvas: Canvas, draws: Draws) -> torch.Tensor:
     """The canvas' pixels with each image's own noise."""
-    noise = torch.zeros(canvas.pixels.shape)
-    for i, (height, width) in enumerate(zip(canvas.heights, canvas.widths, strict=True)):
+    device = canvas.pixels.device
+    noise = torch.zeros(canvas.pixels.shape, pin_memory=device.type == "cuda")
+    chosen = (canvas.heights, canvas.widths, draws.gray, draws.noise_seeds)
+    for image, height, width, gray, seed in zip(noise, *(x.tolist() for x in chosen), strict=True):
         # Drawn image by image, so that it does not depend on the canvas that others share.
-        shape = (1 if draws.gray[i] else 3, int(height), int(width))
-        drawn = torch.randn(shape, generator=generator(int(draws.noise_seeds[i])))
-        noise[i, :, :height, :width] = drawn
-    sigma, shot = (
-        values.to(canvas.pixels)[:, None, None, None] for values in (draws.noise / 255, draws.shot)
-    )
+        shape = (1 if gray else 3, height, width)
+        image[:, :height, :width] = torch.randn(shape, generator=generator(seed))
+    sigma = sent((draws.noise / 255).float(), device)[:, None, None, None]
+    shot = sent(draws.shot, device)[:, None, None, None]
     brightness = canvas.pixels.clamp(0, 1)
-    return canvas.pixels + noise.to(canvas.pixels) * sigma * torch.where(
-        shot > 0, brightness.sqrt(), 1
-    )
+    noise = sent(noise, device)
+    return canvas.pixels + noise * sigma * torch.where(shot, brightness.sqrt(), 1)

@@ -66,7 +66,8 @@ class Journal:
 
     def note(self, step: int, losses: Mapping[str, float]) -> None:
         """Take the losses of `step`; look at the samples when it is time."""
-        rate = self.trainer.optimizer.param_groups[0]["lr"]
+        plan = self.trainer.plan
+        rate = plan.learning_rate * plan.learning_rate_factor(step - 1)
         for name, value in {"learning_rate": rate, **losses}.items():
             self._values[name].append(value)
         if step % self.log_every == 0:

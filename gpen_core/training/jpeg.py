@@ -7,9 +7,12 @@ Lossless entropy coding is left out, since it changes no pixel.
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import torch
 import torch.nn.functional as F
+
+from .transfer import sent
 
 BLOCK = 8
 MCU = 2 * BLOCK  # px of luma that share one block of each chroma plane
@@ -45,7 +48,7 @@ def compress(images: torch.Tensor, quality: torch.Tensor) -> torch.Tensor:
 
     Args:
         images: [B, 3, H, W] RGB in [0, 1]; sides no multiple of 16 are padded as in a file.
-        quality: [B], 1 to 100, as libjpeg counts it.
+        quality: [B] on the CPU, 1 to 100, as libjpeg counts it.
 
     Returns:
         [B, 3, H, W] RGB in [0, 1], in whole levels of 255.
@@ -53,27 +56,30 @@ def compress(images: torch.Tensor, quality: torch.Tensor) -> torch.Tensor:
     height, width = images.shape[2:]
     levels = (images.clamp(0, 1) * 255).round()
     padded = F.pad(levels, (0, -width % MCU, 0, -height % MCU), mode="replicate")
-    to_ycc = padded.new_tensor(TO_YCC)
-    ycc = torch.einsum("ij,bjhw->bihw", to_ycc, padded)
-    quality = quality.to(images)
-    luma = _quantize(ycc[:, :1] - 128, _steps(LUMA_STEPS, quality)) + 128
-    chroma = _quantize(F.avg_pool2d(ycc[:, 1:], 2), _steps(CHROMA_STEPS, quality))
+    to_ycc = torch.tensor(TO_YCC, dtype=images.dtype)
+    to_rgb = sent(to_ycc.inverse(), images.device)
+    transform = sent(_cosine_transform().to(images.dtype), images.device)
+    steps = _steps(quality.to(images.dtype))
+    luma_steps, chroma_steps = sent(steps, images.device)
+    ycc = torch.einsum("ij,bjhw->bihw", sent(to_ycc, images.device), padded)
+    luma = _quantize(ycc[:, :1] - 128, luma_steps, transform) + 128
+    chroma = _quantize(F.avg_pool2d(ycc[:, 1:], 2), chroma_steps, transform)
     chroma = F.interpolate(chroma, scale_factor=2, mode="bilinear")
-    rgb = torch.einsum("ij,bjhw->bihw", to_ycc.inverse(), torch.cat([luma, chroma], dim=1))
+    rgb = torch.einsum("ij,bjhw->bihw", to_rgb, torch.cat([luma, chroma], dim=1))
     return rgb[..., :height, :width].round().clamp(0, 255) / 255
 
 
-def _steps(table: tuple[int, ...], quality: torch.Tensor) -> torch.Tensor:
-    """[B, 1, 64] quantisation steps; libjpeg's rule of scaling a table by quality."""
+def _steps(quality: torch.Tensor) -> torch.Tensor:
+    """[2, B, 1, 64] steps of luma and chroma; libjpeg's rule of scaling a table by quality."""
     percent = torch.where(quality < 50, 5000 / quality, 200 - 2 * quality)[:, None, None]
-    scaled = (quality.new_tensor(table) * percent.floor() + 50) / 100
+    tables = quality.new_tensor((LUMA_STEPS, CHROMA_STEPS))[:, None, None]
+    scaled = (tables * percent.floor() + 50) / 100
     return scaled.floor().clamp(1, 255)
 
 
-def _quantize(planes: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:
+def _quantize(planes: torch.Tensor, steps: torch.Tensor, transform: torch.Tensor) -> torch.Tensor:
     """Round the cosine transform of every block of [B, C, H, W] to `steps` [B, 1, 64]."""
     b, c, h, w = planes.shape
-    transform = _cosine_transform().to(planes)
     blocks = planes.reshape(b, c, h // BLOCK, BLOCK, w // BLOCK, BLOCK).transpose(3, 4)
     coefficients = blocks.reshape(b, -1, BLOCK * BLOCK) @ transform.T
     coefficients = (coefficients / steps).round_() * steps
@@ -81,6 +87,7 @@ def _quantize(planes: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:
     return blocks.transpose(3, 4).reshape(b, c, h, w)
 
 
+@cache
 def _cosine_transform() -> torch.Tensor:
     """[64, 64] float64: the orthonormal cosine transform of a flattened 8 × 8 block."""
     position = torch.arange(BLOCK, dtype=torch.float64)

@@ -7,6 +7,8 @@ import math
 import torch
 import torch.nn.functional as F
 
+from .transfer import sent
+
 MOST_TAPS = 21
 """Above, the Fourier transform is faster: 40 times for 73 taps on 1000 × 1000 px on a CPU, while 19
 taps on sixteen faces of 256 px take a third of its time."""
@@ -24,9 +26,9 @@ def blurs(
         taps: side of the kernels, odd.
 
     Returns:
-        [B, taps, taps] of sum 1.
+        [B, taps, taps] of sum 1, where the draws are.
     """
-    y, x = _grid(taps)
+    y, x = _grid(taps, sigmas.device)
     cos, sin = angles.cos()[:, None, None], angles.sin()[:, None, None]
     along, across = cos * x + sin * y, cos * y - sin * x  # [B, taps, taps]
     sigma_along, sigma_across = sigmas[:, 0, None, None], sigmas[:, 1, None, None]
@@ -42,7 +44,7 @@ def sincs(cutoffs: torch.Tensor, taps: int) -> torch.Tensor:
 
     The two-dimensional sinc of Real-ESRGAN, arXiv 2107.10833, eq. 6.
     """
-    y, x = _grid(taps)
+    y, x = _grid(taps, cutoffs.device)
     radius = (x**2 + y**2).sqrt()
     cutoffs = cutoffs[:, None, None]
     away = cutoffs * torch.special.bessel_j1(cutoffs * radius) / (2 * math.pi * radius)
@@ -53,7 +55,7 @@ def sincs(cutoffs: torch.Tensor, taps: int) -> torch.Tensor:
 def convolve(pixels: torch.Tensor, kernels: torch.Tensor) -> torch.Tensor:
     """[B, C, H, W] each filtered with its own kernel, [B, k, k]; the border is repeated."""
     taps = kernels.shape[-1]
-    kernels = kernels.to(pixels)
+    kernels = sent(kernels.to(pixels.dtype), pixels.device)
     if taps <= MOST_TAPS:
         import kornia
 
@@ -68,7 +70,7 @@ def convolve(pixels: torch.Tensor, kernels: torch.Tensor) -> torch.Tensor:
     return filtered[..., taps - 1 : taps - 1 + height, taps - 1 : taps - 1 + width]
 
 
-def _grid(taps: int) -> tuple[torch.Tensor, torch.Tensor]:
-    axis = torch.arange(taps, dtype=torch.float64) - taps // 2
+def _grid(taps: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    axis = torch.arange(taps, dtype=torch.float64, device=device) - taps // 2
     y, x = torch.meshgrid(axis, axis, indexing="ij")
     return y, x

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from .figures import Figures
     from .trainer import Trainer
 
 
@@ -20,6 +21,7 @@ def run(
     *,
     minutes: float | None = None,
     save_every: float = 120,
+    read_every: int = 1,
     on_step: Callable[[int, dict[str, float]], None] | None = None,
 ) -> None:
     """Train until the plan's steps are done or `minutes` have passed, saving as it goes.
@@ -29,19 +31,28 @@ def run(
         folder: where `Trainer.save` writes, every `save_every` seconds and at the end.
         minutes: stop after this long; None never.
         save_every: seconds.
-        on_step: called with the number of steps done and the losses; may raise to stop.
+        read_every: steps after which a GPU is waited for: losses are read, and the time is looked
+            at. So many can be lost to one that is no longer finite.
+        on_step: called with the number of each step and its losses, when they are read; may raise
+            to stop.
 
     Raises:
         TrainingError: a loss is no longer finite; what was saved before stays.
     """
     ranks, device = trainer.ranks, trainer.device
     started = saved = time.monotonic()
+    unread: list[Figures] = []
     sound = True
     try:
         while trainer.steps_done < trainer.plan.steps:
-            losses = trainer.step()
-            if on_step:
-                on_step(trainer.steps_done, losses)
+            unread.append(trainer.advance())
+            if trainer.steps_done % read_every and trainer.steps_done < trainer.plan.steps:
+                continue
+            while unread:
+                losses = unread[0].read()
+                step = unread.pop(0).step
+                if on_step:
+                    on_step(step, losses)
             now = time.monotonic()
             if ranks.first and now - saved > save_every:
                 trainer.save(folder)
@@ -53,5 +64,8 @@ def run(
         sound = False
         raise
     finally:
+        trainer.pairs.close()
         if sound and ranks.first:
+            for figures in unread:  # a state that is not sound must not replace one that is
+                figures.read()
             trainer.save(folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import kornia
@@ -12,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
 SHARPNESS_BOX = 8
-UNSHARP_SIGMA = 1.0  # pixels
-UNSHARP_WINDOW = 7
+UNSHARP_SIGMA = 0.7  # pixels; of 0.7 and 1, on luma and on RGB, this cost the least PSNR
+UNSHARP_REACH = 3  # pixels, over 4 σ
 UNSHARP_LIMIT = 8 / 255  # of [0, 1], the most that a pixel changes by
 LIMIT_BOX = 17  # pixels
 SSIM_WINDOW = 11  # Wang et al. 2004
@@ -45,7 +46,9 @@ def reconstruction_losses(
 
 
 def unsharp_mask(faces: torch.Tensor, amount: float) -> torch.Tensor:
-    """Faces [N, 3, S, S] in [0, 1] and `amount` times their detail finer than a Gaussian of 1 px.
+    """Faces [N, 3, S, S] in [0, 1] and `amount` times the luma's detail finer than σ = 0.7 px.
+
+    The same is added to R, G and B, so that colours and the noise in them stay as they are.
 
     L1 and SSIM choose the middle of all faces that a degraded one may have been, which is softer
     than any of them. Targets made sharper by as much make up for it (Wang et al. 2021, Real-ESRGAN,
@@ -54,9 +57,22 @@ def unsharp_mask(faces: torch.Tensor, amount: float) -> torch.Tensor:
     """
     if not amount:
         return faces
-    masked = kornia.filters.unsharp_mask(faces, UNSHARP_WINDOW, (UNSHARP_SIGMA, UNSHARP_SIGMA))
-    detail = amount * (masked - faces)
+    luma = _luma(faces)
+    detail = amount * (luma - _blurred(luma))
     return (faces + UNSHARP_LIMIT * torch.tanh(detail / UNSHARP_LIMIT)).clamp_(0, 1)
+
+
+def _blurred(luma: torch.Tensor) -> torch.Tensor:
+    """[N, 1, H, W] under the unsharp mask's Gaussian, mirrored at the border."""
+    # Weights are numbers of Python: a tensor of them would have to reach the device first.
+    reach = range(-UNSHARP_REACH, UNSHARP_REACH + 1)
+    weights = [math.exp(-0.5 * (at / UNSHARP_SIGMA) ** 2) for at in reach]
+    luma = F.pad(luma, [UNSHARP_REACH] * 4, mode="reflect")
+    for axis in (2, 3):
+        windows = luma.unfold(axis, len(weights), 1).unbind(-1)
+        pairs = zip(weights, windows, strict=True)
+        luma = torch.stack([weight / sum(weights) * window for weight, window in pairs]).sum(0)
+    return luma
 
 
 def sharpen_towards(faces: torch.Tensor, clean: torch.Tensor, amount: float) -> torch.Tensor:
@@ -108,8 +124,8 @@ def _gradient(luma: torch.Tensor) -> torch.Tensor:
 
 
 def _luma(image: torch.Tensor) -> torch.Tensor:
-    weights = torch.tensor(LUMA, device=image.device).view(1, 3, 1, 1)
-    return (image * weights).sum(1, keepdim=True)
+    red, green, blue = (weight * image[:, i : i + 1] for i, weight in enumerate(LUMA))
+    return red + green + blue
 
 
 def _box_ssim(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:

@@ -67,7 +67,12 @@ def _add_loss_options(group: argparse._ArgumentGroup) -> None:
         type=not_negative,
         default=0.0,
         metavar="AMOUNT",
-        help="of an unsharp mask of σ 1 px on what L1 and SSIM compare with (default 0, off)",
+        help="of an unsharp mask (luma, σ 0.7 px) on what L1 and SSIM compare with (default 0)",
+    )
+    group.add_argument(
+        "--sharpen-freely",
+        action="store_true",
+        help="let it make what the teacher restores sharper than the clean faces, too",
     )
     weight("--adversarial-weight", 0, "of the logistic loss against a discriminator; 0 is off")
     weight("--feature-weight", 0, "of the difference in the discriminator's features; 0 is off")
@@ -119,11 +124,23 @@ def _add_run_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--minutes", type=float, help="stop after this long; go on by repeating")
     group.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
     group.add_argument(
+        "--workers",
+        type=_count,
+        metavar="N",
+        help="threads that draw and degrade the faces of the next steps (default: up to 4 with "
+        "cuda, else none, which makes them in line); what they make is the same",
+    )
+    group.add_argument(
         "--bf16", action="store_true", help="convolve in bfloat16 (fast with AVX512-BF16)"
     )
     group.add_argument(
         "--compile", action="store_true", help="use torch.compile (needs a C++ compiler)"
     )
+
+
+def _count(text: str) -> int:
+    """A whole number from 0 up."""
+    return int(not_negative(text))
 
 
 def _add_journal_options(group: argparse._ArgumentGroup) -> None:

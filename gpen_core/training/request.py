@@ -81,6 +81,7 @@ def read_request(args: argparse.Namespace) -> Request:
         sharpness_weight=args.sharpness_weight,
         teacher=described,
         target_sharpening=args.sharpen_targets,
+        sharpen_freely=args.sharpen_freely,
         adversarial_weight=args.adversarial_weight,
         feature_weight=args.feature_weight,
         perceptual_weight=args.perceptual_weight if args.perceptual else 0,
@@ -98,6 +99,11 @@ def read_request(args: argparse.Namespace) -> Request:
         raise MismatchError(
             "--discriminator was given, but nothing is learned from it: add --adversarial-weight, "
             "--feature-weight or both."
+        )
+    if plan.sharpen_freely and not (plan.teacher and plan.target_sharpening):
+        raise MismatchError(
+            "--sharpen-freely was given, but it tells how to sharpen what a teacher restores: add "
+            "--teacher and --sharpen-targets."
         )
     perceptual = load_perceptual_loss(args.perceptual) if args.perceptual else None
     return Request(plan, model, discriminator, perceptual, teacher)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
+from .transfer import sent
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -41,28 +43,36 @@ def resize(
 
     Args:
         canvas: the images.
-        heights, widths: [B] int64, the new sizes.
-        filters: [B] int64, indices into FILTERS.
+        heights, widths: [B] int64 on the CPU, the new sizes.
+        filters: [B] int64 on the CPU, indices into FILTERS.
         step: the new canvas' sides are multiples of this.
     """
-    rows = _weights(canvas.heights, heights, canvas.pixels.shape[2], filters, step)
-    columns = _weights(canvas.widths, widths, canvas.pixels.shape[3], filters, step)
-    rows, columns = (matrix[:, None].to(canvas.pixels) for matrix in (rows, columns))
-    return Canvas(rows @ canvas.pixels @ columns.transpose(2, 3), heights, widths)
+    pixels = canvas.pixels
+    rows = _weights(canvas.heights, heights, pixels.shape[2], filters, step, pixels.device)
+    columns = _weights(canvas.widths, widths, pixels.shape[3], filters, step, pixels.device)
+    rows, columns = (matrix[:, None].to(pixels.dtype) for matrix in (rows, columns))
+    return Canvas(rows @ pixels @ columns.transpose(2, 3), heights, widths)
 
 
 def _weights(
-    before: torch.Tensor, after: torch.Tensor, side: int, filters: torch.Tensor, step: int
+    before: torch.Tensor,
+    after: torch.Tensor,
+    side: int,
+    filters: torch.Tensor,
+    step: int,
+    device: torch.device,
 ) -> torch.Tensor:
     """[B, new side, side]: how much of each old sample goes into each new one; rows sum to 1."""
-    ratio = (before / after)[:, None, None]
     new_side = -(-int(after.max()) // step) * step
-    new = torch.arange(new_side).minimum(after[:, None] - 1)[:, :, None]
-    old = torch.arange(side)[None, None, :]
+    before, after = sent(torch.stack([before, after]), device)
+    ratio = (before / after)[:, None, None]
+    new = torch.arange(new_side, device=device).minimum(after[:, None] - 1)[:, :, None]
+    old = torch.arange(side, device=device)[None, None, :]
     distance = (old + 0.5 - (new + 0.5) * ratio).abs()  # [B, new, old], in old samples
     weights = torch.zeros_like(distance)
     for index in filters.unique().tolist():
-        chosen = filters == index
+        # By number: a mask on a GPU would have to be counted first.
+        chosen = sent((filters == index).nonzero()[:, 0], device)
         weights[chosen] = list(FILTERS.values())[index](distance[chosen], ratio[chosen])
     weights = weights * (old < before[:, None, None])
     return weights / weights.sum(dim=2, keepdim=True)

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import math
 from copy import deepcopy
 from dataclasses import asdict
 from typing import TYPE_CHECKING, cast
 
 import torch
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from ..arch import GPEN, compiled
-from ..errors import CheckpointError, MismatchError, TrainingError
+from ..errors import CheckpointError, MismatchError
 from ..files import replacing
 from ..tensor_files import read_tensor_file, write_safetensors
+from .adam import adam, load_adam
 from .adversary import Adversary
-from .data import draw_batch
-from .degrade import degrade
+from .figures import Figures
 from .losses import reconstruction_losses, sharpen_towards, unsharp_mask
+from .pairs import Pairs, default_workers
 from .ranks import ALONE, Ranks
 from .start import start_as_identity
 from .teacher import Teacher
@@ -47,6 +48,8 @@ class Trainer:
         perceptual: where the plan gives it weight.
         teacher: the network that the plan names, if it names one.
         ranks: the processes that share every batch; each has the same plan and faces.
+        workers: threads that make faces and their degraded copies ahead; they change nothing else.
+            None is `default_workers`.
 
     Raises:
         DeviceError: the plan wants `torch.compile`, which does not work here.
@@ -65,6 +68,7 @@ class Trainer:
         perceptual: PerceptualLoss | None = None,
         teacher: GPEN | None = None,
         ranks: Ranks = ALONE,
+        workers: int | None = None,
     ) -> None:
         if plan.config.in_size != plan.config.out_size:
             raise MismatchError(
@@ -83,16 +87,20 @@ class Trainer:
             )
         torch.manual_seed(plan.seed)
         self.plan, self.faces, self.device, self.ranks = plan, faces, device, ranks
-        self.share = ranks.share(plan.batch_size)
+        workers = default_workers(device) if workers is None else workers
+        share = ranks.share(plan.batch_size)
+        self.pairs = Pairs(plan, faces, device, share=share, workers=workers)
         if model is None:
             self.model = GPEN(plan.config)
             start_as_identity(self.model)
         else:
             self.model = deepcopy(model).float().train().requires_grad_(True)
         self.model.to(device)
+        if device.type == "cuda":
+            torch.backends.cudnn.benchmark = True  # every step has the shapes of the first
         self.ema = deepcopy(self.model).eval().requires_grad_(False)
-        self.optimizer = torch.optim.Adam(
-            self.model.parameters(), lr=plan.learning_rate, betas=(0.9, 0.99)
+        self.optimizer = adam(
+            self.model.parameters(), learning_rate=plan.learning_rate, betas=(0.9, 0.99)
         )
         forward, self.compare = self.model, reconstruction_losses
         if plan.compiled:
@@ -113,7 +121,11 @@ class Trainer:
         Raises:
             TrainingError: a loss is no longer finite.
         """
-        clean, degraded = self._pairs()
+        return self.advance().read()
+
+    def advance(self) -> Figures:
+        """As `step`, but what a GPU computes is not waited for: the losses are still to be read."""
+        clean, degraded = self.pairs.of(self.steps_done)
         for group in self.optimizer.param_groups:
             group["lr"] = self.plan.learning_rate * self.plan.learning_rate_factor(self.steps_done)
         with self._autocast():
@@ -134,19 +146,9 @@ class Trainer:
             losses |= self.adversary.learn(output, clean, step=self.steps_done)
         self.steps_done += 1
         self._update_ema()
-        return self._figures({"loss": loss} | losses)
-
-    def _pairs(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """This process's clean faces and their degraded copies, [N, 3, S, S] in [0, 1] each."""
-        # Seeds two apart: the batch's and its degradation's streams differ in every step.
-        seed = (self.plan.seed << 32) + 2 * self.steps_done
-        target = draw_batch(
-            self.faces, self.plan.batch_size, seed=seed, share=self.share, device=self.device
-        )
-        degraded = degrade(
-            target, seed=seed + 1, first=self.share.start, degradation=self.plan.degradation
-        )
-        return target, degraded
+        losses = {"loss": loss} | losses
+        values = self.ranks.mean(torch.stack([value.detach() for value in losses.values()]))
+        return Figures(self.steps_done, tuple(losses), values)
 
     @torch.no_grad()
     def _target(self, clean: torch.Tensor, degraded: torch.Tensor) -> torch.Tensor:
@@ -155,27 +157,18 @@ class Trainer:
         if not self.teacher:
             return unsharp_mask(clean, amount)
         restored = self.teacher.restore(degraded, mirrored=self.steps_done % 2 == 1)
+        if self.plan.sharpen_freely:
+            return unsharp_mask(restored, amount)
         return sharpen_towards(restored, clean, amount)
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.plan.bf16)
 
-    def _figures(self, losses: dict[str, torch.Tensor]) -> dict[str, float]:
-        values = torch.stack([value.detach() for value in losses.values()])
-        figures = dict(zip(losses, self.ranks.mean(values).tolist(), strict=True))
-        wrong = [name for name, value in figures.items() if not math.isfinite(value)]
-        if wrong:
-            raise TrainingError(
-                f"At step {self.steps_done} {', '.join(wrong)} was no longer a finite number. "
-                "The state saved before it is kept; try a lower learning rate or lower weights."
-            )
-        return figures
-
     @torch.no_grad()
     def _update_ema(self) -> None:
         decay = min(self.plan.ema_decay, self.steps_done / (self.steps_done + 10))
-        for mean, value in zip(self.ema.parameters(), self.model.parameters(), strict=True):
-            mean.lerp_(value, 1 - decay)
+        means, values = (tuple(network.parameters()) for network in (self.ema, self.model))
+        get_ema_multi_avg_fn(decay)(means, values, self.steps_done)
 
     def save(self, folder: Path) -> None:
         """Write the state to resume from and the weights to use, each whole or not at all."""
@@ -225,7 +218,7 @@ class Trainer:
             )
         self.model.load_state_dict(state["model"])
         self.ema.load_state_dict(state["ema"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        load_adam(self.optimizer, state["optimizer"])
         if self.adversary:
             self.adversary.load_state_dict(state["adversary"])
         self.steps_done = state["steps_done"]
