@@ -89,6 +89,17 @@ def test_looking_at_samples_does_not_change_the_course_of_training(tmp_path):
     assert watched.model.training
 
 
+def test_a_step_told_of_late_is_written_with_the_learning_rate_it_had(tmp_path):
+    trainer = Trainer(PLAN, FACES, CPU)
+    journal = Journal(trainer, tmp_path, log_every=1)
+    losses = [trainer.step() for _ in range(3)]
+    for step, figures in enumerate(losses, 1):
+        journal.note(step, figures)
+    rates = [float(row["learning_rate"]) for row in read(tmp_path / LOSSES_NAME)]
+    expected = [PLAN.learning_rate * PLAN.learning_rate_factor(step) for step in range(3)]
+    assert rates == pytest.approx(expected)
+
+
 def test_a_table_drops_the_lines_of_lost_work_and_keeps_the_rest(tmp_path):
     path = tmp_path / "table.tsv"
     table = Table(path, ["a", "b"], step=0)
