@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from gpen_core.arch import GPEN, fused
+from gpen_core.arch import GPEN, fused, launch
 
 HERE = Path(__file__).resolve().parent
 
@@ -27,7 +27,7 @@ def test_kernels_compute_the_network() -> None:
     )
     assert run.returncode == 0, run.stderr
     errors = json.loads(run.stdout)
-    assert len(errors) == 3
+    assert len(errors) == 4
     for name, error in errors.items():
         assert error < (3e-3 if "float16" in name else 2e-6), name
 
@@ -49,9 +49,9 @@ def test_only_a_gpu_without_gradients_takes_the_kernels(tiny_gpen: GPEN, monkeyp
     with torch.no_grad():
         assert not tiny_gpen._runs_fused(faces)
     seen = type("Faces", (), {"device": torch.device("cuda"), "__len__": lambda _: 1})()
-    monkeypatch.setattr(fused, "available", lambda: True)
+    monkeypatch.setattr(launch, "available", lambda: True)
     assert not tiny_gpen._runs_fused(seen)
     with torch.no_grad():
         assert tiny_gpen._runs_fused(seen)
-        monkeypatch.setattr(fused, "available", lambda: False)
+        monkeypatch.setattr(launch, "available", lambda: False)
         assert not tiny_gpen._runs_fused(seen)

@@ -11,7 +11,7 @@ import torch
 from test_bench import parse
 
 from gpen_core import bench, detect, load_detector, restore_image
-from gpen_core.arch import GPEN, GPENConfig, fused
+from gpen_core.arch import GPEN, GPENConfig, launch
 from gpen_core.contenders import Task, make_network
 from gpen_core.cuda_graphs import GraphedGPEN
 from gpen_core.restore import forward_memory, restore_pixels
@@ -43,7 +43,7 @@ def faces() -> torch.Tensor:
 @pytest.mark.parametrize(("dtype", "least"), [("float32", 60), ("float16", 45), ("bfloat16", 45)])
 @pytest.mark.parametrize("count", [1, 3])
 def test_faces_are_those_of_the_cpu(gpen_256, faces, dtype, least, count, triton, monkeypatch):
-    monkeypatch.setattr(fused, "available", lambda: triton)
+    monkeypatch.setattr(launch, "available", lambda: triton)
     with torch.inference_mode():
         expected = gpen_256(faces[:count])
         model = copy.deepcopy(gpen_256).set_dtype(getattr(torch, dtype)).to(CUDA)

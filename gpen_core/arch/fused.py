@@ -9,14 +9,13 @@ which are laid out once per model; a face adds two small matrix products for its
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import torch
 import torch.nn.functional as F
 
-from . import ops
+from . import half, launch, ops
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,20 +23,6 @@ if TYPE_CHECKING:
     from .gpen import GPEN, FreshNoise
     from .kept import Kept
     from .layers import BiasedLeakyReLU, EqualizedConv, StyledConv, ToRGB
-
-ELEMENTS = 1024
-"""Values that a program computes at a time, pixels times channels."""
-
-
-def _kernels() -> Any:  # their types are Triton's own
-    from . import kernels
-
-    return kernels
-
-
-def available() -> bool:
-    """Whether Triton is installed: PyTorch brings it on Linux."""
-    return importlib.util.find_spec("triton") is not None
 
 
 @dataclass(frozen=True)
@@ -133,26 +118,36 @@ def _restore(model: GPEN, x: torch.Tensor, fresh_noise: FreshNoise, kept: Kept) 
     laid = kept.prepared.get("laid", model, weights, lambda: lay_out(model))
     latent, features = _encode(model, laid, x)
     factors = _modulate(laid, latent)
-    count = len(x)
     x = laid.constant * factors.scale[:, 0, : laid.constant.shape[1], None, None]
     x = x.to(model.dtype, memory_format=torch.channels_last)
-    rgb = x  # of no size: there is no level below the first
-    for index, size in enumerate(model.config.resolutions):
-        layers = (0,) if index == 0 else (2 * index - 1, 2 * index)
-        for number in layers:
+    rgb = None
+    for index in range(len(model.config.resolutions)):
+        for number in (0,) if index == 0 else (2 * index - 1, 2 * index):
             if index < len(features):
                 noise = features[index]
             else:
                 noise = fresh_noise(index).to(x, memory_format=torch.channels_last)
             layer = laid.styled[number]
+            activation = _activation(laid, factors, number)
             if layer.taps is not None:
                 x = F.conv_transpose2d(x, layer.weight, stride=2)
-                x = _upsampled(layer, x, noise, factors, number)
+                x = launch.upsampled(x, layer.taps, activation, noise)
                 continue
             x = F.conv2d(x, layer.weight, padding=1)
-            below, rgb = rgb, torch.empty(count, 3, size, size, device=x.device)
-            x = _finished(laid, x, noise, factors, number, index, below, rgb)
+            taps = laid.rgb_taps[index]
+            below = None if rgb is None or taps is None else (rgb, taps)
+            weight, bias = factors.rgb_weight[:, index], laid.rgb_bias[index]
+            out, rgb = launch.finished(x, activation, noise, weight, bias, below)
+            x = rgb if out is None else out
+    assert rgb is not None
     return rgb
+
+
+def _activation(laid: Laid, factors: Factors, number: int) -> launch.Activation:
+    layer = laid.styled[number]
+    scale = None if number + 1 == len(laid.styled) else factors.scale[:, number + 1]
+    gain = factors.gain[:, number]
+    return launch.Activation(gain, layer.bias, layer.noise_gain, layer.noise_bias, scale)
 
 
 def lay_out(model: GPEN) -> Laid:
@@ -236,9 +231,9 @@ def _encode(model: GPEN, laid: Laid, x: torch.Tensor) -> tuple[torch.Tensor, lis
         x = F.conv2d(x, stage.weight, stride=2 if level else 1)
         if stage.taps is None:
             x = F.leaky_relu(x + stage.bias.to(x)[:, None, None], ops.SLOPE)
-            feature = ops.clamp_half(x).contiguous(memory_format=torch.channels_last)
+            feature = half.clamp(x).contiguous(memory_format=torch.channels_last)
         else:
-            feature, x = _blurred(x, stage.bias, stage.taps)
+            feature, x = launch.blur(x, stage.bias, stage.taps)
         features.append(feature)
     flat = features[-1].contiguous().flatten(1).float()  # C, H, W order
     latent = model.generator.style(model.final_linear(flat))
@@ -259,88 +254,4 @@ def _modulate(laid: Laid, latent: torch.Tensor) -> Factors:
         scale.contiguous(),
         gain.transpose(0, 1).contiguous(),
         laid.rgb_weight * rgb_style[:, :, None],
-    )
-
-
-def _blurred(
-    x: torch.Tensor, bias: torch.Tensor, taps: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    count, channels, size, _ = x.shape
-    x = x.contiguous(memory_format=torch.channels_last)
-    feature, blurred = torch.empty_like(x), _empty(count, channels, size + 1, x)
-    block, pixels = _block(channels, size // 2)
-    across = -(-(size // 2 + 1) // pixels)
-    _kernels().blur[(across, size // 2 + 1, count)](
-        x, bias, taps, feature, blurred, size, channels, block, pixels, _limit(x)
-    )
-    return feature, blurred
-
-
-def _upsampled(
-    layer: Styled, x: torch.Tensor, noise: torch.Tensor, factors: Factors, number: int
-) -> torch.Tensor:
-    assert layer.taps is not None
-    count, channels, size = len(x), x.shape[1], x.shape[2] - 1
-    x = x.contiguous(memory_format=torch.channels_last)
-    out = _empty(count, 2 * channels, size, x)
-    block, pixels = _block(channels, size // 2)
-    gain, scale = factors.gain[:, number], factors.scale[:, number + 1]
-    _kernels().upsampled[(size // 2 // pixels, size // 2, count)](
-        x, layer.taps, gain, layer.bias, noise, layer.noise_gain, layer.noise_bias, scale, out,
-        size, gain.stride(0), _stride(noise), scale.stride(0),
-        channels, block, pixels, _limit(x),
-    )  # fmt: skip
-    return out
-
-
-def _finished(
-    laid: Laid,
-    x: torch.Tensor,
-    noise: torch.Tensor,
-    factors: Factors,
-    number: int,
-    index: int,
-    below: torch.Tensor,
-    rgb: torch.Tensor,
-) -> torch.Tensor:
-    """The level's features for the next level; at the last level, nothing of use."""
-    layer, taps = laid.styled[number], laid.rgb_taps[index]
-    count, channels, size = x.shape[:3]
-    x = x.contiguous(memory_format=torch.channels_last)
-    writes = number + 1 < len(laid.styled)
-    out = _empty(count, 2 * channels, size, x) if writes else x
-    block, pixels = _block(channels, size * size)
-    gain = factors.gain[:, number]
-    scale = factors.scale[:, number + 1] if writes else gain
-    weight = factors.rgb_weight[:, index]
-    _kernels().finished[(-(-size * size // pixels), count)](
-        x, gain, layer.bias, noise, layer.noise_gain, layer.noise_bias, scale, out,
-        weight, laid.rgb_bias[index], below, below if taps is None else taps, rgb,
-        size, gain.stride(0), _stride(noise), scale.stride(0), weight.stride(0), weight.stride(1),
-        channels, block, pixels, _limit(x), taps is not None, writes,
-    )  # fmt: skip
-    return out
-
-
-def _block(channels: int, pixels: int) -> tuple[int, int]:
-    """Powers of two: at least as many channels, and how many pixels go with them."""
-    block = 1 << (channels - 1).bit_length()
-    return block, min(max(ELEMENTS // block, 1), pixels)
-
-
-def _limit(x: torch.Tensor) -> float:
-    return ops.FP16_CLAMP if x.dtype == torch.float16 else 0.0
-
-
-def _stride(noise: torch.Tensor) -> int:
-    """From one face's noise to the next one's; 0 where all have the same."""
-    return noise.stride(0) if len(noise) > 1 else 0
-
-
-def _empty(count: int, channels: int, size: int, like: torch.Tensor) -> torch.Tensor:
-    return torch.empty(
-        (count, channels, size, size),
-        dtype=like.dtype,
-        device=like.device,
-        memory_format=torch.channels_last,
     )

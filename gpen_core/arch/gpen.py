@@ -7,14 +7,16 @@ the published checkpoints.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import cast
 
 import torch
 from torch import nn
 
 from ..errors import MismatchError
-from . import compiled, fused, strips, winograd
+from . import compiled, fused, launch, strips, winograd
 from .config import GPENConfig
+from .exact import exact_convolutions
 from .kept import Kept
 from .layers import (
     ConstantInput,
@@ -227,12 +229,13 @@ class GPEN(nn.Module):
 
     def compute(self, x: torch.Tensor, fresh_noise: FreshNoise) -> torch.Tensor:
         """As `forward`, all faces at once and with noise of the caller's."""
-        if self._runs_fused(x):
-            # Autocast would change the dtype of what the kernels read.
-            with torch.autocast("cuda", enabled=False):
-                return fused.restore_faces(self, x, fresh_noise, self._kept)
-        latent, features = self.encode(x)
-        return self.generator(latent, features, fresh_noise)
+        with exact_convolutions(x, self.dtype) if self._restores else nullcontext():
+            if self._runs_fused(x):
+                # Autocast would change the dtype of what the kernels read.
+                with torch.autocast("cuda", enabled=False):
+                    return fused.restore_faces(self, x, fresh_noise, self._kept)
+            latent, features = self.encode(x)
+            return self.generator(latent, features, fresh_noise)
 
     def fingerprint(self) -> tuple[object, ...]:
         """What changes when weights move or are written to, as far as torch counts that."""
@@ -256,13 +259,7 @@ class GPEN(nn.Module):
         return x.device.type == "cpu" and torch.backends.mkldnn.is_available() and self._restores
 
     def _runs_fused(self, x: torch.Tensor) -> bool:
-        return (
-            x.device.type == "cuda"
-            and self.config.noise == "concat"
-            and len(x) > 0
-            and self._restores
-            and fused.available()
-        )
+        return self.config.noise == "concat" and len(x) > 0 and self._restores and launch.suits(x)
 
     @property
     def _restores(self) -> bool:

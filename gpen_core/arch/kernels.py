@@ -1,7 +1,7 @@
 """Triton kernels for what lies between GPEN's convolutions: each reads and writes pixels once.
 
 Tensors are channels_last; `fused.py` launches the kernels and says what they are given. A program
-computes a few pixels with all their channels, in float32.
+computes PIXELS or 4·PIXELS pixels of BLOCK channels, in float32.
 """
 
 from __future__ import annotations
@@ -30,181 +30,236 @@ def _add_tap(sums, value, taps, ROW: tl.constexpr, COLUMN: tl.constexpr):
 
 
 @triton.jit
-def blur(
-    x, bias, taps, feature, blurred, size,
-    CHANNELS: tl.constexpr, BLOCK: tl.constexpr, PIXELS: tl.constexpr, CLAMP: tl.constexpr,
-):  # fmt: skip
-    """The encoder's activation, and its FIR padded by 2: x [N, C, S, S] to S + 1 pixels a side.
+def _place(blocks, PIXELS: tl.constexpr, BLOCK: tl.constexpr):
+    """The first row, the even columns and the channels of a program's 2 × 2·PIXELS pixels."""
+    part = tl.program_id(0)
+    columns = 2 * ((part // blocks) * PIXELS + tl.arange(0, PIXELS))
+    return 2 * tl.program_id(1), columns, (part % blocks) * BLOCK + tl.arange(0, BLOCK)
 
-    A program computes two rows of 2·PIXELS pixels.
-    """
-    n = tl.program_id(2).to(tl.int64)
-    row = 2 * tl.program_id(1)
-    columns = 2 * (tl.program_id(0) * PIXELS + tl.arange(0, PIXELS))
-    channels = tl.arange(0, BLOCK)
-    real = (channels < CHANNELS)[None, :]
-    shift = tl.load(bias + channels, mask=channels < CHANNELS, other=0)[None, :]
-    x += n * size * size * CHANNELS
-    feature += n * size * size * CHANNELS
-    blurred += n * (size + 1) * (size + 1) * CHANNELS
+
+@triton.jit
+def _filtered(
+    x, taps, shift, row, columns, channels, real, height, width, count, before,
+    ACTIVATES: tl.constexpr, CLAMP: tl.constexpr, PIXELS: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """A 4×4 FIR of x [height, width, count], at (row, columns), right of, below and across."""
     a = tl.zeros((PIXELS, BLOCK), tl.float32)
     b, c, d = a, a, a
     for i in tl.static_range(5):
         for j in tl.static_range(5):
-            y, z = row + i - 2, columns + j - 2
-            inside = (y >= 0) & (y < size) & ((z >= 0) & (z < size))[:, None] & real
-            at = (y * size + z)[:, None] * CHANNELS + channels[None, :]
-            value = tl.load(x + at, mask=inside, other=0).to(tl.float32) + shift
-            value = tl.where(inside, _activated(value, CLAMP), 0)
-            if i >= 2 and i < 4 and j >= 2 and j < 4:
-                tl.store(feature + at, value, mask=inside)
+            y, z = row + i - before, columns + j - before
+            inside = (y >= 0) & (y < height) & ((z >= 0) & (z < width))[:, None] & real[None, :]
+            at = (y * width + z)[:, None] * count + channels[None, :]
+            value = tl.load(x + at, mask=inside, other=0).to(tl.float32)
+            if ACTIVATES:
+                value = tl.where(inside, _activated(value + shift, CLAMP), 0)
             a = _add_tap(a, value, taps, i, j)
             b = _add_tap(b, value, taps, i, j - 1)
             c = _add_tap(c, value, taps, i - 1, j)
             d = _add_tap(d, value, taps, i - 1, j - 1)
+    return a, b, c, d
+
+
+@triton.jit
+def _store(out, a, b, c, d, row, columns, channels, real, height, width, count):
+    """Write four pixels of each program's lanes into out [height, width, count]."""
+    at = (row * width + columns)[:, None] * count + channels[None, :]
+    here = (columns < width)[:, None] & real[None, :]
+    beside = (columns + 1 < width)[:, None] & real[None, :]
+    below = row + 1 < height
+    tl.store(out + at, a, mask=here)
+    tl.store(out + at + count, b, mask=beside)
+    tl.store(out + at + width * count, c, mask=here & below)
+    tl.store(out + at + (width + 1) * count, d, mask=beside & below)
+
+
+@triton.jit(do_not_specialize=["height", "width", "before", "change", "blocks"])
+def fir(
+    x, taps, out, height, width, before, change, count, blocks,
+    PIXELS: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """A FIR of x [N, count, height, width], zeros before it, giving sides longer by `change`."""
+    n = tl.program_id(2).to(tl.int64)
+    row, columns, channels = _place(blocks, PIXELS, BLOCK)
+    real = channels < count
+    x += n * height * width * count
+    a, b, c, d = _filtered(x, taps, 0, row, columns, channels, real, height, width, count, before,
+                           False, 0, PIXELS, BLOCK)  # fmt: skip
+    height += change
+    width += change
+    out += n * height * width * count
+    _store(out, a, b, c, d, row, columns, channels, real, height, width, count)
+
+
+@triton.jit(do_not_specialize=["size", "blocks"])
+def blur(
+    x, bias, taps, feature, blurred, size, count, blocks,
+    CLAMP: tl.constexpr, PIXELS: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """The encoder's activation, and its FIR padded by 2: x [N, count, S, S] to S + 1 a side."""
+    n = tl.program_id(2).to(tl.int64)
+    row, columns, channels = _place(blocks, PIXELS, BLOCK)
+    real = channels < count
+    shift = tl.load(bias + channels, mask=real, other=0)[None, :]
+    x += n * size * size * count
+    feature += n * size * size * count
+    a, b, c, d = _filtered(x, taps, shift, row, columns, channels, real, size, size, count, 2,
+                           True, CLAMP, PIXELS, BLOCK)  # fmt: skip
     side = size + 1
-    at = (row * side + columns)[:, None] * CHANNELS + channels[None, :]
-    inside = (columns < side)[:, None] & real
-    beside = (columns + 1 < side)[:, None] & real
-    tl.store(blurred + at, a, mask=inside)
-    tl.store(blurred + at + CHANNELS, b, mask=beside)
-    below = row + 1 < side
-    tl.store(blurred + at + side * CHANNELS, c, mask=inside & below)
-    tl.store(blurred + at + (side + 1) * CHANNELS, d, mask=beside & below)
+    blurred += n * side * side * count
+    _store(blurred, a, b, c, d, row, columns, channels, real, side, side, count)
+    inside = (row < size) & (columns < size)[:, None] & real[None, :]
+    for i in tl.static_range(2):
+        for j in tl.static_range(2):
+            at = ((row + i) * size + columns + j)[:, None] * count + channels[None, :]
+            value = tl.load(x + at, mask=inside, other=0).to(tl.float32)
+            tl.store(feature + at, _activated(value + shift, CLAMP), mask=inside)
 
 
 @triton.jit
 def _append(
-    value, noise, out, at, channels, mask, gain, bias, noise_gain, noise_bias, scale, noise_scale,
-    CHANNELS: tl.constexpr, CLAMP: tl.constexpr,
+    value, noise, out, at, channels, mask, count, gain, bias, noise_gain, noise_bias, scale,
+    noise_scale, CLAMP: tl.constexpr,
 ):  # fmt: skip
     """Activate and append the noise at the pixels `at`, scaled for the layer that follows."""
     value = _activated(value * gain + bias, CLAMP)
-    inner = at * CHANNELS + channels
+    inner = at * count + channels
     extra = tl.load(noise + inner, mask=mask, other=0).to(tl.float32)
     extra = _activated(extra * noise_gain + noise_bias, CLAMP)
-    inner += at * CHANNELS
+    inner += at * count
     tl.store(out + inner, value * scale, mask=mask)
-    tl.store(out + inner + CHANNELS, extra * noise_scale, mask=mask)
+    tl.store(out + inner + count, extra * noise_scale, mask=mask)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["size", "blocks"])
 def upsampled(
     x, taps, gain, bias, noise, noise_gain, noise_bias, scale, out,
-    size, gain_stride, noise_stride, scale_stride,
-    CHANNELS: tl.constexpr, BLOCK: tl.constexpr, PIXELS: tl.constexpr, CLAMP: tl.constexpr,
+    size, count, blocks, gain_stride, noise_stride, scale_stride,
+    CLAMP: tl.constexpr, PIXELS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """What follows a transposed convolution: FIR, activation, noise appended.
 
-    x [N, C, S + 1, S + 1] to out [N, 2C, S, S]. A program computes two rows of 2·PIXELS pixels.
+    x [N, count, S + 1, S + 1] to out [N, 2·count, S, S].
     """
     n = tl.program_id(2).to(tl.int64)
-    row = 2 * tl.program_id(1)
-    columns = 2 * (tl.program_id(0) * PIXELS + tl.arange(0, PIXELS))
-    channels = tl.arange(0, BLOCK)
-    real = channels < CHANNELS
+    row, columns, channels = _place(blocks, PIXELS, BLOCK)
+    real = channels < count
     side = size + 1
-    x += n * side * side * CHANNELS
-    a = tl.zeros((PIXELS, BLOCK), tl.float32)
-    b, c, d = a, a, a
-    for i in tl.static_range(5):
-        for j in tl.static_range(5):
-            y, z = row + i - 1, columns + j - 1
-            inside = (y >= 0) & (y < side) & ((z >= 0) & (z < side))[:, None] & real[None, :]
-            at = (y * side + z)[:, None] * CHANNELS + channels[None, :]
-            value = tl.load(x + at, mask=inside, other=0).to(tl.float32)
-            a = _add_tap(a, value, taps, i, j)
-            b = _add_tap(b, value, taps, i, j - 1)
-            c = _add_tap(c, value, taps, i - 1, j)
-            d = _add_tap(d, value, taps, i - 1, j - 1)
-
+    x += n * side * side * count
+    a, b, c, d = _filtered(x, taps, 0, row, columns, channels, real, side, side, count, 1,
+                           False, 0, PIXELS, BLOCK)  # fmt: skip
     gains = tl.load(gain + n * gain_stride + channels, mask=real, other=0)[None, :]
     shift = tl.load(bias + channels, mask=real, other=0)[None, :]
     noise_gains = tl.load(noise_gain)
     noise_shift = tl.load(noise_bias + channels, mask=real, other=0)[None, :]
     scale += n * scale_stride
     scales = tl.load(scale + channels, mask=real, other=0)[None, :]
-    noise_scales = tl.load(scale + CHANNELS + channels, mask=real, other=0)[None, :]
+    noise_scales = tl.load(scale + count + channels, mask=real, other=0)[None, :]
     noise += n * noise_stride
-    out += n * size * size * 2 * CHANNELS
+    out += n * size * size * 2 * count
     mask = (columns < size)[:, None] & real[None, :]
     at = (row * size + columns)[:, None]
     channels = channels[None, :]
-    _append(a, noise, out, at, channels, mask, gains, shift, noise_gains, noise_shift, scales,
-            noise_scales, CHANNELS, CLAMP)  # fmt: skip
-    _append(b, noise, out, at + 1, channels, mask, gains, shift, noise_gains, noise_shift, scales,
-            noise_scales, CHANNELS, CLAMP)  # fmt: skip
-    _append(c, noise, out, at + size, channels, mask, gains, shift, noise_gains, noise_shift,
-            scales, noise_scales, CHANNELS, CLAMP)  # fmt: skip
-    _append(d, noise, out, at + size + 1, channels, mask, gains, shift, noise_gains, noise_shift,
-            scales, noise_scales, CHANNELS, CLAMP)  # fmt: skip
+    _append(a, noise, out, at, channels, mask, count, gains, shift, noise_gains, noise_shift,
+            scales, noise_scales, CLAMP)  # fmt: skip
+    _append(b, noise, out, at + 1, channels, mask, count, gains, shift, noise_gains, noise_shift,
+            scales, noise_scales, CLAMP)  # fmt: skip
+    _append(c, noise, out, at + size, channels, mask, count, gains, shift, noise_gains,
+            noise_shift, scales, noise_scales, CLAMP)  # fmt: skip
+    _append(d, noise, out, at + size + 1, channels, mask, count, gains, shift, noise_gains,
+            noise_shift, scales, noise_scales, CLAMP)  # fmt: skip
 
 
 @triton.jit
-def _skipped(skip, taps, y, x, row_tap, column_tap, half, inside):
-    """One of the four samples, weighted, that a pixel of upsampled RGB is made of."""
-    inside &= (y >= 0) & (y < half) & (x >= 0) & (x < half)
-    weight = tl.load(taps + 4 * row_tap + column_tap)
-    return tl.load(skip + y * half + x, mask=inside, other=0) * weight
+def _share(value, extra, weight, channels, real, mask, count):
+    """What values and appended noise add to a colour of each pixel."""
+    weights = tl.load(weight + channels, mask=real, other=0)[None, :]
+    noise_weights = tl.load(weight + count + channels, mask=real, other=0)[None, :]
+    return tl.sum(tl.where(mask, value * weights + extra * noise_weights, 0), axis=1)
 
 
 @triton.jit
+def _skipped(skip, taps, pixels, size, inside):
+    """One plane of RGB at twice the size: a zero after every sample, then the FIR.
+
+    Two of its four taps meet samples, each way.
+    """
+    half = size // 2
+    y, x = pixels // size, pixels % size
+    odd_y, odd_x = y % 2, x % 2
+    sums = tl.zeros(pixels.shape, tl.float32)
+    for i in tl.static_range(2):
+        for j in tl.static_range(2):
+            y0 = y // 2 + i * (2 * odd_y - 1)
+            x0 = x // 2 + j * (2 * odd_x - 1)
+            row = 1 + odd_y + i * (2 - 4 * odd_y)
+            column = 1 + odd_x + j * (2 - 4 * odd_x)
+            met = inside & (y0 >= 0) & (y0 < half) & (x0 >= 0) & (x0 < half)
+            weight = tl.load(taps + 4 * row + column)
+            sums += tl.load(skip + y0 * half + x0, mask=met, other=0) * weight
+    return sums
+
+
+@triton.jit(do_not_specialize=["size"])
 def finished(
     x, gain, bias, noise, noise_gain, noise_bias, scale, out, rgb_weight, rgb_bias, skip, taps, rgb,
-    size, gain_stride, noise_stride, scale_stride, rgb_weight_stride, rgb_row_stride,
-    CHANNELS: tl.constexpr, BLOCK: tl.constexpr, PIXELS: tl.constexpr, CLAMP: tl.constexpr,
+    size, count, gain_stride, noise_stride, scale_stride, rgb_weight_stride, rgb_row_stride,
+    CLAMP: tl.constexpr, PIXELS: tl.constexpr, BLOCK: tl.constexpr,
     SKIPS: tl.constexpr, WRITES: tl.constexpr,
 ):  # fmt: skip
     """What follows a level's second convolution: activation, noise appended, RGB.
 
-    x [N, C, S, S] to out [N, 2C, S, S] where `WRITES`, and, from the same before it is scaled for
-    the next layer, rgb [N, 3, S, S] (planes, float32), to which the upsampled `skip`
-    [N, 3, S/2, S/2] is added where `SKIPS`. A program computes PIXELS pixels.
+    x [N, count, S, S] to out [N, 2·count, S, S] where `WRITES`, and, from the same before it is
+    scaled for the next layer, rgb [N, 3, S, S] (planes, float32), to which the upsampled `skip`
+    [N, 3, S/2, S/2] is added where `SKIPS`. A program computes PIXELS pixels, block by block.
     """
     n = tl.program_id(1).to(tl.int64)
     pixels = tl.program_id(0) * PIXELS + tl.arange(0, PIXELS)
-    channels = tl.arange(0, BLOCK)
-    real = channels < CHANNELS
     area = size * size
     inside = pixels < area
-    mask = inside[:, None] & real[None, :]
-    at = pixels[:, None] * CHANNELS + channels[None, :]
-
-    gains = tl.load(gain + n * gain_stride + channels, mask=real, other=0)[None, :]
-    shift = tl.load(bias + channels, mask=real, other=0)[None, :]
-    value = tl.load(x + n * area * CHANNELS + at, mask=mask, other=0).to(tl.float32)
-    value = _activated(value * gains + shift, CLAMP)
-    noise_shift = tl.load(noise_bias + channels, mask=real, other=0)[None, :]
-    extra = tl.load(noise + n * noise_stride + at, mask=mask, other=0).to(tl.float32)
-    extra = _activated(extra * tl.load(noise_gain) + noise_shift, CLAMP)
-    if WRITES:
-        scale += n * scale_stride
-        scales = tl.load(scale + channels, mask=real, other=0)[None, :]
-        noise_scales = tl.load(scale + CHANNELS + channels, mask=real, other=0)[None, :]
-        out += n * area * 2 * CHANNELS
-        at += pixels[:, None] * CHANNELS
-        tl.store(out + at, value * scales, mask=mask)
-        tl.store(out + at + CHANNELS, extra * noise_scales, mask=mask)
-
+    x += n * area * count
+    gain += n * gain_stride
+    noise += n * noise_stride
+    scale += n * scale_stride
+    out += n * area * 2 * count
     rgb_weight += n * rgb_weight_stride
-    rgb += n * 3 * area
-    half = size // 2
-    y, z = pixels // size, pixels % size
-    odd_y, odd_z = y % 2, z % 2
-    for k in tl.static_range(3):
-        weights = tl.load(rgb_weight + channels, mask=real, other=0)[None, :]
-        noise_weights = tl.load(rgb_weight + CHANNELS + channels, mask=real, other=0)[None, :]
-        rgb_weight += rgb_row_stride
-        sums = tl.sum(tl.where(mask, value * weights + extra * noise_weights, 0), axis=1)
-        sums += tl.load(rgb_bias + k)
-        if SKIPS:
-            # A zero after every sample, then four taps: two of them meet samples.
-            plane = skip + n * 3 * half * half + k * half * half
-            y0, z0 = y // 2, z // 2
-            y1, z1 = y0 - 1 + 2 * odd_y, z0 - 1 + 2 * odd_z
-            v0, h0, v1, h1 = 1 + odd_y, 1 + odd_z, 3 - 3 * odd_y, 3 - 3 * odd_z
-            sums += _skipped(plane, taps, y0, z0, v0, h0, half, inside)
-            sums += _skipped(plane, taps, y0, z1, v0, h1, half, inside)
-            sums += _skipped(plane, taps, y1, z0, v1, h0, half, inside)
-            sums += _skipped(plane, taps, y1, z1, v1, h1, half, inside)
-        tl.store(rgb + k * area + pixels, sums, mask=inside)
+    noise_gains = tl.load(noise_gain)
+    red = tl.zeros((PIXELS,), tl.float32)
+    green, blue = red, red
+    for first in range(0, count, BLOCK):
+        channels = first + tl.arange(0, BLOCK)
+        real = channels < count
+        mask = inside[:, None] & real[None, :]
+        at = pixels[:, None] * count + channels[None, :]
+        gains = tl.load(gain + channels, mask=real, other=0)[None, :]
+        shift = tl.load(bias + channels, mask=real, other=0)[None, :]
+        value = tl.load(x + at, mask=mask, other=0).to(tl.float32)
+        value = _activated(value * gains + shift, CLAMP)
+        noise_shift = tl.load(noise_bias + channels, mask=real, other=0)[None, :]
+        extra = tl.load(noise + at, mask=mask, other=0).to(tl.float32)
+        extra = _activated(extra * noise_gains + noise_shift, CLAMP)
+        if WRITES:
+            scales = tl.load(scale + channels, mask=real, other=0)[None, :]
+            noise_scales = tl.load(scale + count + channels, mask=real, other=0)[None, :]
+            at += pixels[:, None] * count
+            tl.store(out + at, value * scales, mask=mask)
+            tl.store(out + at + count, extra * noise_scales, mask=mask)
+        weight = rgb_weight
+        red += _share(value, extra, weight, channels, real, mask, count)
+        weight += rgb_row_stride
+        green += _share(value, extra, weight, channels, real, mask, count)
+        weight += rgb_row_stride
+        blue += _share(value, extra, weight, channels, real, mask, count)
+    red += tl.load(rgb_bias)
+    green += tl.load(rgb_bias + 1)
+    blue += tl.load(rgb_bias + 2)
+    if SKIPS:
+        plane = (size // 2) * (size // 2)
+        skip += n * 3 * plane
+        red += _skipped(skip, taps, pixels, size, inside)
+        green += _skipped(skip + plane, taps, pixels, size, inside)
+        blue += _skipped(skip + 2 * plane, taps, pixels, size, inside)
+    rgb += n * 3 * area + pixels
+    tl.store(rgb, red, mask=inside)
+    tl.store(rgb + area, green, mask=inside)
+    tl.store(rgb + 2 * area, blue, mask=inside)

@@ -10,14 +10,11 @@ import math
 import torch
 import torch.nn.functional as F
 
+from . import half, launch
+
 SQRT2 = math.sqrt(2)
 SLOPE = 0.2
 DEMODULATION_EPS = 1e-8
-FP16_CLAMP = 4096.0
-"""Activations in float16 end here, so that what a convolution adds up of them stays below 65504.
-
-Far above what trained weights give; StyleGAN2-ADA clamps at 256 to the same end.
-"""
 
 
 def biased_leaky_relu(
@@ -36,12 +33,7 @@ def biased_leaky_relu(
         x = torch.add(bias, x, alpha=SQRT2)
     else:
         x = torch.addcmul(bias, x, (gain * SQRT2).to(x.dtype))
-    return clamp_half(F.leaky_relu_(x, SLOPE))
-
-
-def clamp_half(x: torch.Tensor) -> torch.Tensor:
-    """Activations within ± `FP16_CLAMP` where they are float16."""
-    return x.clamp(-FP16_CLAMP, FP16_CLAMP) if x.dtype == torch.float16 else x
+    return half.clamp(F.leaky_relu_(x, SLOPE))
 
 
 def fir(x: torch.Tensor, kernel: torch.Tensor, padding: tuple[int, int]) -> torch.Tensor:
@@ -52,6 +44,8 @@ def fir(x: torch.Tensor, kernel: torch.Tensor, padding: tuple[int, int]) -> torc
     """
     channels = x.shape[1]
     before, after = padding
+    if launch.suits(x):
+        return launch.FIR.apply(x, kernel, before, after)
     if before != after:
         x = F.pad(x, (before, after, before, after))
         before = 0
@@ -62,6 +56,10 @@ def fir(x: torch.Tensor, kernel: torch.Tensor, padding: tuple[int, int]) -> torc
 def fir_upsample(x: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
     """x [N, C, H, W] at twice the size: a zero after every sample, then the FIR (gain 4)."""
     channels = x.shape[1]
+    if launch.suits(x):
+        spread = x.new_zeros((len(x), channels, 2 * x.shape[2], 2 * x.shape[3]))
+        spread[:, :, ::2, ::2] = x
+        return fir(spread, kernel, (2, 1))
     weight = kernel.to(x.dtype).flip(0, 1).expand(channels, 1, -1, -1)
     # Zero insertion followed by a 4-tap filter padded 2 before and 1 after is the transposed
     # convolution of stride 2 cropped by one sample on each side.

@@ -111,6 +111,7 @@ class Pairs:
 
 
 def _own_stream(device: torch.device) -> None:
-    """Let this thread's work on a GPU run beside that of others."""
+    """Let this thread's work on a GPU run beside that of others, on one core."""
     if device.type == "cuda":
+        torch.set_num_threads(1)
         torch.cuda.set_stream(torch.cuda.Stream(device))
