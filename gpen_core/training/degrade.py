@@ -23,7 +23,7 @@ from .transfer import in_double, sent
 REFERENCE_SIZE = 256  # blur is stated for faces of this side
 LEAST_SIDE = 8  # px; nothing is shrunk below this
 SINC_TAPS = 21  # as in Real-ESRGAN
-CHUNKS = 4  # images of like size share a canvas: little of it is then empty
+CHUNKS = 4  # images of like size share a canvas: little of it is then empty, which a CPU must fill
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,8 @@ def degrade(
     Args:
         images: [B, 3, H, W] RGB in [0, 1].
         seed: the same seed, images and degradation give the same result, on any device but for
-            rounding; image i gets the same whatever others follow it.
+            rounding, of which JPEG makes levels here and there; image i gets the same whatever
+            others follow it.
         degradation: the ranges to draw from.
         face_size: side in px of the faces in the images, by which blurs are scaled; None: the
             images are faces, as large as their shorter side.
@@ -187,7 +188,7 @@ def degrade(
     for repeats, chosen in ((1, ~twice & ~clean), (2, twice & ~clean)):
         indices = chosen.nonzero()[:, 0]
         by_size = indices[rounds[0].scales[indices].argsort()]
-        for part in by_size.chunk(CHUNKS):
+        for part in by_size.chunk(CHUNKS if images.device.type == "cpu" else 1):
             if not len(part):
                 continue
             draws = [round_.of(part) for round_ in rounds[:repeats]]
