@@ -13,9 +13,11 @@ from ..arch import GPEN, compiled
 from ..errors import CheckpointError, MismatchError
 from ..files import replacing
 from ..tensor_files import read_tensor_file, write_safetensors
+from . import graphed
 from .adam import adam, load_adam
 from .adversary import Adversary
 from .figures import Figures
+from .graphed import GraphedPass
 from .losses import reconstruction_losses, sharpen_towards, unsharp_mask
 from .pairs import Pairs, default_workers
 from .ranks import ALONE, Ranks
@@ -96,8 +98,6 @@ class Trainer:
         else:
             self.model = deepcopy(model).float().train().requires_grad_(True)
         self.model.to(device)
-        if device.type == "cuda":
-            torch.backends.cudnn.benchmark = True  # every step has the shapes of the first
         self.ema = deepcopy(self.model).eval().requires_grad_(False)
         self.optimizer = adam(
             self.model.parameters(), learning_rate=plan.learning_rate, betas=(0.9, 0.99)
@@ -113,6 +113,12 @@ class Trainer:
         self.adversary = None
         if plan.has_adversary:
             self.adversary = Adversary(plan, device, discriminator, ranks=ranks)
+        self.graphed = None
+        if device.type in graphed.DEVICES and not (
+            plan.has_adversary or plan.compiled or ranks.count > 1
+        ):
+            self.graphed = GraphedPass(self._compute_losses, self.model.parameters(), device)
+        self.names: tuple[str, ...] = ()
         self.steps_done = 0
 
     def step(self) -> dict[str, float]:
@@ -128,27 +134,44 @@ class Trainer:
         clean, degraded = self.pairs.of(self.steps_done)
         for group in self.optimizer.param_groups:
             group["lr"] = self.plan.learning_rate * self.plan.learning_rate_factor(self.steps_done)
+        target = self._target(clean, degraded)
+        output = None
+        if self.graphed:
+            values = self.graphed(degraded, target, clean)
+            losses = dict(zip(self.names, values, strict=True))
+        else:
+            self.optimizer.zero_grad()
+            losses, output = self._compute(degraded, target, clean)
+        self.optimizer.step()
+        if self.adversary and output is not None:
+            losses |= self.adversary.learn(output, clean, step=self.steps_done)
+        self.steps_done += 1
+        self._update_ema()
+        values = self.ranks.mean(torch.stack([value.detach() for value in losses.values()]))
+        return Figures(self.steps_done, tuple(losses), values)
+
+    def _compute(
+        self, degraded: torch.Tensor, target: torch.Tensor, clean: torch.Tensor
+    ) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+        """Losses, gradients, which are added to what is there, and the restored faces."""
         with self._autocast():
             output = self.forward((degraded * 2 - 1).contiguous(memory_format=torch.channels_last))
         output = output.float() / 2 + 0.5
         weights = self.plan.loss_weights
-        losses = self.compare(output, self._target(clean, degraded), clean, tuple(weights))
+        losses = self.compare(output, target, clean, tuple(weights))
         if self.perceptual:
             with self._autocast():
                 losses["perceptual"] = self.perceptual(output, clean)
         if self.adversary:
             losses |= self.adversary.losses(output, clean)
         loss = torch.stack([weights[name] * value for name, value in losses.items()]).sum()
-        self.optimizer.zero_grad()
         loss.backward()
-        self.optimizer.step()
-        if self.adversary:
-            losses |= self.adversary.learn(output, clean, step=self.steps_done)
-        self.steps_done += 1
-        self._update_ema()
-        losses = {"loss": loss} | losses
-        values = self.ranks.mean(torch.stack([value.detach() for value in losses.values()]))
-        return Figures(self.steps_done, tuple(losses), values)
+        return {"loss": loss} | losses, output
+
+    def _compute_losses(self, *images: torch.Tensor) -> torch.Tensor:
+        losses, _ = self._compute(*images)
+        self.names = tuple(losses)
+        return torch.stack([value.detach() for value in losses.values()])
 
     @torch.no_grad()
     def _target(self, clean: torch.Tensor, degraded: torch.Tensor) -> torch.Tensor:
@@ -162,7 +185,10 @@ class Trainer:
         return sharpen_towards(restored, clean, amount)
 
     def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.plan.bf16)
+        # No cache: what a graph recorded would read from it is gone.
+        return torch.autocast(
+            self.device.type, torch.bfloat16, enabled=self.plan.bf16, cache_enabled=False
+        )
 
     @torch.no_grad()
     def _update_ema(self) -> None:
