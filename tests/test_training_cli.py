@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -103,6 +104,21 @@ def test_the_command_fine_tunes_against_a_discriminator_and_resumes(faces_folder
     plain = [*common, "--out", str(second), "--discriminator", str(first / STATE_NAME)]
     assert main(plain) == 2
     assert "add --adversarial-weight" in capsys.readouterr().err
+
+
+def test_the_command_widens_what_it_starts_from(faces_folder, tmp_path, capsys):
+    first, wide = tmp_path / "first", tmp_path / "wide"
+    common = ["train", "--data", str(faces_folder), "--batch-size", "2", "--device", "cpu"]
+    common += ["--steps", "1"]
+    assert main([*common, *NETWORK, "--out", str(first)]) == 0
+    common += ["--from", str(first / WEIGHTS_NAME), "--out", str(wide)]
+    assert main([*common, "--widths", "16,16,16,16,8"]) == 2
+    assert "more channels from 8 px up" in capsys.readouterr().err
+    for _ in range(2):  # the second goes on with the first
+        assert main([*common, "--widths", "16,16,16,16,24"]) == 0
+    assert "widened" in capsys.readouterr().out
+    config = load_gpen(wide / WEIGHTS_NAME, device="cpu").config
+    assert config == replace(CONFIG, widths=(16, 16, 16, 16, 24))
 
 
 def test_a_checkpoint_of_a_published_size_and_form_is_fine_tuned(faces_folder, tmp_path):

@@ -10,9 +10,6 @@ import torch
 
 from . import half
 
-ELEMENTS = 1024
-"""Values that a program computes at a time, or of each four pixels: PIXELS times BLOCK."""
-
 
 @functools.cache
 def available() -> bool:
@@ -131,14 +128,14 @@ def finished(
     out = None if scale is None else _empty((count, 2 * channels, size, size), x)
     rgb = torch.empty(count, 3, size, size, device=x.device)
     skip, taps = below or (rgb, rgb)  # what is not used needs an address all the same
-    pixels, block = _program(channels)
+    pixels, block, warps = (128, 16, 2) if channels <= 64 else (8, 128, 4)
     _kernels().finished[(-(-size * size // pixels), count)](
         x, gain, bias, noise, noise_gain, noise_bias,
         gain if scale is None else scale, x if out is None else out,
         rgb_weight, rgb_bias, skip, taps, rgb,
         size, channels, gain.stride(0), _stride(noise), 0 if scale is None else scale.stride(0),
         rgb_weight.stride(0), rgb_weight.stride(1),
-        half.limit(x.dtype), pixels, block, below is not None, scale is not None,
+        half.limit(x.dtype), pixels, block, below is not None, scale is not None, num_warps=warps,
     )  # fmt: skip
     return out, rgb
 
@@ -150,9 +147,8 @@ def _kernels() -> Any:  # their types are Triton's own
 
 
 def _program(channels: int) -> tuple[int, int]:
-    """Pixels and channels of a program: few choices, for each is compiled by itself."""
-    block = 16 if channels <= 64 else 128
-    return ELEMENTS // block, block
+    """PIXELS and BLOCK: few choices, for each is compiled by itself."""
+    return (32, 16) if channels <= 64 else (8, 128)
 
 
 def _blocks(channels: int) -> int:

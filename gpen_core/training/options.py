@@ -39,7 +39,12 @@ def _add_network_options(group: argparse._ArgumentGroup) -> None:
         help="widths of the built-in model, or of GPEN-BFR of that size (default: small up to "
         "256 px, published above)",
     )
-    group.add_argument("--widths", type=widths, help="instead: channels at 4, 8, 16 … SIZE px")
+    group.add_argument(
+        "--widths",
+        type=widths,
+        help="instead: channels at 4, 8, 16 … SIZE px; with --from, more of them from 8 px up, "
+        "beginning with the same function",
+    )
     group.add_argument("--style-dim", type=positive, help="length of the latent")
     group.add_argument("--mapping-layers", type=positive)
 

@@ -14,6 +14,7 @@ from .degrade import find_preset
 from .discriminator import Discriminator, load_discriminator
 from .perceptual import PerceptualLoss, load_perceptual_loss
 from .plan import TrainingPlan
+from .widen import widen
 
 if TYPE_CHECKING:
     import argparse
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from ..arch import GPEN
 
 SMALL_UP_TO = 256  # px; a larger network is for who has a GPU, and then the published one
-NETWORK_OPTIONS = ("size", "network", "widths", "style_dim", "mapping_layers")
+NETWORK_OPTIONS = ("size", "network", "style_dim", "mapping_layers")
 
 
 def small_network(size: int) -> GPENConfig:
@@ -118,9 +119,13 @@ def _network(args: argparse.Namespace) -> tuple[GPENConfig, str, GPEN | None]:
     ]
     if given:
         raise MismatchError(
-            f"{', '.join(given)} cannot be chosen with --from: the network is that of the weights."
+            f"{', '.join(given)} cannot be chosen with --from: the network is that of the weights, "
+            "which --widths can widen."
         )
     described, model = _read(args.start)
+    if args.widths and args.widths != model.config.widths:
+        model = widen(model, args.widths, seed=args.seed)
+        described += ", widened"
     return model.config, described, model
 
 
