@@ -49,9 +49,30 @@ def test_only_a_gpu_without_gradients_takes_the_kernels(tiny_gpen: GPEN, monkeyp
     with torch.no_grad():
         assert not tiny_gpen._runs_fused(faces)
     seen = type("Faces", (), {"device": torch.device("cuda"), "__len__": lambda _: 1})()
-    monkeypatch.setattr(launch, "available", lambda: True)
+    monkeypatch.setattr(launch, "works", lambda _: True)
     assert not tiny_gpen._runs_fused(seen)
     with torch.no_grad():
         assert tiny_gpen._runs_fused(seen)
-        monkeypatch.setattr(launch, "available", lambda: False)
+        monkeypatch.setattr(launch, "works", lambda _: False)
         assert not tiny_gpen._runs_fused(seen)
+
+
+def test_where_triton_fails_it_says_why_once_and_is_not_used(monkeypatch) -> None:
+    pytest.importorskip("triton", reason="PyTorch brings triton on Linux; pip install triton")
+
+    def refuse() -> None:
+        raise RuntimeError("Failed to find C compiler. Please specify via CC.")
+
+    monkeypatch.setattr(launch, "_kernels", refuse)
+    launch.works.cache_clear()
+    with pytest.warns(UserWarning, match=r"five times as long.*apt install gcc.*find C compiler"):
+        assert not launch.works(torch.device("cpu"))
+    assert not launch.works(torch.device("cpu"))
+    launch.works.cache_clear()
+
+
+def test_without_triton_nothing_is_said(monkeypatch) -> None:
+    monkeypatch.setattr(launch, "available", lambda: False)
+    launch.works.cache_clear()
+    assert not launch.works(torch.device("cpu"))
+    launch.works.cache_clear()

@@ -154,12 +154,15 @@ class GPEN(nn.Module):
         same up to rounding. A model has none, and is left as it is, where it computes in float16,
         or in bfloat16 on a CPU without AVX512-BF16 or with AMX.
 
+        On CUDA with Triton what lies between convolutions is compiled anyway, and nothing changes.
         Elsewhere it is the whole forward pass, compiled when it is first run, as with any module;
         the arguments go to `torch.compile`. Call it where the model is to stay.
 
         Raises:
             DeviceError: on a CPU that fails, mostly for want of a C++ compiler.
         """
+        if self.device.type == "cuda" and launch.works(self.device):
+            return
         if self.device.type != "cpu":
             super().compile(*args, **kwargs)
         elif winograd.suits(self.dtype):

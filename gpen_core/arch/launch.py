@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import subprocess
+import warnings
 from typing import Any, NamedTuple
 
 import torch
@@ -11,15 +13,35 @@ import torch
 from . import half
 
 
-@functools.cache
 def available() -> bool:
     """Whether Triton is installed: PyTorch brings it on Linux."""
     return importlib.util.find_spec("triton") is not None
 
 
+@functools.cache
+def works(device: torch.device) -> bool:
+    """Whether the kernels run on a device, tried once; says why where Triton is there and fails."""
+    if not available():
+        return False
+    from triton.errors import TritonError
+
+    try:
+        _fir(torch.zeros(1, 1, 2, 2, device=device), torch.zeros(4, 4, device=device), 2, 2)
+    except (RuntimeError, OSError, ImportError, subprocess.SubprocessError, TritonError) as error:
+        reason = next((line for line in str(error).splitlines() if line.strip()), repr(error))
+        warnings.warn(
+            f"Triton cannot compile for {device}, so GPEN takes some five times as long there, and "
+            "computes the same. Triton needs a C compiler and Python's headers (Debian: `apt "
+            f"install gcc python3-dev`) and a GPU that it knows. It says: {reason}",
+            stacklevel=2,
+        )
+        return False
+    return True
+
+
 def suits(x: torch.Tensor) -> bool:
     """Whether the kernels can compute with x as things are."""
-    return x.device.type == "cuda" and not torch.compiler.is_compiling() and available()
+    return x.device.type == "cuda" and not torch.compiler.is_compiling() and works(x.device)
 
 
 class Activation(NamedTuple):
@@ -50,17 +72,7 @@ class FIR(torch.autograd.Function):
     ) -> torch.Tensor:
         ctx.save_for_backward(kernel)
         ctx.padding = before, after
-        count, channels, height, width = x.shape
-        change = before + after - 3
-        x = x.contiguous(memory_format=torch.channels_last)
-        out = _empty((count, channels, height + change, width + change), x)
-        kernel = kernel.float().contiguous()
-        with torch.cuda.device_of(x):
-            _kernels().fir[_grid(height + change, width + change, channels, count)](
-                x, kernel, out, height, width, before, change, channels, _blocks(channels),
-                *_program(channels),
-            )  # fmt: skip
-        return out
+        return _fir(x, kernel, before, after)
 
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
@@ -68,6 +80,20 @@ class FIR(torch.autograd.Function):
         before, after = ctx.padding
         grad = FIR.apply(grads[0], kernel.flip(0, 1), 3 - before, 3 - after)
         return grad, None, None, None
+
+
+def _fir(x: torch.Tensor, kernel: torch.Tensor, before: int, after: int) -> torch.Tensor:
+    count, channels, height, width = x.shape
+    change = before + after - 3
+    x = x.contiguous(memory_format=torch.channels_last)
+    out = _empty((count, channels, height + change, width + change), x)
+    kernel = kernel.float().contiguous()
+    with torch.cuda.device_of(x):
+        _kernels().fir[_grid(height + change, width + change, channels, count)](
+            x, kernel, out, height, width, before, change, channels, _blocks(channels),
+            *_program(channels),
+        )  # fmt: skip
+    return out
 
 
 def blur(
