@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import subprocess
@@ -10,8 +11,11 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 
-from gpen_core.arch import GPEN, fused, launch
+from gpen_core.arch import GPEN, fir_in_weights, fused, launch
+from gpen_core.arch.layers import FIR
+from gpen_core.training.discriminator import Discriminator
 
 HERE = Path(__file__).resolve().parent
 
@@ -30,6 +34,35 @@ def test_kernels_compute_the_network() -> None:
     assert len(errors) == 4
     for name, error in errors.items():
         assert error < (3e-3 if "float16" in name else 2e-6), name
+
+
+def test_firs_in_weights_change_nothing(tiny_gpen: GPEN, monkeypatch) -> None:
+    model, discriminator = copy.deepcopy(tiny_gpen), Discriminator((8, 8, 6, 4))
+    x = torch.rand(2, 3, 32, 32) * 2 - 1
+    kernel = torch.rand(4, 4)  # GPEN's is symmetric, which would hide a mistake
+    for module in (*model.modules(), *discriminator.modules()):
+        if isinstance(module, FIR):
+            module.kernel = kernel
+
+    def results() -> list[torch.Tensor]:
+        y = model(x.requires_grad_())  # with gradients: by modules
+        (gradient,) = torch.autograd.grad(y.square().sum(), x)
+        return [y, gradient, discriminator(x)[0]]
+
+    sides = []
+    plain = F.conv2d
+
+    def spied(x: torch.Tensor, weight: torch.Tensor, *args, **kwargs) -> torch.Tensor:
+        sides.append(weight.shape[-1])
+        return plain(x, weight, *args, **kwargs)
+
+    monkeypatch.setattr(F, "conv2d", spied)
+    expected = results()
+    assert 6 not in sides
+    monkeypatch.setattr(fir_in_weights, "suit", lambda _: True)
+    for found, wanted in zip(results(), expected, strict=True):
+        assert (found - wanted).norm() < 1e-5 * wanted.norm()
+    assert sides.count(6) == 3 + 3
 
 
 def test_layers_of_several_widths_are_padded_with_what_changes_nothing(tiny_gpen: GPEN) -> None:
@@ -65,7 +98,7 @@ def test_where_triton_fails_it_says_why_once_and_is_not_used(monkeypatch) -> Non
 
     monkeypatch.setattr(launch, "_kernels", refuse)
     launch.works.cache_clear()
-    with pytest.warns(UserWarning, match=r"five times as long.*apt install gcc.*find C compiler"):
+    with pytest.warns(UserWarning, match=r"takes longer there.*apt install gcc.*find C compiler"):
         assert not launch.works(torch.device("cpu"))
     assert not launch.works(torch.device("cpu"))
     launch.works.cache_clear()

@@ -30,9 +30,9 @@ def works(device: torch.device) -> bool:
     except (RuntimeError, OSError, ImportError, subprocess.SubprocessError, TritonError) as error:
         reason = next((line for line in str(error).splitlines() if line.strip()), repr(error))
         warnings.warn(
-            f"Triton cannot compile for {device}, so GPEN takes some five times as long there, and "
-            "computes the same. Triton needs a C compiler and Python's headers (Debian: `apt "
-            f"install gcc python3-dev`) and a GPU that it knows. It says: {reason}",
+            f"Triton cannot compile for {device}, so GPEN takes longer there and computes the same. "
+            "It needs a C compiler and Python's headers (Debian: `apt install gcc python3-dev`) "
+            f"and a GPU that it knows. It says: {reason}",
             stacklevel=2,
         )
         return False

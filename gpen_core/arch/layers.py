@@ -98,12 +98,23 @@ class EncoderBlur(FIR):
         return ops.fir(x, self.kernel, (2, 2))
 
 
+class EncoderStage(nn.Sequential):
+    """FIR, where it downsamples, convolution and activation."""
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        blur, conv = self[0], self[-2]
+        if isinstance(blur, EncoderBlur) and isinstance(conv, EqualizedConv):
+            x = ops.downsampling(input, conv.weight.float() * conv.scale, blur.kernel)
+            return self[-1](x)
+        return super().forward(input)
+
+
 def encoder_stage(inputs: int, outputs: int, *, downsample: bool) -> nn.Sequential:
     """One encoder level: [N, inputs, H, W] to [N, outputs, H, W], or to half the size."""
     layers: list[nn.Module] = [EncoderBlur()] if downsample else []
     layers.append(EqualizedConv(inputs, outputs, 3 if downsample else 1))
     layers.append(BiasedLeakyReLU(outputs))
-    return nn.Sequential(nn.Sequential(*layers))
+    return nn.Sequential(EncoderStage(*layers))
 
 
 class ModulatedConv(nn.Module):
@@ -127,15 +138,10 @@ class ModulatedConv(nn.Module):
         self.blur = FIR(gain=4) if upsample else None
 
     def forward(self, x: torch.Tensor, latent: torch.Tensor) -> torch.Tensor:
-        style = self.modulation(latent)
-        x = ops.modulated_conv(
-            x,
-            self.weight[0].float() * self.scale,
-            style,
-            demodulate=self.demodulate,
-            upsample=self.blur is not None,
-        )
-        return x if self.blur is None else ops.fir(x, self.blur.kernel, (1, 1))
+        style, weight = self.modulation(latent), self.weight[0].float() * self.scale
+        if self.blur is not None:
+            return ops.modulated_upsampling(x, weight, style, self.blur.kernel)
+        return ops.modulated_conv(x, weight, style, demodulate=self.demodulate, upsample=False)
 
     def store_as(self, dtype: torch.dtype) -> None:
         """Store the weight in `dtype`, in the order of memory that convolutions read."""

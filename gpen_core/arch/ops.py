@@ -6,11 +6,15 @@ Equation numbers are those of StyleGAN2 (Karras et al. 2020, arXiv 1912.04958).
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 
-from . import half, launch
+from . import fir_in_weights, half, launch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SQRT2 = math.sqrt(2)
 SLOPE = 0.2
@@ -96,17 +100,55 @@ def modulated_conv(
     Returns:
         [N, O, …] in x's dtype; without demodulation, which may give any size, in float32.
     """
+    return _modulated(
+        x, weight, style, lambda x, weight: _convolve(x, weight, upsample), demodulate=demodulate
+    )
+
+
+def modulated_upsampling(
+    x: torch.Tensor, weight: torch.Tensor, style: torch.Tensor, kernel: torch.Tensor
+) -> torch.Tensor:
+    """`modulated_conv`, demodulated and upsampling, and the FIR `kernel` [4, 4] that follows it.
+
+    x [N, I, H, W] to [N, O, 2H, 2W].
+    """
+    if fir_in_weights.suit(x) and not launch.suits(x):
+        return _modulated(
+            x,
+            weight,
+            style,
+            lambda x, weight: fir_in_weights.upsample(x, weight, kernel),
+            demodulate=True,
+        )
+    return fir(modulated_conv(x, weight, style, demodulate=True, upsample=True), kernel, (1, 1))
+
+
+def downsampling(x: torch.Tensor, weight: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
+    """A FIR [4, 4] padded by 2, and a convolution of stride 2 with weight [O, I, 3, 3]."""
+    if fir_in_weights.suit(x) and not launch.suits(x):
+        return fir_in_weights.downsample(x, weight, kernel)
+    return F.conv2d(fir(x, kernel, (2, 2)), weight.to(x.dtype), stride=2)
+
+
+def _modulated(
+    x: torch.Tensor,
+    weight: torch.Tensor,
+    style: torch.Tensor,
+    convolve: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+    *,
+    demodulate: bool,
+) -> torch.Tensor:
     weight = weight.float()
     if len(style) == 1:
         weight = weight * style[0, :, None, None]
         unit = demodulation(weight.square().sum(dim=(1, 2, 3)))[:, None, None, None]  # [O, 1, 1, 1]
-        y = _convolve(x, weight * unit, upsample)
+        y = convolve(x, weight * unit)
         return y if demodulate else y.float() / unit[:, 0]
     squares = weight.square().sum(dim=(2, 3))  # [O, I]
     unit = demodulation(squares.sum(dim=1)).detach()  # [O]
     peak = style.abs().amax(dim=1, keepdim=True).clamp_min(1e-20).detach()  # [N, 1]
     x = x * (style / peak).to(x.dtype)[:, :, None, None]
-    y = _convolve(x, weight * unit[:, None, None, None], upsample)
+    y = convolve(x, weight * unit[:, None, None, None])
     gain = peak / unit  # [N, O]
     if not demodulate:
         return y.float() * gain[:, :, None, None]
