@@ -30,7 +30,7 @@ def works(device: torch.device) -> bool:
     except (RuntimeError, OSError, ImportError, subprocess.SubprocessError, TritonError) as error:
         reason = next((line for line in str(error).splitlines() if line.strip()), repr(error))
         warnings.warn(
-            f"Triton cannot compile for {device}, so GPEN takes longer there and computes the same. "
+            f"Triton cannot compile for {device}, so GPEN takes longer there, no more. "
             "It needs a C compiler and Python's headers (Debian: `apt install gcc python3-dev`) "
             f"and a GPU that it knows. It says: {reason}",
             stacklevel=2,
