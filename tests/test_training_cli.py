@@ -99,7 +99,10 @@ def test_the_command_fine_tunes_against_a_discriminator_and_resumes(faces_folder
     ):
         assert main([*tune, option, str(tmp_path / "other.pth")]) == 2
         assert complaint in capsys.readouterr().err
-    assert main([*common, "--out", str(second), "--sharpen-freely", "--sharpen-targets", "1"]) == 2
+    assert (
+        main([*common, "--out", str(second), "--sharpness-limit", "2", "--sharpen-targets", "1"])
+        == 2
+    )
     assert "add --teacher and --sharpen-targets" in capsys.readouterr().err
     plain = [*common, "--out", str(second), "--discriminator", str(first / STATE_NAME)]
     assert main(plain) == 2

@@ -75,7 +75,9 @@ def _blurred(luma: torch.Tensor) -> torch.Tensor:
     return luma
 
 
-def sharpen_towards(faces: torch.Tensor, clean: torch.Tensor, amount: float) -> torch.Tensor:
+def sharpen_towards(
+    faces: torch.Tensor, clean: torch.Tensor, amount: float, *, limit: float = 1
+) -> torch.Tensor:
     """`unsharp_mask` of restored faces, but nowhere sharper than the clean ones.
 
     In boxes of 17 px around each pixel the mean gradient is brought up to the clean face's and no
@@ -85,12 +87,14 @@ def sharpen_towards(faces: torch.Tensor, clean: torch.Tensor, amount: float) -> 
         faces: [N, 3, S, S] RGB in [0, 1].
         clean: what they should have been.
         amount: of the unsharp mask where the clean faces allow all of it.
+        limit: times the clean faces' gradient that is allowed; a network that learns from the
+            result falls short of it.
     """
     if not amount:
         return faces
     sharpened = unsharp_mask(faces, amount)
     least, most, wanted = (_sharpness_map(x) for x in (faces, sharpened, clean))
-    share = ((wanted - least) / (most - least).clamp_min(1e-6)).clamp(0, 1)
+    share = ((limit * wanted - least) / (most - least).clamp_min(1e-6)).clamp(0, 1)
     return torch.lerp(faces, sharpened, share)
 
 

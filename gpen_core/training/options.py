@@ -75,9 +75,12 @@ def _add_loss_options(group: argparse._ArgumentGroup) -> None:
         help="of an unsharp mask (luma, σ 0.7 px) on what L1 and SSIM compare with (default 0)",
     )
     group.add_argument(
-        "--sharpen-freely",
-        action="store_true",
-        help="let it make what the teacher restores sharper than the clean faces, too",
+        "--sharpness-limit",
+        type=not_negative,
+        default=1.0,
+        metavar="FACTOR",
+        help="how many times as sharp as the clean face it may make what a teacher restores "
+        "(default 1)",
     )
     weight("--adversarial-weight", 0, "of the logistic loss against a discriminator; 0 is off")
     weight("--feature-weight", 0, "of the difference in the discriminator's features; 0 is off")

@@ -32,7 +32,7 @@ class TrainingPlan:
         teacher: the file and hash of a network whose faces L1 and SSIM compare with, instead of the
             clean ones.
         target_sharpening: amount of `losses.unsharp_mask` on what L1 and SSIM compare with.
-        sharpen_freely: let it make what the teacher restores sharper than the clean faces, too.
+        sharpness_limit: times as sharp as the clean faces, to which it sharpens a teacher's.
         adversarial_weight: weight of the logistic loss against a discriminator.
         feature_weight: weight of the difference in the discriminator's features.
         perceptual_weight: weight of the difference that a VGG sees, `perceptual.PerceptualLoss`.
@@ -58,7 +58,7 @@ class TrainingPlan:
     sharpness_weight: float = 0
     teacher: str | None = None
     target_sharpening: float = 0
-    sharpen_freely: bool = False
+    sharpness_limit: float = 1
     adversarial_weight: float = 0
     feature_weight: float = 0
     perceptual_weight: float = 0

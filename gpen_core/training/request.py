@@ -82,7 +82,7 @@ def read_request(args: argparse.Namespace) -> Request:
         sharpness_weight=args.sharpness_weight,
         teacher=described,
         target_sharpening=args.sharpen_targets,
-        sharpen_freely=args.sharpen_freely,
+        sharpness_limit=args.sharpness_limit,
         adversarial_weight=args.adversarial_weight,
         feature_weight=args.feature_weight,
         perceptual_weight=args.perceptual_weight if args.perceptual else 0,
@@ -101,9 +101,9 @@ def read_request(args: argparse.Namespace) -> Request:
             "--discriminator was given, but nothing is learned from it: add --adversarial-weight, "
             "--feature-weight or both."
         )
-    if plan.sharpen_freely and not (plan.teacher and plan.target_sharpening):
+    if plan.sharpness_limit != 1 and not (plan.teacher and plan.target_sharpening):
         raise MismatchError(
-            "--sharpen-freely was given, but it tells how to sharpen what a teacher restores: add "
+            "--sharpness-limit was given, but it tells how to sharpen what a teacher restores: add "
             "--teacher and --sharpen-targets."
         )
     perceptual = load_perceptual_loss(args.perceptual) if args.perceptual else None

@@ -180,9 +180,7 @@ class Trainer:
         if not self.teacher:
             return unsharp_mask(clean, amount)
         restored = self.teacher.restore(degraded, mirrored=self.steps_done % 2 == 1)
-        if self.plan.sharpen_freely:
-            return unsharp_mask(restored, amount)
-        return sharpen_towards(restored, clean, amount)
+        return sharpen_towards(restored, clean, amount, limit=self.plan.sharpness_limit)
 
     def _autocast(self) -> torch.autocast:
         # No cache: what a graph recorded would read from it is gone.
