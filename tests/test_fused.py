@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 
 from gpen_core.arch import GPEN, fir_in_weights, fused, launch
+from gpen_core.arch.exact import exact_convolutions
 from gpen_core.arch.layers import FIR
 from gpen_core.training.discriminator import Discriminator
 
@@ -109,3 +110,29 @@ def test_without_triton_nothing_is_said(monkeypatch) -> None:
     launch.works.cache_clear()
     assert not launch.works(torch.device("cpu"))
     launch.works.cache_clear()
+
+
+def test_float32_on_a_gpu_is_not_tf32_and_others_keep_their_setting() -> None:
+    x = type("Faces", (), {"device": torch.device("cuda")})()
+    cudnn = torch.backends.cudnn
+    before = cudnn.allow_tf32
+    for allowed in (True, False):
+        cudnn.allow_tf32 = allowed
+        for dtype, inside in ((torch.float32, False), (torch.float16, allowed)):
+            with pytest.raises(KeyError), exact_convolutions(x, dtype):
+                assert cudnn.allow_tf32 is inside
+                raise KeyError
+            assert cudnn.allow_tf32 is allowed
+    cudnn.allow_tf32 = before
+
+
+@pytest.mark.skipif(not hasattr(torch.backends.cudnn, "conv"), reason="needs PyTorch 2.9 or newer")
+def test_precisions_set_by_operator_stay() -> None:
+    cudnn = torch.backends.cudnn
+    before = cudnn.allow_tf32
+    cudnn.conv.fp32_precision = "tf32"
+    cudnn.rnn.fp32_precision = "ieee"
+    x = type("Faces", (), {"device": torch.device("cuda")})()
+    with exact_convolutions(x, torch.float32):
+        assert cudnn.conv.fp32_precision == "tf32"
+    cudnn.allow_tf32 = before
