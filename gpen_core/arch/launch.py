@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import importlib.util
-import subprocess
 import warnings
 from typing import Any, NamedTuple
 
@@ -23,11 +22,11 @@ def works(device: torch.device) -> bool:
     """Whether the kernels run on a device, tried once; says why where Triton is there and fails."""
     if not available():
         return False
-    from triton.errors import TritonError
-
     try:
         _fir(torch.zeros(1, 1, 2, 2, device=device), torch.zeros(4, 4, device=device), 2, 2)
-    except (RuntimeError, OSError, ImportError, subprocess.SubprocessError, TritonError) as error:
+    except torch.cuda.OutOfMemoryError:
+        raise
+    except Exception as error:  # noqa: BLE001, a compiler's errors have no kind in common
         reason = next((line for line in str(error).splitlines() if line.strip()), repr(error))
         warnings.warn(
             f"Triton cannot compile for {device}, so GPEN takes longer there, no more. "
