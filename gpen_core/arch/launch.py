@@ -23,7 +23,7 @@ def works(device: torch.device) -> bool:
     if not available():
         return False
     try:
-        _fir(torch.zeros(1, 1, 2, 2, device=device), torch.zeros(4, 4, device=device), 2, 2)
+        _try_all(device)
     except torch.cuda.OutOfMemoryError:
         raise
     except Exception as error:  # noqa: BLE001, a compiler's errors have no kind in common
@@ -36,6 +36,20 @@ def works(device: torch.device) -> bool:
         )
         return False
     return True
+
+
+def _try_all(device: torch.device) -> None:
+    """Run every kernel of a forward pass on two pixels, in a form that is needed anyway."""
+
+    def zeros(*shape: int) -> torch.Tensor:
+        return torch.zeros(shape, device=device)
+
+    x, taps = zeros(1, 16, 2, 2).half(), zeros(4, 4)
+    activation = Activation(zeros(1, 16), zeros(16), zeros(1), zeros(16), zeros(1, 32))
+    with torch.cuda.device_of(x):
+        noise, y = blur(x, activation.bias, taps)
+        upsampled(y, taps, activation, noise)
+        finished(x, activation, noise, zeros(1, 3, 32), zeros(3), (zeros(1, 3, 1, 1), taps))
 
 
 def suits(x: torch.Tensor) -> bool:
