@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from recorder_double import Recorder
 from training_faces import smooth_faces
 
 from gpen_core import GPENConfig
@@ -17,27 +18,6 @@ from gpen_core.training.trainer import Trainer
 CPU = torch.device("cpu")
 CONFIG = GPENConfig(32, 32, (8, 8, 8, 8), style_dim=8, mapping_layers=1)
 PLAN = TrainingPlan(CONFIG, steps=20, batch_size=2, ssim_weight=0.1)
-
-
-class Recorder:
-    """Like a CUDA graph: once recorded, it reads and writes the same memory whenever it runs."""
-
-    replayed = 0
-    refusal: RuntimeError | None = None
-
-    def __init__(self, device: torch.device) -> None:
-        self.device = device
-
-    def record(self, run):
-        if Recorder.refusal is not None:
-            raise Recorder.refusal
-        output = run().fill_(float("nan"))  # recording computes nothing
-
-        def replay():
-            Recorder.replayed += 1
-            output.copy_(run())
-
-        return output, replay
 
 
 @pytest.fixture

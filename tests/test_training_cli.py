@@ -37,6 +37,8 @@ CONFIG = GPENConfig(64, 64, (16,) * 5, style_dim=16, mapping_layers=2)
         ("--adversarial-weight -1", "must be at least 0, found -1"),
         ("--steps 0", "must be at least 1, found 0"),
         ("--workers -1", "must be at least 0, found -1"),
+        ("--workers 2.5", "invalid count value"),
+        ("--samples -1", "must be at least 0, found -1"),
     ],
 )
 def test_networks_that_cannot_be_trained_are_refused_without_a_traceback(

@@ -10,10 +10,12 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
+from . import launch
+
 
 def suit(x: torch.Tensor) -> bool:
-    """Whether they pay for x, where `launch.suits` does not hold."""
-    return x.device.type == "cuda"
+    """Whether they pay for x."""
+    return x.device.type == "cuda" and not launch.suits(x)
 
 
 def upsample(x: torch.Tensor, weight: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:

@@ -61,14 +61,19 @@ def fold_encoder_stage(
     stage: nn.Sequential, dtype: torch.dtype, width: int, kept: Kept, *, stride: int = 1
 ) -> packed.Convolution:
     """Convolution and activation of one of the encoder's stages, for inputs `width` wide."""
-    conv, activation = cast(EqualizedConv, stage[-2]), cast(BiasedLeakyReLU, stage[-1])
 
     def make() -> packed.Convolution:
-        weight = (conv.weight.float() * (conv.scale * ops.SQRT2)).to(dtype)
-        bias = (activation.bias * ops.SQRT2).to(dtype)
+        weight, bias = (tensor.to(dtype) for tensor in fold_gain(stage))
         return packed.convolution(weight, bias, width, stride=stride, slope=ops.SLOPE)
 
-    return kept.prepared.get("convolution", stage, (conv.weight, activation.bias), make)
+    return kept.prepared.get("convolution", stage, tuple(stage.parameters()), make)
+
+
+def fold_gain(stage: nn.Sequential) -> Folded:
+    """Weight and bias of one of the encoder's stages, the activation's √2 included; float32."""
+    conv, activation = cast(EqualizedConv, stage[-2]), cast(BiasedLeakyReLU, stage[-1])
+    weight = conv.weight.float() * (conv.scale * ops.SQRT2)
+    return Folded(weight, activation.bias * ops.SQRT2)
 
 
 def fold_styled(

@@ -10,27 +10,30 @@ which are laid out once per model; a face adds two small matrix products for its
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 
 from . import half, launch, ops
+from .folding import fold_gain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from .gpen import GPEN, FreshNoise
     from .kept import Kept
-    from .layers import BiasedLeakyReLU, EqualizedConv, StyledConv, ToRGB
+    from .layers import StyledConv, ToRGB
 
 
 @dataclass(frozen=True)
-class EncoderStage:
-    """Attributes:
-    weight: [O, I, k, k], √2 included.
-    bias: [O], √2 included, float32.
-    taps: [4, 4], of the FIR before the next stage; None in the last.
+class Stage:
+    """A stage of the encoder; √2 is in all but the taps.
+
+    Attributes:
+        weight: [O, I, k, k].
+        bias: [O], float32.
+        taps: [4, 4], of the FIR before the next stage; None in the last.
     """
 
     weight: torch.Tensor
@@ -78,7 +81,7 @@ class Laid:
         rgb_taps: [4, 4] each, of the FIR of RGB, turned round; the first level has none.
     """
 
-    encoder: list[EncoderStage]
+    encoder: list[Stage]
     constant: torch.Tensor
     styled: list[Styled]
     modulation: torch.Tensor
@@ -186,14 +189,12 @@ def lay_out(model: GPEN) -> Laid:
     )
 
 
-def _lay_out_stage(model: GPEN, level: int) -> EncoderStage:
-    stage = model.encoder_stage(level)
-    conv, activation = cast("EqualizedConv", stage[-2]), cast("BiasedLeakyReLU", stage[-1])
-    weight = (conv.weight.float() * (conv.scale * ops.SQRT2)).to(model.dtype)
+def _lay_out_stage(model: GPEN, level: int) -> Stage:
+    weight, bias = fold_gain(model.encoder_stage(level))
     last = level == model.encoder_levels - 1
-    return EncoderStage(
-        weight.contiguous(memory_format=torch.channels_last),
-        activation.bias * ops.SQRT2,
+    return Stage(
+        weight.to(model.dtype).contiguous(memory_format=torch.channels_last),
+        bias,
         None if last else model.encoder_stage(level + 1).get_buffer("0.kernel"),
     )
 
@@ -235,9 +236,7 @@ def _encode(model: GPEN, laid: Laid, x: torch.Tensor) -> tuple[torch.Tensor, lis
         else:
             feature, x = launch.blur(x, stage.bias, stage.taps)
         features.append(feature)
-    flat = features[-1].contiguous().flatten(1).float()  # C, H, W order
-    latent = model.generator.style(model.final_linear(flat))
-    return latent, features[::-1]
+    return model.latent_of(features[-1]), features[::-1]
 
 
 def _modulate(laid: Laid, latent: torch.Tensor) -> Factors:

@@ -199,9 +199,12 @@ class GPEN(nn.Module):
         for level in range(self.encoder_levels):
             x = self.encoder_stage(level)(x)
             features.append(x)
-        flat = x.contiguous().flatten(1).float()  # C, H, W order
-        latent = self.generator.style(self.final_linear(flat))
-        return latent, features[::-1]
+        return self.latent_of(x), features[::-1]
+
+    def latent_of(self, feature: torch.Tensor) -> torch.Tensor:
+        """The latent w [N, style_dim] from the coarsest feature [N, C, 4, 4]."""
+        flat = feature.contiguous().flatten(1).float()  # C, H, W order
+        return self.generator.style(self.final_linear(flat))
 
     def forward(self, x: torch.Tensor, *, noise_seed: int = 0) -> torch.Tensor:
         """Restore aligned faces.

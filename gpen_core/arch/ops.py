@@ -112,7 +112,7 @@ def modulated_upsampling(
 
     x [N, I, H, W] to [N, O, 2H, 2W].
     """
-    if fir_in_weights.suit(x) and not launch.suits(x):
+    if fir_in_weights.suit(x):
         return _modulated(
             x,
             weight,
@@ -125,7 +125,7 @@ def modulated_upsampling(
 
 def downsampling(x: torch.Tensor, weight: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
     """A FIR [4, 4] padded by 2, and a convolution of stride 2 with weight [O, I, 3, 3]."""
-    if fir_in_weights.suit(x) and not launch.suits(x):
+    if fir_in_weights.suit(x):
         return fir_in_weights.downsample(x, weight, kernel)
     return F.conv2d(fir(x, kernel, (2, 2)), weight.to(x.dtype), stride=2)
 

@@ -95,9 +95,7 @@ def _encode(model: GPEN, x: torch.Tensor, kept: Kept) -> tuple[torch.Tensor, lis
         out = kept.workspace.take_rows(f"feature {size}", width, size, size, dtype)
         _downsample(features[-1], convolve, stage.get_buffer("0.kernel"), out)
         features.append(_rows_of(out))
-    flat = features[-1](0, 4).contiguous().flatten(1).float()  # C, H, W order
-    latent = model.generator.style(model.final_linear(flat))
-    return latent, features[::-1]
+    return model.latent_of(features[-1](0, 4)), features[::-1]
 
 
 def _downsample(

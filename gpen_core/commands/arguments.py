@@ -14,6 +14,14 @@ def positive(text: str) -> int:
     return value
 
 
+def count(text: str) -> int:
+    """A whole number from 0 up."""
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"must be at least 0, found {text}")
+    return value
+
+
 def not_negative(text: str) -> float:
     """A number from 0 up."""
     value = float(text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..commands.arguments import not_negative, positive, widths
+from ..commands.arguments import count, not_negative, positive, widths
 
 if TYPE_CHECKING:
     import argparse
@@ -133,7 +133,7 @@ def _add_run_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
     group.add_argument(
         "--workers",
-        type=_count,
+        type=count,
         metavar="N",
         help="threads that draw and degrade the faces of the next steps (default: up to 4 with "
         "cuda, else none, which makes them in line); what they make is the same",
@@ -144,11 +144,6 @@ def _add_run_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--compile", action="store_true", help="use torch.compile (needs a C++ compiler)"
     )
-
-
-def _count(text: str) -> int:
-    """A whole number from 0 up."""
-    return int(not_negative(text))
 
 
 def _add_journal_options(group: argparse._ArgumentGroup) -> None:
@@ -167,7 +162,7 @@ def _add_journal_options(group: argparse._ArgumentGroup) -> None:
         help="faces are restored into OUT/samples and scored in OUT/scores.tsv (default 500)",
     )
     group.add_argument(
-        "--samples", type=int, default=8, metavar="N", help="how many; 0 is none (default 8)"
+        "--samples", type=count, default=8, metavar="N", help="how many; 0 is none (default 8)"
     )
     group.add_argument(
         "--sample-split",

@@ -118,7 +118,6 @@ class Trainer:
             plan.has_adversary or plan.compiled or ranks.count > 1
         ):
             self.graphed = GraphedPass(self._compute_losses, self.model.parameters(), device)
-        self.names: tuple[str, ...] = ()
         self.steps_done = 0
 
     def step(self) -> dict[str, float]:
@@ -138,7 +137,7 @@ class Trainer:
         output = None
         if self.graphed:
             values = self.graphed(degraded, target, clean)
-            losses = dict(zip(self.names, values, strict=True))
+            losses = dict(zip(("loss", *self.plan.loss_weights), values, strict=True))
         else:
             self.optimizer.zero_grad()
             losses, output = self._compute(degraded, target, clean)
@@ -169,9 +168,9 @@ class Trainer:
         return {"loss": loss} | losses, output
 
     def _compute_losses(self, *images: torch.Tensor) -> torch.Tensor:
+        """Of `_compute`, the losses in the plan's order, [K]."""
         losses, _ = self._compute(*images)
-        self.names = tuple(losses)
-        return torch.stack([value.detach() for value in losses.values()])
+        return torch.stack([losses[name].detach() for name in ("loss", *self.plan.loss_weights)])
 
     @torch.no_grad()
     def _target(self, clean: torch.Tensor, degraded: torch.Tensor) -> torch.Tensor:
