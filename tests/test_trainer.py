@@ -22,6 +22,7 @@ from gpen_core.training.trainer import STATE_NAME, Trainer
 CPU = torch.device("cpu")
 CONFIG = GPENConfig(64, 64, (16, 16, 16, 16, 8), style_dim=16, mapping_layers=2)
 PLAN = TrainingPlan(CONFIG, steps=40, batch_size=4, ssim_weight=0.1)
+MUON = replace(PLAN, optimizer="muon")
 ADVERSARIAL = replace(
     PLAN,
     sharpness_weight=0.5,
@@ -62,16 +63,17 @@ def test_starting_as_the_identity_says_what_it_needs():
         start_as_identity(GPEN(replace(CONFIG, widths=(16, 16, 16, 16, 4))))
 
 
-def test_training_for_a_few_dozen_steps_brings_faces_nearer_to_the_clean_ones():
+@pytest.mark.parametrize("plan", [PLAN, MUON], ids=["adam", "muon"])
+def test_training_for_a_few_dozen_steps_brings_faces_nearer_to_the_clean_ones(plan):
     faces = smooth_faces(8)
-    trainer = Trainer(PLAN, faces, CPU)
-    for _ in range(PLAN.steps):
+    trainer = Trainer(plan, faces, CPU)
+    for _ in range(plan.steps):
         trainer.step()
     scores = evaluate.evaluate(lambda x: trainer.ema(x * 2 - 1) / 2 + 0.5, faces)
     assert scores.output_psnr > scores.input_psnr + 0.1, str(scores)
 
 
-@pytest.mark.parametrize("plan", [PLAN, ADVERSARIAL], ids=["plain", "adversarial"])
+@pytest.mark.parametrize("plan", [PLAN, MUON, ADVERSARIAL], ids=["plain", "muon", "adversarial"])
 def test_resuming_gives_the_very_same_weights(tmp_path, plan):
     plan = replace(plan, r1_every=4)
     faces = smooth_faces(8)

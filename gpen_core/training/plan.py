@@ -25,7 +25,8 @@ class TrainingPlan:
         config: the network.
         steps: optimizer steps in all; the learning rate falls to zero over the last `decay`.
         batch_size: faces per step.
-        learning_rate: of Adam with β = (0.9, 0.99).
+        optimizer: "adam", β = (0.9, 0.99), or "muon", which leaves to it all but convolutions.
+        learning_rate: of the optimizer.
         decay: share of the steps over which the learning rate falls.
         ssim_weight: weight of 1 − SSIM.
         sharpness_weight: weight of the difference in local gradient, `losses.sharpness`.
@@ -52,6 +53,7 @@ class TrainingPlan:
     config: GPENConfig
     steps: int
     batch_size: int = 16
+    optimizer: str = "adam"
     learning_rate: float = 2e-3
     decay: float = 0.4
     ssim_weight: float = 0.1

@@ -77,6 +77,7 @@ def read_request(args: argparse.Namespace) -> Request:
         config=config,
         steps=args.steps,
         batch_size=args.batch_size,
+        optimizer=args.optimizer,
         learning_rate=args.learning_rate,
         ssim_weight=args.ssim_weight,
         sharpness_weight=args.sharpness_weight,

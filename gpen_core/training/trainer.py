@@ -14,11 +14,11 @@ from ..errors import CheckpointError, MismatchError
 from ..files import replacing
 from ..tensor_files import read_tensor_file, write_safetensors
 from . import graphed
-from .adam import adam, load_adam
 from .adversary import Adversary
 from .figures import Figures
 from .graphed import GraphedPass
 from .losses import reconstruction_losses, sharpen_towards, unsharp_mask
+from .optimizers import load_optimizer, make_optimizer
 from .pairs import Pairs, default_workers
 from .ranks import ALONE, Ranks
 from .start import start_as_identity
@@ -99,9 +99,7 @@ class Trainer:
             self.model = deepcopy(model).float().train().requires_grad_(True)
         self.model.to(device)
         self.ema = deepcopy(self.model).eval().requires_grad_(False)
-        self.optimizer = adam(
-            self.model.parameters(), learning_rate=plan.learning_rate, betas=(0.9, 0.99)
-        )
+        self.optimizer = make_optimizer(plan.optimizer, self.model, plan.learning_rate)
         forward, self.compare = self.model, reconstruction_losses
         if plan.compiled:
             compiled.require(device)
@@ -241,7 +239,7 @@ class Trainer:
             )
         self.model.load_state_dict(state["model"])
         self.ema.load_state_dict(state["ema"])
-        load_adam(self.optimizer, state["optimizer"])
+        load_optimizer(self.optimizer, state["optimizer"])
         if self.adversary:
             self.adversary.load_state_dict(state["adversary"])
         self.steps_done = state["steps_done"]

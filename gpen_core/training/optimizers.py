@@ -1,0 +1,80 @@
+"""What moves a network's weights, by the name that a plan gives it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ..errors import MismatchError
+from .adam import adam, load_adam
+from .muon import Muon, hidden_weights
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..arch import GPEN
+
+OPTIMIZERS = ("adam", "muon")
+BETAS = (0.9, 0.99)
+
+
+class MuonAndAdam:
+    """Muon for a network's convolutions, Adam for all else; used as an `Optimizer` is.
+
+    Args:
+        model: whose parameters are trained; it stays on its device.
+        learning_rate: of both; `param_groups` tells and takes it later.
+    """
+
+    def __init__(self, model: GPEN, *, learning_rate: float) -> None:
+        convolutions = hidden_weights(model)
+        chosen = {id(weight) for weight in convolutions}
+        others = [weight for weight in model.parameters() if id(weight) not in chosen]
+        self.muon = Muon(convolutions, learning_rate=learning_rate)
+        self.adam = adam(others, learning_rate=learning_rate, betas=BETAS)
+
+    @property
+    def param_groups(self) -> list[dict[str, Any]]:
+        """Of the two, as they are."""
+        return [*self.muon.param_groups, *self.adam.param_groups]
+
+    def zero_grad(self) -> None:
+        """Forget the gradients."""
+        self.muon.zero_grad()
+        self.adam.zero_grad()
+
+    def step(self) -> None:
+        """Move the weights by the gradients that are in them."""
+        self.muon.step()
+        self.adam.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        """What `load_state_dict` goes on from."""
+        return {"muon": self.muon.state_dict(), "adam": self.adam.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what `state_dict` gave, on whatever device that was."""
+        self.muon.load_state_dict(state["muon"])
+        load_adam(self.adam, state["adam"])
+
+
+def make_optimizer(name: str, model: GPEN, learning_rate: float) -> torch.optim.Adam | MuonAndAdam:
+    """One of `OPTIMIZERS` for all of the model's parameters.
+
+    Raises:
+        MismatchError: there is none of that name.
+    """
+    if name not in OPTIMIZERS:
+        raise MismatchError(
+            f"The optimizer must be one of {', '.join(OPTIMIZERS)}, found {name!r}."
+        )
+    if name == "muon":
+        return MuonAndAdam(model, learning_rate=learning_rate)
+    return adam(model.parameters(), learning_rate=learning_rate, betas=BETAS)
+
+
+def load_optimizer(optimizer: torch.optim.Adam | MuonAndAdam, state: dict[str, Any]) -> None:
+    """Go on from what `state_dict` gave, on whatever device that was."""
+    if isinstance(optimizer, MuonAndAdam):
+        optimizer.load_state_dict(state)
+    else:
+        load_adam(optimizer, state)
