@@ -36,8 +36,8 @@ def _add_network_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--network",
         choices=("small", "published"),
-        help="widths of the built-in model, or of GPEN-BFR of that size (default: small up to "
-        "256 px, published above)",
+        help="widths that a CPU can train, or those of GPEN-BFR of that size (default: small up "
+        "to 256 px, published above)",
     )
     group.add_argument(
         "--widths",

@@ -27,7 +27,7 @@ NETWORK_OPTIONS = ("size", "network", "style_dim", "mapping_layers")
 
 
 def small_network(size: int) -> GPENConfig:
-    """The network of the built-in model, 3.5 million parameters at 256 px.
+    """A network to learn on a CPU, 3.5 million parameters at 256 px.
 
     A quarter of the widths that the published ones multiply, and at least 8: the start as the
     identity takes 6 channels.
