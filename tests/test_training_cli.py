@@ -18,6 +18,7 @@ from gpen_core.training.cli import READ_EVERY, _read_every
 from gpen_core.training.discriminator import load_discriminator
 from gpen_core.training.journal import LOSSES_NAME, SAMPLES_NAME, SCORES_NAME
 from gpen_core.training.options import add_train_arguments
+from gpen_core.training.plan import TrainingPlan
 from gpen_core.training.request import read_request
 from gpen_core.training.trainer import STATE_NAME, WEIGHTS_NAME
 
@@ -172,6 +173,22 @@ def test_networks_are_chosen_by_name_and_size():
     published = GPENConfig.published(256, channel_multiplier=1, narrow=0.5)
     assert config("--network published") == published
     assert config("--style-dim 64").style_dim == 64
+
+
+def test_how_the_weights_move_is_said_by_options():
+    parser = argparse.ArgumentParser()
+    add_train_arguments(parser)
+
+    def plan(options: str) -> TrainingPlan:
+        words = ["--data", "faces", "--out", "run", "--steps", "1000", *options.split()]
+        return read_request(parser.parse_args(words)).plan
+
+    unasked = TrainingPlan(plan("").config, steps=1000)
+    assert plan("") == unasked
+    asked = plan("--optimizer muon --decay 0.5 --ema-decay 0.99")
+    assert asked == replace(unasked, optimizer="muon", decay=0.5, ema_decay=0.99)
+    assert [asked.learning_rate_factor(step) for step in (0, 499, 750)] == [0.02, 1, 0.5]
+    assert plan("--decay 0").learning_rate_factor(999) == 1
 
 
 def test_the_guide_shows_commands_and_options_that_exist():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..commands.arguments import count, not_negative, positive, widths
+from ..commands.arguments import count, fraction, not_negative, positive, widths
 
 if TYPE_CHECKING:
     import argparse
@@ -121,7 +121,21 @@ def _add_run_options(group: argparse._ArgumentGroup) -> None:
         "--learning-rate",
         type=not_negative,
         default=2e-3,
-        help="falls to zero over the last 40 %% of the steps (default 0.002)",
+        help="until the last part of the steps (default 0.002)",
+    )
+    group.add_argument(
+        "--decay",
+        type=fraction,
+        default=0.4,
+        metavar="SHARE",
+        help="that part, over which the learning rate falls to zero (default 0.4)",
+    )
+    group.add_argument(
+        "--ema-decay",
+        type=fraction,
+        default=0.998,
+        help="of the running mean of the weights, which is what is exported; for a few hundred "
+        "steps try 0.99 (default 0.998)",
     )
     group.add_argument(
         "--optimizer",

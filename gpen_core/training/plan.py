@@ -97,7 +97,8 @@ class TrainingPlan:
     def learning_rate_factor(self, step: int) -> float:
         """What every learning rate is multiplied by in `step` = 0, 1 … `steps` − 1."""
         left = 1 - step / self.steps
-        return min(1.0, (step + 1) / WARM_UP_STEPS) * min(1.0, left / self.decay)
+        falling = left / self.decay if self.decay else 1.0
+        return min(1.0, (step + 1) / WARM_UP_STEPS) * min(1.0, falling)
 
     def differences(self, stored: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
         """Name what differs from a stored plan, as (stored, now); more steps are no difference.
