@@ -26,7 +26,7 @@ def test_all_directions_become_alike(shape):
     assert kept.diagonal(dim1=1, dim2=2).min() > 0.6
 
 
-@pytest.mark.parametrize("shape", [(12, 8, 3, 3), (1, 8, 12, 3, 3), (16, 40)])
+@pytest.mark.parametrize("shape", [(12, 8, 3, 3), (40, 4, 3, 3), (1, 8, 12, 3, 3), (16, 40)])
 def test_steps_are_those_of_pytorch(shape):
     if not hasattr(torch.optim, "Muon"):
         pytest.skip("this PyTorch has no Muon to compare with")

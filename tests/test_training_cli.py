@@ -17,6 +17,7 @@ from gpen_core.commands.weights import add_mix_arguments
 from gpen_core.training.cli import READ_EVERY, _read_every
 from gpen_core.training.discriminator import load_discriminator
 from gpen_core.training.journal import LOSSES_NAME, SAMPLES_NAME, SCORES_NAME
+from gpen_core.training.optimizers import OPTIMIZERS
 from gpen_core.training.options import add_train_arguments
 from gpen_core.training.plan import TrainingPlan
 from gpen_core.training.request import read_request
@@ -189,6 +190,7 @@ def test_how_the_weights_move_is_said_by_options():
     assert asked == replace(unasked, optimizer="muon", decay=0.5, ema_decay=0.99)
     assert [asked.learning_rate_factor(step) for step in (0, 499, 750)] == [0.02, 1, 0.5]
     assert plan("--decay 0").learning_rate_factor(999) == 1
+    assert {plan(f"--optimizer {name}").optimizer for name in OPTIMIZERS} == set(OPTIMIZERS)
 
 
 def test_the_guide_shows_commands_and_options_that_exist():

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from ..errors import MismatchError
-from .adam import adam, load_adam
+from .adam import Adam
 from .discriminator import Discriminator
 from .ranks import ALONE, Ranks
 
@@ -55,7 +55,7 @@ class Adversary:
             )
         # Lazy regularisation leaves out steps: learning rate and β follow (appendix B).
         self.share = plan.r1_every / (plan.r1_every + 1)
-        self.optimizer = adam(
+        self.optimizer = Adam(
             self.discriminator.parameters(),
             learning_rate=plan.discriminator_learning_rate * self.share,
             betas=(0.0, 0.99**self.share),
@@ -121,7 +121,7 @@ class Adversary:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from what `state_dict` gave."""
         self.discriminator.load_state_dict(state["discriminator"])
-        load_adam(self.optimizer, state["optimizer"])
+        self.optimizer.load_state_dict(state["optimizer"])
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.plan.bf16)

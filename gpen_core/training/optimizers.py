@@ -5,12 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..errors import MismatchError
-from .adam import adam, load_adam
+from .adam import Adam
 from .muon import Muon, hidden_weights
 
 if TYPE_CHECKING:
-    import torch
-
     from ..arch import GPEN
 
 OPTIMIZERS = ("adam", "muon")
@@ -30,7 +28,7 @@ class MuonAndAdam:
         chosen = {id(weight) for weight in convolutions}
         others = [weight for weight in model.parameters() if id(weight) not in chosen]
         self.muon = Muon(convolutions, learning_rate=learning_rate)
-        self.adam = adam(others, learning_rate=learning_rate, betas=BETAS)
+        self.adam = Adam(others, learning_rate=learning_rate, betas=BETAS)
 
     @property
     def param_groups(self) -> list[dict[str, Any]]:
@@ -54,10 +52,10 @@ class MuonAndAdam:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from what `state_dict` gave, on whatever device that was."""
         self.muon.load_state_dict(state["muon"])
-        load_adam(self.adam, state["adam"])
+        self.adam.load_state_dict(state["adam"])
 
 
-def make_optimizer(name: str, model: GPEN, learning_rate: float) -> torch.optim.Adam | MuonAndAdam:
+def make_optimizer(name: str, model: GPEN, learning_rate: float) -> Adam | MuonAndAdam:
     """One of `OPTIMIZERS` for all of the model's parameters.
 
     Raises:
@@ -69,12 +67,4 @@ def make_optimizer(name: str, model: GPEN, learning_rate: float) -> torch.optim.
         )
     if name == "muon":
         return MuonAndAdam(model, learning_rate=learning_rate)
-    return adam(model.parameters(), learning_rate=learning_rate, betas=BETAS)
-
-
-def load_optimizer(optimizer: torch.optim.Adam | MuonAndAdam, state: dict[str, Any]) -> None:
-    """Go on from what `state_dict` gave, on whatever device that was."""
-    if isinstance(optimizer, MuonAndAdam):
-        optimizer.load_state_dict(state)
-    else:
-        load_adam(optimizer, state)
+    return Adam(model.parameters(), learning_rate=learning_rate, betas=BETAS)

@@ -121,14 +121,14 @@ def _add_run_options(group: argparse._ArgumentGroup) -> None:
         "--learning-rate",
         type=not_negative,
         default=2e-3,
-        help="until the last part of the steps (default 0.002)",
+        help="until it falls to zero at the end (default 0.002)",
     )
     group.add_argument(
         "--decay",
         type=fraction,
         default=0.4,
         metavar="SHARE",
-        help="that part, over which the learning rate falls to zero (default 0.4)",
+        help="last part of the steps, over which the learning rate falls to zero (default 0.4)",
     )
     group.add_argument(
         "--ema-decay",

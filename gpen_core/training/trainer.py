@@ -18,7 +18,7 @@ from .adversary import Adversary
 from .figures import Figures
 from .graphed import GraphedPass
 from .losses import reconstruction_losses, sharpen_towards, unsharp_mask
-from .optimizers import load_optimizer, make_optimizer
+from .optimizers import make_optimizer
 from .pairs import Pairs, default_workers
 from .ranks import ALONE, Ranks
 from .start import start_as_identity
@@ -239,7 +239,7 @@ class Trainer:
             )
         self.model.load_state_dict(state["model"])
         self.ema.load_state_dict(state["ema"])
-        load_optimizer(self.optimizer, state["optimizer"])
+        self.optimizer.load_state_dict(state["optimizer"])
         if self.adversary:
             self.adversary.load_state_dict(state["adversary"])
         self.steps_done = state["steps_done"]
