@@ -1,6 +1,6 @@
 """Forms of the network on a CPU by turns in one process: a machine that slows down slows all alike.
 
-    python benchmarks/turns.py [--size 512] [--rounds 9] [--dtype fp32] [--compile] [--reference]
+    python benchmarks/turns.py [--size 512] [--rounds 9] [--dtype fp32] [--torch] [--reference]
 
 `gpen bench` gives each a process of its own, and is for ONNX Runtime, whose threads and memory slow
 whatever shares a process with it.
@@ -12,10 +12,12 @@ import argparse
 import statistics
 import time
 from typing import TYPE_CHECKING
+from unittest import mock
 
 import torch
 
 from gpen_core import bench, contenders
+from gpen_core.arch import cpu_launch
 from gpen_core.arch.reference import ReferenceGPEN
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=512, choices=bench.SIZES)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--dtype", nargs="+", default=["fp32", "bf16"], choices=("fp32", "bf16"))
-    parser.add_argument("--compile", action="store_true", help="each after `GPEN.compile`, too")
+    parser.add_argument("--torch", action="store_true", help="each without the kernels, too")
     parser.add_argument("--reference", action="store_true", help="the plain network, too")
     options = parser.parse_args()
     x = torch.rand(1, 3, options.size, options.size) * 2 - 1
@@ -46,6 +48,18 @@ def main() -> None:
     print(table(seconds))
 
 
+class WithoutKernels(torch.nn.Module):
+    """A network computed by torch's operations alone."""
+
+    def __init__(self, network: GPEN) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        with mock.patch.object(cpu_launch, "works", lambda dtype: False):
+            return self.network(x)
+
+
 def make_networks(options: argparse.Namespace) -> Iterator[tuple[str, torch.nn.Module]]:
     """Names and networks."""
 
@@ -55,10 +69,8 @@ def make_networks(options: argparse.Namespace) -> Iterator[tuple[str, torch.nn.M
 
     for dtype in options.dtype:
         yield dtype, make(dtype)
-        if options.compile:
-            model = make(dtype)
-            model.compile()
-            yield f"{dtype}, compiled", model
+        if options.torch:
+            yield f"{dtype}, by torch alone", WithoutKernels(make(dtype))
     if options.reference:
         yield "reference, fp32", ReferenceGPEN(make("fp32"))
 

@@ -59,12 +59,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--onnxruntime", action="store_true", help="time ONNX Runtime too, on the CPU"
     )
     parser.add_argument(
-        "--compile",
-        action="store_true",
-        help="time it after `GPEN.compile` too, which on a CPU changes fp32, and bf16 where it has "
-        "AVX512-BF16 and no AMX",
-    )
-    parser.add_argument(
         "--cuda-graph", action="store_true", help="time it as a CUDA graph too, on a GPU"
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
@@ -146,8 +140,6 @@ def _measure(args: argparse.Namespace) -> Iterator[Timing]:
     if args.onnxruntime:
         _require("onnxruntime", "onnx", "onnxscript")
     contender = [contenders.time_gpen]
-    if args.compile:
-        contender.append(contenders.time_compiled)
     if args.cuda_graph:
         contender.append(contenders.time_graphed)
     source = args.size or args.model

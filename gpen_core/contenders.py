@@ -66,14 +66,6 @@ def time_gpen(task: Task) -> Timing:
     return _time_torch(task, model, model, f"gpen_core, {_dtype_name(model)}", load)
 
 
-def time_compiled(task: Task) -> Timing:
-    """Time this project's network after `GPEN.compile`."""
-    model = make_network(task)
-    model.compile()
-    name = f"gpen_core, {_dtype_name(model)}, compiled"
-    return _time_torch(task, model, model, name, None)
-
-
 def time_graphed(task: Task) -> Timing:
     """Time this project's network as a CUDA graph; the passes that record it are not counted."""
     from .cuda_graphs import GraphedGPEN

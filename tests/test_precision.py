@@ -15,12 +15,11 @@ from safetensors import safe_open
 from gpen_core.arch import (
     GPEN,
     GPENConfig,
-    compiled,
-    folding,
     level,
     packed,
     read_config,
     strips,
+    styled,
     winograd,
 )
 from gpen_core.arch.prepared import Prepared
@@ -91,26 +90,22 @@ def test_strips_are_exact_however_high_they_are(
     assert relative_error(by_strips(model, x, noise_seed=3), wanted) < 2e-6
 
 
-@pytest.mark.parametrize("fused", [False, True])
 @pytest.mark.parametrize("size", [(6, 8), (8, 4), (1, 12)])
 @pytest.mark.parametrize(("dtype", "most"), [(torch.float32, 2e-6), (torch.bfloat16, 3e-2)])
 def test_winograds_convolution_equals_the_direct_one(
     dtype: torch.dtype,
     most: float,
     size: tuple[int, int],
-    fused: bool,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(winograd, "OUTPUTS", 2)
     monkeypatch.setattr(winograd, "TILES", 2)
-    monkeypatch.setattr(compiled, "_fused", lambda function: function)
     height, width = size
     x = torch.randn(1, 5, height + 2, width + 2).contiguous(memory_format=torch.channels_last)
     weight, bias = torch.randn(3, 5, 3, 3), torch.randn(3)
     wanted = torch.nn.functional.conv2d(x, weight, bias)
     x, weight, bias = x.to(dtype), weight.to(dtype), bias.to(dtype)
-    transforms = compiled.TRANSFORMS if fused else None
-    found = winograd.convolution(weight, bias, width + 2, Workspace(), transforms=transforms)(x)
+    found = winograd.convolution(weight, bias, width + 2, Workspace())(x)
     assert found.shape == wanted.shape and found.dtype == dtype
     assert relative_error(found.float(), wanted) < most
 
@@ -142,7 +137,7 @@ def test_styles_in_weights_equal_styles_in_inputs(
 ) -> None:
     model, x = small(32, 64).set_dtype(dtype), faces(1, 32)
     wanted = by_strips(model, x)
-    monkeypatch.setattr(folding, "SCALED", scaled)
+    monkeypatch.setattr(styled, "SCALED", scaled)
     found = by_strips(copy.deepcopy(model), x)
     assert psnr(found, wanted) > (110 if dtype == torch.float32 else 45)
 

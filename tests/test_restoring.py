@@ -203,16 +203,6 @@ def test_an_aligned_face_comes_back_at_the_models_size(gpen):
     assert "60 × 40 px; an aligned face is square" in err
 
 
-def test_only_who_asks_waits_for_a_compiler(gpen, monkeypatch):
-    compiled = []
-    monkeypatch.setattr(GPEN, "compile", lambda model: compiled.append(model))
-    save("a.png")
-    assert gpen("a.png", "-o", "b.png")[0] == 0
-    assert not compiled
-    assert gpen("a.png", "-o", "c.png", "--compile")[0] == 0
-    assert len(compiled) == 1
-
-
 def test_faces_and_comparison_are_written_beside(gpen):
     save("in/sub/a.jpg")
     assert gpen("in", "-o", "out", "--save-faces", "--compare")[0] == 0

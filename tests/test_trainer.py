@@ -263,6 +263,6 @@ def test_a_perceptual_loss_with_weight_must_be_given():
 
 @pytest.mark.filterwarnings("ignore")  # of torch.compile about itself
 def test_compiling_without_a_compiler_is_refused_before_training(monkeypatch):
-    monkeypatch.setattr("gpen_core.arch.compiled._double", lambda x: x + x)
+    monkeypatch.setattr("gpen_core.training.compiling._double", lambda x: x + x)
     with no_compiler(), pytest.raises(DeviceError, match=r"needs a C\+\+ compiler.*apt install"):
         Trainer(replace(PLAN, compiled=True), smooth_faces(8, 64), CPU)

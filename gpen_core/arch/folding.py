@@ -1,12 +1,13 @@
-"""A layer for one face: what is known before the pixels goes into weights and biases."""
+"""What is known before the pixels, folded into weights and biases: the encoder, factors, RGB."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 import torch
 
-from . import compiled, ops, packed, winograd
+from . import cpu_launch, ops, packed, polyphase
 from .layers import BiasedLeakyReLU, EqualizedConv
 
 if TYPE_CHECKING:
@@ -14,13 +15,6 @@ if TYPE_CHECKING:
 
     from .kept import Kept
     from .layers import StyledConv, ToRGB
-    from .workspace import Workspace
-
-SCALED = 64
-"""Side in pixels up to which the inputs are multiplied by the style: the weights are more.
-
-Those weights are the same for all faces, so they are laid out once: 300 MB more for GPEN-512.
-"""
 
 
 class Folded(NamedTuple):
@@ -30,43 +24,79 @@ class Folded(NamedTuple):
     bias: torch.Tensor  # [O]
 
 
-class FoldedStyled(NamedTuple):
-    """A `StyledConv`; its noise, times `noise_gain`, goes through the same activation.
+class Downsampling(NamedTuple):
+    """One of the encoder's stages that downsample.
 
     Attributes:
-        convolve: [1, I, H + 2, W + 2] to [1, O, H, W], or, if it upsamples, [1, I, H, W] to
-            [1, O, 2H + 4, 2W], bias included.
-        bias: [O].
-        noise_bias: [1, O, 1, W], as wide as the outputs, or None where the noise is added instead
-            of appended.
+        blur: FIR, [1, I, H, W] to [1, I, H + 1, W + 1].
+        convolve: [1, I, 2H + 1, 2W + 1] into [1, O, H, W], activation included.
     """
 
-    convolve: packed.Convolution
+    blur: packed.Convolution
+    convolve: Callable[[torch.Tensor, torch.Tensor], object]
+
+
+class Factors(NamedTuple):
+    """A `StyledConv` but for its weights, all in float32.
+
+    Attributes:
+        style: [I], of the inputs.
+        gain: [O], of the outputs.
+        bias: [O].
+        noise_gain: [1].
+        noise_bias: [O], or None where the noise is added instead of appended.
+    """
+
+    style: torch.Tensor
+    gain: torch.Tensor
     bias: torch.Tensor
-    noise_gain: float
+    noise_gain: torch.Tensor
     noise_bias: torch.Tensor | None
 
     @property
-    def channels(self) -> int:
-        """Channels computed by the convolution."""
-        return len(self.bias)
-
-    @property
     def channels_out(self) -> int:
-        """Channels handed on, the appended noise included."""
-        return self.channels if self.noise_bias is None else 2 * self.channels
+        """Channels that the layer hands on, the appended noise included."""
+        return len(self.bias) * (1 if self.noise_bias is None else 2)
 
 
-def fold_encoder_stage(
-    stage: nn.Sequential, dtype: torch.dtype, width: int, kept: Kept, *, stride: int = 1
+def fold_first_stage(
+    stage: nn.Sequential, dtype: torch.dtype, size: int, kept: Kept
 ) -> packed.Convolution:
-    """Convolution and activation of one of the encoder's stages, for inputs `width` wide."""
+    """Convolution and activation of the encoder's first stage."""
 
     def make() -> packed.Convolution:
         weight, bias = (tensor.to(dtype) for tensor in fold_gain(stage))
-        return packed.convolution(weight, bias, width, stride=stride, slope=ops.SLOPE)
+        return packed.convolution(weight, bias, size, slope=ops.SLOPE)
 
     return kept.prepared.get("convolution", stage, tuple(stage.parameters()), make)
+
+
+def fold_downsampling(
+    stage: nn.Sequential, dtype: torch.dtype, size: int, rows: int, kept: Kept
+) -> Downsampling:
+    """One of the encoder's other stages.
+
+    Args:
+        size: of its output.
+        rows: of the output, as many as are computed at a time.
+    """
+
+    def make() -> Callable[[torch.Tensor, torch.Tensor], object]:
+        weight, bias = fold_gain(stage)
+        weight = weight.to(dtype)
+        if polyphase.pays(weight, size):
+            phases = polyphase.lay_out(weight, rows // 4, size // 4)
+            return polyphase.convolution(phases, bias.contiguous(), kept.workspace)
+        convolve = packed.convolution(
+            weight, bias.to(dtype), 2 * size + 1, stride=2, slope=ops.SLOPE
+        )
+        return lambda x, out: out.copy_(convolve(x))
+
+    convolve = kept.prepared.get("convolution", stage, tuple(stage.parameters()), make)
+    taps = stage.get_buffer("0.kernel").float().contiguous()
+    if cpu_launch.suits(dtype, cast(EqualizedConv, stage[-2]).weight.shape[1]):
+        return Downsampling(lambda x: cpu_launch.blur(x, taps), convolve)
+    return Downsampling(lambda x: ops.fir(x, taps, (2, 2)), convolve)
 
 
 def fold_gain(stage: nn.Sequential) -> Folded:
@@ -76,33 +106,22 @@ def fold_gain(stage: nn.Sequential) -> Folded:
     return Folded(weight, activation.bias * ops.SQRT2)
 
 
-def fold_styled(
-    layer: StyledConv,
-    latent: torch.Tensor,
-    size: int,
-    kept: Kept,
-) -> FoldedStyled:
-    """Fold the latent [1, D], for inputs of `size` pixels a side."""
+def fold_latent(layer: StyledConv, latent: torch.Tensor, kept: Kept) -> Factors:
+    """Fold the latent [1, D]."""
     stored = layer.conv.weight[0]
     style = layer.conv.modulation(latent)[0] * layer.conv.scale
     squares = kept.prepared.get("squares", layer, (layer.conv.weight,), lambda: _squares(stored))
     energy = squares.double() @ style.double().square()
     demodulation = ops.demodulation(energy).float()
     norm = demodulation.mean()  # keeps what is stored in half precision near one
-    style, gain = style * norm, demodulation / norm * ops.SQRT2
-    bias = layer.activate.bias * ops.SQRT2
-    fold = _fold_upsampling if layer.conv.blur is not None else _fold_plain
-    dtype, outputs = stored.dtype, len(stored)
-    noise_bias = None
-    if layer.append_noise:
-        # As long as a row: half precision is vectorised only along a long inner dimension.
-        width = size if layer.conv.blur is None else 2 * size
-        noise_bias = bias[outputs:].to(dtype).repeat(1, 1, width, 1).permute(0, 3, 1, 2)
-    return FoldedStyled(
-        fold(layer, style, gain, bias[:outputs], size, kept),
-        bias[:outputs].to(dtype),
-        layer.noise.weight.item() * ops.SQRT2,
-        noise_bias,
+    bias = layer.activate.bias.float() * ops.SQRT2
+    outputs = len(stored)
+    return Factors(
+        style * norm,
+        demodulation / norm * ops.SQRT2,
+        bias[:outputs].contiguous(),
+        layer.noise.weight.float() * ops.SQRT2,
+        bias[outputs:].contiguous() if layer.append_noise else None,
     )
 
 
@@ -119,80 +138,3 @@ def _squares(weight: torch.Tensor) -> torch.Tensor:
     for tap in taps[1:]:
         squares.addcmul_(tap.float(), tap.float())
     return squares
-
-
-def _fold_upsampling(
-    layer: StyledConv,
-    style: torch.Tensor,
-    gain: torch.Tensor,
-    bias: torch.Tensor,
-    size: int,
-    kept: Kept,
-) -> packed.Convolution:
-    stored = layer.conv.weight[0]
-    dtype = stored.dtype
-    taps = (layer.fir_kernel * gain[:, None, None, None]).to(dtype)
-    blur = packed.convolution(
-        taps, bias.to(dtype), 2 * size + 1, padding=(3, 1), groups=len(stored)
-    )
-    if size <= SCALED:
-        transpose = kept.prepared.get(
-            "convolution",
-            layer,
-            (layer.conv.weight,),
-            lambda: packed.transposed_convolution(stored.transpose(0, 1), size),
-        )
-        factors = style[:, None, None].to(dtype)
-        return lambda x: blur(transpose(_scale(x, factors, kept.workspace)))
-    weight = _multiply(stored, style[:, None, None], kept.workspace)
-    transpose = packed.transposed_convolution(weight.to(dtype).transpose(0, 1), size)
-    return lambda x: blur(transpose(x))
-
-
-def _fold_plain(
-    layer: StyledConv,
-    style: torch.Tensor,
-    gain: torch.Tensor,
-    bias: torch.Tensor,
-    size: int,
-    kept: Kept,
-) -> packed.Convolution:
-    stored = layer.conv.weight[0]
-    dtype = stored.dtype
-    if size <= SCALED:
-        convolve = kept.prepared.get(
-            "convolution",
-            layer,
-            (layer.conv.weight,),
-            lambda: _convolution(stored, None, size, kept),
-        )
-        factors, gain, bias = (factor[:, None, None].to(dtype) for factor in (style, gain, bias))
-
-        def convolve_scaled(x: torch.Tensor) -> torch.Tensor:
-            y = convolve(_scale(x, factors, kept.workspace))
-            return torch.addcmul(bias, y, gain, out=y)
-
-        return convolve_scaled
-    weight = _multiply(stored, style[:, None, None], kept.workspace)
-    weight *= gain[:, None, None, None]
-    return _convolution(weight.to(dtype), bias.to(dtype), size, kept)
-
-
-def _convolution(
-    weight: torch.Tensor, bias: torch.Tensor | None, size: int, kept: Kept
-) -> packed.Convolution:
-    if winograd.pays(weight, size):
-        transforms = compiled.TRANSFORMS if kept.compiled else None
-        return winograd.convolution(weight, bias, size + 2, kept.workspace, transforms=transforms)
-    return packed.convolution(weight, bias, size + 2)
-
-
-def _multiply(weight: torch.Tensor, factors: torch.Tensor, workspace: Workspace) -> torch.Tensor:
-    """In float32; the result lasts until the next call."""
-    return workspace.take_like("weight", weight).copy_(weight).mul_(factors)
-
-
-def _scale(x: torch.Tensor, factors: torch.Tensor, workspace: Workspace) -> torch.Tensor:
-    _, channels, height, width = x.shape
-    out = workspace.take_rows("scaled", channels, height, width, x.dtype)
-    return torch.mul(x, factors, out=out)

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from ..errors import MismatchError
-from . import compiled, fused, launch, strips, winograd
+from . import fused, launch, strips
 from .config import GPENConfig
 from .exact import exact_convolutions
 from .kept import Kept
@@ -144,31 +144,6 @@ class GPEN(nn.Module):
                 module.store_as(dtype if module.demodulate else torch.float32)
         self._kept.prepared.clear()
         return self
-
-    def compile(self, *args: object, **kwargs: object) -> None:
-        """Let `torch.compile` fuse what PyTorch computes in many passes over the pixels.
-
-        On a CPU these are the transforms of Winograd's convolution, compiled now: half a minute to
-        a minute, seconds where an earlier process left them in torch's cache; for inference mode,
-        as `restore` runs it, so that a first pass under `no_grad` compiles once more. Faces are the
-        same up to rounding. A model has none, and is left as it is, where it computes in float16,
-        or in bfloat16 on a CPU without AVX512-BF16 or with AMX.
-
-        On CUDA with Triton what lies between convolutions is compiled anyway, and nothing changes.
-        Elsewhere it is the whole forward pass, compiled when it is first run, as with any module;
-        the arguments go to `torch.compile`. Call it where the model is to stay.
-
-        Raises:
-            DeviceError: on a CPU that fails, mostly for want of a C++ compiler.
-        """
-        if self.device.type == "cuda" and launch.works(self.device):
-            return
-        if self.device.type != "cpu":
-            super().compile(*args, **kwargs)
-        elif winograd.suits(self.dtype):
-            compiled.prepare(self.dtype)
-            self._kept.compiled = True
-            self._kept.prepared.clear()
 
     def _apply(self, fn: Callable[..., torch.Tensor], recurse: bool = True) -> GPEN:
         self._kept.prepared.clear()

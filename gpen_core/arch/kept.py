@@ -10,14 +10,12 @@ from .workspace import Workspace
 
 @dataclass
 class Kept:
-    """Memory, what was computed from weights, and how to compute.
+    """Memory, and what was computed from weights.
 
     Attributes:
         workspace: large buffers; copies are empty.
         prepared: weights laid out once; copies are empty.
-        compiled: let `torch.compile` fuse Winograd's transforms.
     """
 
     workspace: Workspace = field(default_factory=Workspace)
     prepared: Prepared = field(default_factory=Prepared)
-    compiled: bool = False

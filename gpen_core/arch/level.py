@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
-import torch.nn.functional as F
 
 from . import ops
 
 if TYPE_CHECKING:
-    from .folding import FoldedStyled
     from .packed import Convolution
+    from .styled import Plain, Upsampling
 
 Rows = Callable[[int, int], torch.Tensor]
 """Gives rows [start, stop) of a feature map as [1, C, stop − start, W]."""
@@ -35,8 +34,8 @@ class Level:
     """
 
     size: int
-    up: FoldedStyled
-    conv: FoldedStyled
+    up: Upsampling
+    conv: Plain
     rgb_of: Convolution
     fir_kernel: torch.Tensor
     noise: tuple[Rows, Rows]
@@ -56,36 +55,56 @@ class Level:
             out: [1, C, S, S], into which the strips are written too.
         """
         top = 0  # the first row that is not yet upsampled
-        edge = torch.zeros((), dtype=self.up.bias.dtype).expand(
-            1, self.up.channels_out, 1, self.size + 2
-        )
-        for y in self._upsample(strips):
-            bottom = top + y.shape[2]
+        edge: torch.Tensor | None = None
+        for y, before, first, rows in self._transpose(strips):
+            if edge is None:
+                edge = torch.zeros((), dtype=y.dtype)
+                edge = edge.expand(1, self.up.channels_out, 1, self.size + 2)
+            bottom = top + rows
             above = edge.shape[2]
             below = int(bottom == self.size)  # the zeros that follow the last row
             start, stop = top - above + 1, bottom + below - 1
             noise = self.noise[0](start, bottom)
-            x = _empty(self.up.channels_out, above + y.shape[2] + below, self.size + 2, y.dtype)
+            x = _empty(self.up.channels_out, above + rows + below, self.size + 2, y.dtype)
             x[:, :, :above] = edge
-            x[:, :, above + y.shape[2] :] = 0
+            x[:, :, above + rows :] = 0
             x[:, :, above:, :: self.size + 1] = 0
-            inner = x[:, :, above : above + y.shape[2], 1:-1]
-            activate(self.up, y, noise[:, :, top - start :], inner)
+            inner = x[:, :, above : above + rows, 1:-1]
+            self.up.finish(y, before, first, noise[:, :, top - start :], inner)
             edge = x[:, :, -2:].clone()
 
-            y = self.conv.convolve(x)
             if self.noise[1] is not self.noise[0]:
                 noise = self.noise[1](start, stop)
             if out is None:
-                x = _empty(self.conv.channels_out, stop - start, self.size, y.dtype)
+                y = _empty(self.conv.channels_out, stop - start, self.size, y.dtype)
             else:
-                x = out[:, :, start:stop]
-            activate(self.conv, y, noise[:, :, : stop - start], x)
+                y = out[:, :, start:stop]
+            self.conv.run(x, noise[:, :, : stop - start], y)
             self._add_rgb(
-                x, _upsample_rgb(skip, self.fir_kernel, start, stop), rgb[:, :, start:stop]
+                y, _upsample_rgb(skip, self.fir_kernel, start, stop), rgb[:, :, start:stop]
             )
-            yield x
+            yield y
             top = bottom
+
+    def _transpose(
+        self, strips: Iterable[torch.Tensor]
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor, int, int]]:
+        """What `finish` takes, and how many rows of the level it gives, of which none is missing.
+
+        A strip's first row adds to the last one of the strip before, which is handed on for that.
+        """
+        read = 0
+        before: torch.Tensor | None = None
+        for x in strips:
+            y = self.up.transpose(x)
+            if before is None:
+                before = _empty(y.shape[1], 4, y.shape[3], y.dtype).zero_()
+            y[:, :, :1] += before[:, :, 3:]
+            first = 0 if read else 2  # rows of the level before its first one
+            read += x.shape[2]
+            last = 2 * x.shape[2] + (2 if 2 * read == self.size else 0)
+            yield y, before[:, :, :3], first, last - first
+            before = y[:, :, -4:].clone(memory_format=torch.channels_last)
 
     def _add_rgb(self, x: torch.Tensor, skip: torch.Tensor, out: torch.Tensor) -> None:
         """The strip's share of RGB and that of the levels below, into out."""
@@ -94,45 +113,11 @@ class Level:
         for share, below, sum_ in zip(*parts, strict=True):
             torch.add(self.rgb_of(share.float()), below, out=sum_)
 
-    def _upsample(self, strips: Iterable[torch.Tensor]) -> Iterator[torch.Tensor]:
-        """Rows of the first layer before its noise and activation, each given once, complete."""
-        bias = self.up.bias[:, None, None]
-        read = 0
-        shared: torch.Tensor | None = None
-        for x in strips:
-            # Row 0 is row 2·read − 2 of the level: the FIR's first tap on the strip's first row.
-            y = self.up.convolve(x)
-            if shared is not None:
-                y[:, :, :4] += shared
-            shared = y[:, :, -4:] - bias
-            begin = 0 if read else 2
-            read += x.shape[2]
-            end = 2 if 2 * read == self.size else 4
-            yield y[:, :, begin : y.shape[2] - end]
-
 
 def _upsample_rgb(rgb: torch.Tensor, kernel: torch.Tensor, start: int, stop: int) -> torch.Tensor:
     first, last = max(start // 2 - 1, 0), min((stop + 1) // 2 + 1, rgb.shape[2])
     upsampled = ops.fir_upsample(rgb[:, :, first:last], kernel)
     return upsampled[:, :, start - 2 * first : stop - 2 * first]
-
-
-def activate(layer: FoldedStyled, y: torch.Tensor, noise: torch.Tensor, out: torch.Tensor) -> None:
-    """Append or add the noise and activate, into out; y is used up."""
-    if layer.noise_bias is None:
-        leaky_relu(y.add_(noise, alpha=layer.noise_gain), out)
-        return
-    leaky_relu(y, out[:, : layer.channels])
-    noise = torch.add(layer.noise_bias, noise, alpha=layer.noise_gain)
-    leaky_relu(noise, out[:, layer.channels :])
-
-
-def leaky_relu(x: torch.Tensor, out: torch.Tensor) -> None:
-    """Leaky ReLU of x, which is used up, into out, which may hold more channels per pixel."""
-    if x.dtype == torch.float32:
-        torch.ops.aten.leaky_relu.out(x, ops.SLOPE, out=out)
-    else:  # copying into part of the channels is vectorised, half-precision arithmetic is not
-        out.copy_(F.leaky_relu_(x, ops.SLOPE))
 
 
 def _empty(channels: int, rows: int, width: int, dtype: torch.dtype) -> torch.Tensor:

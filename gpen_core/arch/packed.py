@@ -35,11 +35,13 @@ def convolution(
     padding: tuple[int, int] = (0, 0),
     groups: int = 1,
     slope: float | None = None,
+    rows: int = TYPICAL_ROWS,
 ) -> Convolution:
     """`F.conv2d` with this weight [O, I/groups, k, k]; then leaky ReLU.
 
     Args:
         width: of the inputs.
+        rows: their typical height, which some weights must be laid out for.
         slope: of the leaky ReLU; None is none.
     """
     if not _packs(weight.dtype):
@@ -51,7 +53,7 @@ def convolution(
 
         return plain
     ops, steps = torch.ops.mkldnn, [stride, stride]
-    shape = [1, weight.shape[1] * groups, TYPICAL_ROWS, width]
+    shape = [1, weight.shape[1] * groups, rows, width]
     packed = ops._reorder_convolution_weight(weight, padding, steps, [1, 1], groups, shape)
     after = ("none", []) if slope is None else ("leaky_relu", [slope])
     return lambda x: ops._convolution_pointwise(

@@ -5,36 +5,33 @@ are transformed, multiplied in 36 products over the channels, and transformed ba
 
 A transform evaluates polynomials at 0, ±P, ±1/P and infinity, in this order. P = √½ halves the
 rounding error of the customary 1 and 2. What is evaluated of the filter at ±P and ±1/P is
-multiplied by P and 1/P, which saves multiplications on the way back. `compiled.py` has the
-transforms of inputs and products for those who have a compiler.
+multiplied by P and 1/P, which saves multiplications on the way back. Transforms take torch many
+passes over the pixels, and the kernels for CPUs one.
 """
 
 from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 
-from . import packed
+from . import cpu_launch, packed
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
+    from .folding import Factors
     from .workspace import Workspace
-
-Transforms = tuple[Callable[..., torch.Tensor], Callable[..., None]]
-"""Of inputs and of products; see `transform_inputs` and `transform_products`."""
 
 P, Q = math.sqrt(0.5), math.sqrt(2)
 
 ONE = (0, (Q + 2) / 6, (Q - 2) / 6, (Q + 1) / 6, (Q - 1) / 6, 0)
 """What is transformed back to 1, 1, 1, 1: the shape of a bias among the products."""
 
-LEAST_CHANNELS = {torch.float32: 128, torch.bfloat16: 256}
+LEAST_CHANNELS = {torch.float32: 64, torch.bfloat16: 128}
 """Input channels from which it pays; benchmarks/NOTES.md."""
 
 LEAST_SIZE = 32
@@ -71,49 +68,89 @@ def _cpu_has(name: str) -> bool:
     return found is not None and bool(found())
 
 
+def lay_out(
+    weight: torch.Tensor, bias: torch.Tensor | None, across: int, workspace: Workspace
+) -> list[packed.Convolution]:
+    """The 36 products with weights [O, I, 3, 3], as convolutions in groups of `across` tiles a row.
+
+    [1, 36·I, h, across] to [1, 36·o, h, across] each, o being some of O, one after the other.
+    """
+    parts = _split(weight)
+    biases = [None] * len(parts) if bias is None else _split(bias)
+    return [
+        _multiplication(part, of_part, across, workspace)
+        for part, of_part in zip(parts, biases, strict=True)
+    ]
+
+
 def convolution(
-    weight: torch.Tensor,
-    bias: torch.Tensor | None,
-    width: int,
-    workspace: Workspace,
-    *,
-    transforms: Transforms | None = None,
+    weight: torch.Tensor, bias: torch.Tensor | None, width: int, workspace: Workspace
 ) -> packed.Convolution:
-    """`packed.convolution(weight, bias, width)` for 3×3 weights [O, I, 3, 3].
+    """`packed.convolution(weight, bias, width)` for 3×3 weights [O, I, 3, 3], by torch alone.
 
     Args:
         width: of the inputs, W + 2, for outputs W wide, a multiple of 4.
-        transforms: others that compute the same as `transform_inputs` and `transform_products`.
     """
     across, outputs = width // 4, len(weight)
-    to_tiles, to_pixels = transforms or (transform_inputs, transform_products)
-    multiplications = [
-        _multiplication(
-            weight[i : i + OUTPUTS],
-            None if bias is None else bias[i : i + OUTPUTS],
-            across,
-            workspace,
-        )
-        for i in range(0, outputs, OUTPUTS)
-    ]
+    multiplications = lay_out(weight, bias, across, workspace)
 
     def convolve(x: torch.Tensor) -> torch.Tensor:
         wanted = x.shape[2] - 2
         if wanted % 4:
             x = F.pad(x, (0, 0, 0, -wanted % 4))  # to whole tiles
         height = x.shape[2] - 2
-        rows = 4 * max(TILES * torch.get_num_threads() // across, 1)
-        shape = (1, outputs, height, 4 * across)
-        y = torch.empty(shape, dtype=x.dtype, memory_format=torch.channels_last)
-        for start in range(0, height, rows):
-            stop = min(start + rows, height)
-            tiles = to_tiles(x[:, :, start : stop + 2], workspace)
-            parts = y[:, :, start:stop].split(OUTPUTS, dim=1)
+        y = _empty(outputs, height, across, x.dtype)
+        for start, stop in _parts(height, across):
+            tiles = transform_inputs(x[:, :, start : stop + 2], workspace)
+            parts = _split(y[:, :, start:stop], dim=1)
             for multiply, part in zip(multiplications, parts, strict=True):
-                to_pixels(multiply(tiles), part, workspace)
+                transform_products(multiply(tiles), part, workspace)
         return y[:, :, :wanted]
 
     return convolve
+
+
+def styled(
+    multiplications: list[packed.Convolution], factors: Factors, workspace: Workspace
+) -> Callable[[torch.Tensor, torch.Tensor, torch.Tensor], None]:
+    """A styled layer by the kernels: x [1, I, H + 2, W + 2] and noise into out [1, 2·O, H, W].
+
+    Args:
+        multiplications: `lay_out` without a bias.
+    """
+
+    def run(x: torch.Tensor, noise: torch.Tensor, out: torch.Tensor) -> None:
+        inputs, across = x.shape[1], x.shape[3] // 4
+        for start, stop in _parts(out.shape[2], across):
+            shape = (-(-(stop - start) // 4), across, 36, inputs)
+            tiles = workspace.take("winograd tiles", shape, x.dtype)
+            cpu_launch.winograd_inputs(x[:, :, start : stop + 2], factors.style, tiles)
+            pixels = tiles.flatten(2)[None].permute(0, 3, 1, 2)
+            part, noise_part = out[:, :, start:stop], noise[:, :, start:stop]
+            first = 0
+            for multiply in multiplications:
+                products = multiply(pixels)
+                cpu_launch.winograd_products(products, factors, first, noise_part, part)
+                first += products.shape[1] // 36
+
+    return run
+
+
+def _split(x: torch.Tensor, dim: int = 0) -> Sequence[torch.Tensor]:
+    """Parts of at most OUTPUTS channels, none much smaller than another."""
+    return x.tensor_split(-(-x.shape[dim] // OUTPUTS), dim)
+
+
+def _empty(channels: int, height: int, across: int, dtype: torch.dtype) -> torch.Tensor:
+    shape = (1, channels, height, 4 * across)
+    return torch.empty(shape, dtype=dtype, memory_format=torch.channels_last)
+
+
+def _parts(height: int, across: int) -> Iterator[tuple[int, int]]:
+    """Rows [start, stop) that are computed at a time."""
+    rows = 4 * max(TILES * torch.get_num_threads() // across, 1)
+    for start in range(0, height, rows):
+        yield start, min(start + rows, height)
 
 
 def _multiplication(

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import threading
 
 import torch
 
 SMALL = 8 << 20
-"""Bytes below which the C library's heap keeps freed memory anyway."""
+"""Bytes below which the C library's heap keeps freed memory, see `keep_freed_memory`."""
+
+LARGEST_THRESHOLD = 32 << 20
+"""Bytes of glibc's DEFAULT_MMAP_THRESHOLD_MAX on 64-bit systems, mallopt(3)."""
+
+
+@functools.cache
+def keep_freed_memory() -> None:
+    """Let glibc's heap keep what is freed, up to 64 MiB, for the next time.
+
+    It takes the largest block freed so far for what is typical, and gives back to the system what
+    exceeds twice that at its end. So a block is freed that is nearly as large as it may count.
+    """
+    torch.empty(LARGEST_THRESHOLD - (1 << 16), dtype=torch.uint8)
 
 
 class Workspace(threading.local):

@@ -44,11 +44,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     model.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
     model.add_argument("--dtype", default="auto", help="auto, fp32, bf16, fp16")
     model.add_argument(
-        "--compile", action="store_true",
-        help="for many faces: let torch.compile fuse the model first (on a CPU half a minute, with "
-        "a C++ compiler; on a GPU with Triton it changes nothing)",
-    )  # fmt: skip
-    model.add_argument(
         "--batch-size", metavar="N", type=positive, help="faces per pass (default: what fits)"
     )
 

@@ -53,8 +53,6 @@ class Restorer:
                 f"{options.size} was given. Leave it out, or name a model of that size "
                 "(`gpen models` lists some)."
             )
-        if options.compile:
-            model.compile()
         return cls(
             options,
             model,

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, cast
 import torch
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from ..arch import GPEN, compiled
+from ..arch import GPEN
 from ..errors import CheckpointError, MismatchError
 from ..files import replacing
 from ..tensor_files import read_tensor_file, write_safetensors
-from . import graphed
+from . import compiling, graphed
 from .adversary import Adversary
 from .figures import Figures
 from .graphed import GraphedPass
@@ -102,7 +102,7 @@ class Trainer:
         self.optimizer = make_optimizer(plan.optimizer, self.model, plan.learning_rate)
         forward, self.compare = self.model, reconstruction_losses
         if plan.compiled:
-            compiled.require(device)
+            compiling.require(device)
             forward = cast("GPEN", torch.compile(self.model))
             self.compare = torch.compile(reconstruction_losses)
         self.forward = ranks.average_gradients(forward)
