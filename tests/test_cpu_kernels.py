@@ -267,6 +267,24 @@ def nothing_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cpu_launch, "_compiled", cpu_launch._compiled.__wrapped__)
 
 
+@needs_kernels
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_no_input_and_no_size_of_weights_overflows_in_the_kernels(
+    dtype: torch.dtype, everywhere: None
+) -> None:
+    model = wide()
+    for parameter in model.parameters():
+        parameter.data *= 8
+    model.set_dtype(dtype)
+    for x in (
+        -torch.ones(1, 3, 64, 64),
+        torch.ones(1, 3, 64, 64),
+        torch.rand(1, 3, 64, 64) * 2 - 1,
+    ):
+        with torch.no_grad():
+            assert torch.isfinite(model(x)).all()
+
+
 def test_without_gnus_openmp_or_llvmlite_torch_computes(
     nothing_compiled: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
