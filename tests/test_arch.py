@@ -21,7 +21,7 @@ import torch
 from compilers import needs_compiler
 from safetensors import safe_open
 
-from gpen_core.arch import GPEN, GPENConfig, ops, read_config, reference, winograd
+from gpen_core.arch import GPEN, GPENConfig, cpu_launch, ops, read_config, reference, winograd
 from gpen_core.checkpoint import build_gpen
 from gpen_core.errors import CheckpointError, MismatchError
 
@@ -261,10 +261,13 @@ def test_winograds_convolution_serves_where_it_pays(
     dtype: torch.dtype, cpu: set[str], wanted: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(winograd, "_cpu_has", cpu.__contains__)
-    weight = torch.empty(1, 256, 3, 3, dtype=dtype)
-    assert winograd.pays(weight, 32) == wanted
-    assert not winograd.pays(weight, 16)
-    assert not winograd.pays(weight[:, :32], 32)
+    least = winograd.LEAST_CHANNELS.get(dtype, 64)
+    for kernels in (False, True):
+        monkeypatch.setattr(cpu_launch, "suits", lambda *_, kernels=kernels: kernels)
+        weight = torch.empty(1, least * (1 if kernels else 2), 3, 3, dtype=dtype)
+        assert winograd.pays(weight, 32) == wanted
+        assert not winograd.pays(weight, 16)
+        assert not winograd.pays(weight[:, 1:], 32)
 
 
 def test_autocast_around_the_model_changes_nothing(tiny_gpen: GPEN) -> None:

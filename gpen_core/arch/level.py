@@ -100,10 +100,10 @@ class Level:
             if before is None:
                 before = _empty(y.shape[1], 4, y.shape[3], y.dtype).zero_()
             y[:, :, :1] += before[:, :, 3:]
-            first = 0 if read else 2  # rows of the level before its first one
+            first = 0 if read else 2  # the FIR's rows above the level's first one
             read += x.shape[2]
-            last = 2 * x.shape[2] + (2 if 2 * read == self.size else 0)
-            yield y, before[:, :, :3], first, last - first
+            stop = 2 * x.shape[2] + (2 if 2 * read == self.size else 0)
+            yield y, before[:, :, :3], first, stop - first
             before = y[:, :, -4:].clone(memory_format=torch.channels_last)
 
     def _add_rgb(self, x: torch.Tensor, skip: torch.Tensor, out: torch.Tensor) -> None:

@@ -32,7 +32,7 @@ ONE = (0, (Q + 2) / 6, (Q - 2) / 6, (Q + 1) / 6, (Q - 1) / 6, 0)
 """What is transformed back to 1, 1, 1, 1: the shape of a bias among the products."""
 
 LEAST_CHANNELS = {torch.float32: 64, torch.bfloat16: 128}
-"""Input channels from which it pays; benchmarks/NOTES.md."""
+"""Input channels from which it pays by the kernels, by torch twice as many; benchmarks/NOTES.md."""
 
 LEAST_SIZE = 32
 """Side in pixels from which it pays."""
@@ -41,7 +41,7 @@ TILES = 128
 """Tiles per thread at a time: few stay in cache, many are worth reading the weights for."""
 
 OUTPUTS = 128
-"""Output channels whose weights are transformed at a time, for the same reason."""
+"""Output channels at a time, for the same reason."""
 
 
 def suits(dtype: torch.dtype) -> bool:
@@ -59,7 +59,11 @@ def pays(weight: torch.Tensor, size: int) -> bool:
     """Whether the products saved outweigh the transforms, at `size` px."""
     if not suits(weight.dtype):
         return False
-    return weight.shape[1] >= LEAST_CHANNELS[weight.dtype] and size >= LEAST_SIZE
+    outputs, inputs = weight.shape[:2]
+    least = LEAST_CHANNELS[weight.dtype]
+    if not cpu_launch.suits(weight.dtype, inputs, outputs):
+        least *= 2
+    return inputs >= least and size >= LEAST_SIZE
 
 
 @functools.cache
