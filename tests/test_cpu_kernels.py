@@ -176,6 +176,25 @@ def test_activation_equals_torchs(count: int, dtype: torch.dtype, most: float) -
     assert_frame_untouched(frame)
 
 
+@needs_kernels
+@dtypes
+@channels
+@pytest.mark.parametrize("planar", [False, True])
+def test_rgb_is_added_as_by_torch(
+    planar: bool, count: int, dtype: torch.dtype, most: float
+) -> None:
+    x, below = pixels(count, 5, 7, dtype), pixels(3, 8, 7, torch.float32)[:, :, 2:7]
+    weight, bias = torch.randn(3, count), torch.randn(3)
+    wanted = F.conv2d(x.float(), weight[..., None, None], bias) + below
+    frame, out = framed(3, 5, 7, torch.float32)
+    if planar:
+        frame = frame.contiguous()
+        out = frame[:, :, 2:-2, 2:-2]
+    cpu_launch.add_rgb(cpu_launch.lay_out_rgb(weight), bias, x, below, out)
+    assert relative_error(out, wanted) < 2e-6
+    assert_frame_untouched(frame)
+
+
 def wide(in_size: int = 64, out_size: int = 64) -> GPEN:
     """A GPEN whose widths suit the kernels, with random weights, biases and noise gains."""
     widths = (40, 33, 24, 17, 16, 16)[: out_size.bit_length() - 2]

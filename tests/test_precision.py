@@ -15,9 +15,9 @@ from safetensors import safe_open
 from gpen_core.arch import (
     GPEN,
     GPENConfig,
-    level,
     packed,
     read_config,
+    rgb,
     strips,
     styled,
     winograd,
@@ -86,7 +86,7 @@ def test_strips_are_exact_however_high_they_are(
     wanted = by_modules(model, x, noise_seed=3)
     monkeypatch.setattr(strips, "STRIP_BYTES", strip_bytes)
     monkeypatch.setattr(strips, "CHAINED", chained)
-    monkeypatch.setattr(level, "RGB_BYTES", strip_bytes)
+    monkeypatch.setattr(rgb, "BYTES", strip_bytes)
     assert relative_error(by_strips(model, x, noise_seed=3), wanted) < 2e-6
 
 

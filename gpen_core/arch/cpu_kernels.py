@@ -11,7 +11,7 @@ import functools
 import operator
 from collections.abc import Callable, Iterator, Sequence
 
-from .simd import Code, Floats, Index, Pixels, Vector
+from .simd import LANES, Code, Floats, Index, Pixels, Vector
 from .winograd import P, Q
 
 SLOPE = 0.2
@@ -136,6 +136,34 @@ def upsampled(
             to = out + (column * count + at)
             to.store((value * scale + shift).leaky_relu(SLOPE))
             (to + count).store(((noise + at).load() * factor + noise_shift).leaky_relu(SLOPE))
+
+
+def rgb_added(
+    code: Code, row: Index, x: Pixels, weight: Floats, bias: Floats, below: Floats, out: Floats,
+    width: Index, count: Index, pitch: Index, below_pitch: Index, below_step: Index,
+    below_plane: Index, out_pitch: Index, out_step: Index, out_plane: Index,
+) -> None:  # fmt: skip
+    """RGB of a row of x [width, count], plus bias, plus that of the levels below.
+
+    Args:
+        weight: [count / LANES, 3, LANES]; a plane leads to the next of R, G and B.
+    """
+    x += row * pitch
+    below += row * below_pitch
+    out += row * out_pitch
+    last = count - LANES
+    shifts = [(bias + k).load_one() for k in range(3)]
+    for column in code.range(0, width):
+        pixel = x + column * count
+        sums = [code.zero()] * 3
+        for first, partial in code.loop(0, count, sums, LANES):
+            values = (pixel + code.least(first, last)).load()
+            for k in range(3):
+                partial[k] = partial[k] + values * (weight + (first * 3 + LANES * k)).load()
+        for k in range(3):
+            under = (below + (column * below_step + below_plane * k)).load_one()
+            to = out + (column * out_step + out_plane * k)
+            to.store_one(sums[k].total() + (under + shifts[k]))
 
 
 def _filter(

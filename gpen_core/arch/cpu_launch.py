@@ -67,6 +67,7 @@ def _compile(dtype: torch.dtype, openmp: ctypes.CDLL) -> MachineCode:
         cpu_kernels.activated,
         cpu_kernels.blurred,
         cpu_kernels.upsampled,
+        cpu_kernels.rgb_added,
         polyphase_kernels.up_inputs,
         polyphase_kernels.up_products,
         polyphase_kernels.down_inputs,
@@ -166,6 +167,37 @@ def finish_upsampling(
         *_after(factors), noise, out, first, height, width, count, _pitch(y), _pitch(before),
         _pitch(noise), _pitch(out),
     )  # fmt: skip
+
+
+def lay_out_rgb(weight: torch.Tensor) -> torch.Tensor:
+    """Weights [3, I] in the order that `add_rgb` reads: [I / 16, 3, 16], in float32.
+
+    The last 16 channels begin with those that the 16 before them have, too: zeros.
+    """
+    lanes, inputs = LEAST_CHANNELS, weight.shape[1]
+    *whole, last = weight.float().split(lanes, dim=1)
+    last = torch.nn.functional.pad(last, (-inputs % lanes, 0))
+    return torch.stack([*whole, last])
+
+
+def add_rgb(
+    weight: torch.Tensor,
+    bias: torch.Tensor,
+    x: torch.Tensor,
+    below: torch.Tensor,
+    out: torch.Tensor,
+) -> None:
+    """RGB of x [1, I, H, W], plus bias [3], plus `below` [1, 3, H, W], into out [1, 3, H, W].
+
+    Args:
+        weight: as laid out.
+        bias, below, out: float32, in any order of memory.
+    """
+    _, count, height, width = x.shape
+    strides = [t.stride(k) for t in (below, out) for k in (2, 3, 1)]
+    _run(
+        x.dtype, "rgb_added", height, x, weight, bias, below, out, width, count, _pitch(x), *strides
+    )
 
 
 def _after(factors: Factors, first: int = 0) -> list[torch.Tensor]:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from .kept import Kept
-    from .layers import StyledConv, ToRGB
+    from .layers import StyledConv
 
 
 class Folded(NamedTuple):
@@ -123,12 +123,6 @@ def fold_latent(layer: StyledConv, latent: torch.Tensor, kept: Kept) -> Factors:
         layer.noise.weight.float() * ops.SQRT2,
         bias[outputs:].contiguous() if layer.append_noise else None,
     )
-
-
-def fold_rgb(layer: ToRGB, latent: torch.Tensor) -> Folded:
-    """Fold the latent [1, D]; float32 whatever the model's dtype."""
-    style = layer.conv.modulation(latent)[0] * layer.conv.scale
-    return Folded(layer.conv.weight[0].float() * style[:, None, None], layer.bias.flatten())
 
 
 def _squares(weight: torch.Tensor) -> torch.Tensor:

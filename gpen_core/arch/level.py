@@ -11,15 +11,11 @@ import torch
 from . import ops
 
 if TYPE_CHECKING:
-    from .packed import Convolution
+    from .rgb import AddRGB
     from .styled import Plain, Upsampling
 
 Rows = Callable[[int, int], torch.Tensor]
 """Gives rows [start, stop) of a feature map as [1, C, stop − start, W]."""
-
-
-RGB_BYTES = 4 << 20
-"""Size of what is turned to float32 at a time, for RGB."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +24,7 @@ class Level:
 
     Attributes:
         size: side in pixels.
-        rgb_of: [1, O', H, W] to its share of RGB, all in float32.
+        add_rgb: adds a level's share of RGB to that of the levels below.
         fir_kernel: [4, 4], for RGB.
         noise: of the two layers.
     """
@@ -36,7 +32,7 @@ class Level:
     size: int
     up: Upsampling
     conv: Plain
-    rgb_of: Convolution
+    add_rgb: AddRGB
     fir_kernel: torch.Tensor
     noise: tuple[Rows, Rows]
 
@@ -80,9 +76,8 @@ class Level:
             else:
                 y = out[:, :, start:stop]
             self.conv.run(x, noise[:, :, : stop - start], y)
-            self._add_rgb(
-                y, _upsample_rgb(skip, self.fir_kernel, start, stop), rgb[:, :, start:stop]
-            )
+            below = _upsample_rgb(skip, self.fir_kernel, start, stop)
+            self.add_rgb(y, below, rgb[:, :, start:stop])
             yield y
             top = bottom
 
@@ -105,13 +100,6 @@ class Level:
             stop = 2 * x.shape[2] + (2 if 2 * read == self.size else 0)
             yield y, before[:, :, :3], first, stop - first
             before = y[:, :, -4:].clone(memory_format=torch.channels_last)
-
-    def _add_rgb(self, x: torch.Tensor, skip: torch.Tensor, out: torch.Tensor) -> None:
-        """The strip's share of RGB and that of the levels below, into out."""
-        rows = max(RGB_BYTES // (4 * x.shape[1] * x.shape[3]), 1)
-        parts = (tensor.split(rows, dim=2) for tensor in (x, skip, out))
-        for share, below, sum_ in zip(*parts, strict=True):
-            torch.add(self.rgb_of(share.float()), below, out=sum_)
 
 
 def _upsample_rgb(rgb: torch.Tensor, kernel: torch.Tensor, start: int, stop: int) -> torch.Tensor:

@@ -58,6 +58,13 @@ class Index(Operand):
         return Index(self.builder, operation(self.value, integer(other)))
 
 
+class Number(Operand):
+    """One in float32."""
+
+    def __add__(self, other: Number) -> Number:
+        return Number(self.builder, self.builder.fadd(self.value, other.value))
+
+
 class Vector(Operand):
     """LANES numbers in float32."""
 
@@ -77,6 +84,20 @@ class Vector(Operand):
         positive = self.builder.fcmp_ordered(">=", self.value, _constant(0))
         value = self.builder.select(positive, self.value, (self * slope).value)
         return Vector(self.builder, value)
+
+    def total(self) -> Number:
+        """Of the lanes: halves are added until one is left."""
+        value, lanes = self.value, LANES
+        while lanes > 1:
+            lanes //= 2
+            low, high = (
+                self.builder.shuffle_vector(
+                    value, value, ir.Constant(ir.VectorType(INT32, lanes), list(places))
+                )
+                for places in (range(lanes), range(lanes, 2 * lanes))
+            )
+            value = self.builder.fadd(low, high)
+        return Number(self.builder, self.builder.extract_element(value, ir.Constant(INT32, 0)))
 
     def _do(self, operation: Callable[..., Value], other: Vector | float) -> Vector:
         operand = other.value if isinstance(other, Vector) else _constant(other)
@@ -110,8 +131,16 @@ class Floats(Pointer):
         """Write LANES numbers."""
         self.builder.store(vector.value, self._vector_address(), align=4)
 
+    def load_one(self) -> Number:
+        """The number."""
+        return Number(self.builder, self.builder.load(self.value))
+
+    def store_one(self, number: Number) -> None:
+        """Write the number."""
+        self.builder.store(number.value, self.value)
+
     def spread(self) -> Vector:
-        """One number in all lanes."""
+        """The number in all lanes."""
         number = self.builder.load(self.value)
         lane = ir.Constant(INT32, 0)
         vector = self.builder.insert_element(ir.Constant(VECTOR, ir.Undefined), number, lane)

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 import torch
 import torch.nn.functional as F
 
-from . import packed
-from .folding import Downsampling, fold_downsampling, fold_first_stage, fold_rgb
+from .folding import Downsampling, fold_downsampling, fold_first_stage
 from .level import Level, Rows
+from .rgb import fold_adding, fold_rgb
 from .styled import fold_plain, fold_upsampling
 from .workspace import keep_freed_memory
 
@@ -66,7 +66,7 @@ def restore_face(
             size,
             fold_upsampling(up, latent, size // 2, rows, kept),
             fold_plain(conv, latent, size, kept),
-            packed.convolution(*fold_rgb(to_rgb, latent), size),
+            fold_adding(to_rgb, latent, size, dtype),
             up.fir_kernel,
             (noise_of(index), noise_of(index)),
         )
