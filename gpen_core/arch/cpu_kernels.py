@@ -11,10 +11,9 @@ import functools
 import operator
 from collections.abc import Callable, Iterator, Sequence
 
+from .ops import SLOPE
 from .simd import LANES, Code, Floats, Index, Pixels, Vector
 from .winograd import P, Q
-
-SLOPE = 0.2
 
 Vectors = Sequence[Vector]
 
@@ -28,10 +27,7 @@ def winograd_inputs(
     Args:
         zeros: a row of x, which follows its last one.
     """
-    top, left = tile // across * 4, tile % across * 4
-    rows = [
-        code.between(top + i, height, x + (top + i) * pitch, zeros) + left * count for i in range(6)
-    ]
+    rows = rows_of_tile(code, tile, 6, x, zeros, height, across, count, pitch)
     out += tile * count * 36
     for c in code.channels(count):
         factor = (style + c).load()
@@ -61,14 +57,13 @@ def winograd_products(
         rows.append((noise + (row * noise_pitch + left * total), to + left * total * 2))
     factor = noise_gain.spread()
     for c in code.channels(count):
-        scale, shift, noise_shift = (gain + c).load(), (bias + c).load(), (noise_bias + c).load()
+        activate = _activation(gain + c, bias + c, noise_bias + c, factor)
         products = [[(x + (count * (6 * i + j) + c)).load() for j in range(6)] for i in range(6)]
         for k, value in enumerate(_both_ways(_interpolate, products)):
             own_noise, to = rows[k // 4]
             own_noise += total * (k % 4) + c
             to += total * (2 * (k % 4)) + c
-            to.store((value * scale + shift).leaky_relu(SLOPE))
-            (to + total).store((own_noise.load() * factor + noise_shift).leaky_relu(SLOPE))
+            activate(value, own_noise, to, total)
 
 
 def activated(
@@ -82,12 +77,10 @@ def activated(
     out += row * out_pitch
     factor = noise_gain.spread()
     for c in code.channels(count):
-        scale, shift, noise_shift = (gain + c).load(), (bias + c).load(), (noise_bias + c).load()
+        activate = _activation(gain + c, bias + c, noise_bias + c, factor)
         for column in code.range(0, width):
             at = column * count + c
-            to = out + (column * count + at)
-            to.store(((x + at).load() * scale + shift).leaky_relu(SLOPE))
-            (to + count).store(((noise + at).load() * factor + noise_shift).leaky_relu(SLOPE))
+            activate((x + at).load(), noise + at, out + (column * count + at), count)
 
 
 def blurred(
@@ -130,12 +123,10 @@ def upsampled(
         rows.append(code.between(y, height, x + y * pitch, there))
     factor = noise_gain.spread()
     for c in code.channels(count):
-        scale, shift, noise_shift = (gain + c).load(), (bias + c).load(), (noise_bias + c).load()
+        activate = _activation(gain + c, bias + c, noise_bias + c, factor)
         for column, value in _filter(code, rows, c, taps, width, count, margin=1):
             at = column * count + c
-            to = out + (column * count + at)
-            to.store((value * scale + shift).leaky_relu(SLOPE))
-            (to + count).store(((noise + at).load() * factor + noise_shift).leaky_relu(SLOPE))
+            activate(value, noise + at, out + (column * count + at), count)
 
 
 def rgb_added(
@@ -164,6 +155,35 @@ def rgb_added(
             under = (below + (column * below_step + below_plane * k)).load_one()
             to = out + (column * out_step + out_plane * k)
             to.store_one(sums[k].total() + (under + shifts[k]))
+
+
+def rows_of_tile(
+    code: Code, tile: Index, side: int, x: Pixels, zeros: Pixels, height: Index, across: Index,
+    count: Index, pitch: Index,
+) -> list[Pixels]:  # fmt: skip
+    """Where the rows of a tile begin, `side` of them, the tiles being four apart.
+
+    Args:
+        zeros: a row of x [height, …, count], which follows its last one.
+    """
+    top, left = tile // across * 4, tile % across * 4
+    return [
+        code.between(top + i, height, x + (top + i) * pitch, zeros) + left * count
+        for i in range(side)
+    ]
+
+
+def _activation(
+    gain: Floats, bias: Floats, noise_bias: Floats, noise_gain: Vector
+) -> Callable[[Vector, Pixels, Pixels, Index], None]:
+    """Activates a vector, and its noise, which is stored so many channels later."""
+    scale, shift, noise_shift = gain.load(), bias.load(), noise_bias.load()
+
+    def activate(value: Vector, noise: Pixels, to: Pixels, later: Index) -> None:
+        to.store((value * scale + shift).leaky_relu(SLOPE))
+        (to + later).store((noise.load() * noise_gain + noise_shift).leaky_relu(SLOPE))
+
+    return activate
 
 
 def _filter(

@@ -19,19 +19,21 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from .workspace import empty_rows
+
 if TYPE_CHECKING:
     from .folding import Factors
     from .machine_code import MachineCode
 
 DTYPES = (torch.float32, torch.bfloat16)
 
-LEAST_CHANNELS = 16
-"""As many as a vector has lanes."""
+LANES = 16
+"""Channels in a vector of the kernels: 64 bytes in float32, a register of AVX-512, two of AVX2."""
 
 
 def suits(dtype: torch.dtype, *channels: int) -> bool:
     """Whether the kernels can compute with so many channels of this dtype."""
-    return dtype in DTYPES and min(channels) >= LEAST_CHANNELS and works(dtype)
+    return dtype in DTYPES and min(channels) >= LANES and works(dtype)
 
 
 def works(dtype: torch.dtype) -> bool:
@@ -103,9 +105,9 @@ def winograd_inputs(x: torch.Tensor, style: torch.Tensor, tiles: torch.Tensor) -
     """x [1, I, H + 2, 4w + 2] times style [I] into tiles [h, w, 36, I], 4h being H or more."""
     _, count, height, width = x.shape
     down, across = tiles.shape[:2]
-    _run(x.dtype,
-        "winograd_inputs", down * across, x, _zeros(width * count, x.dtype), style, tiles, height,
-        across, count, _pitch(x),
+    _run(
+        x.dtype, "winograd_inputs", down * across, x, _zeros(width * count, x.dtype), style,
+        tiles, height, across, count, _pitch(x),
     )  # fmt: skip
 
 
@@ -120,9 +122,9 @@ def winograd_products(
     down, across = products.shape[2:]
     count = products.shape[1] // 36
     height, total = out.shape[2], noise.shape[1]
-    spare = _spare(4 * across * 2 * total, out.dtype)
-    _run(out.dtype,
-        "winograd_products", down * across, _in_order(products), *_after(factors, first),
+    spare = torch.empty(4 * across * 2 * total, dtype=out.dtype)
+    _run(
+        out.dtype, "winograd_products", down * across, _in_order(products), *_after(factors, first),
         noise[:, first:], out[:, first:], spare, height, across, count, total, _pitch(noise),
         _pitch(out),
     )  # fmt: skip
@@ -132,8 +134,8 @@ def activate(x: torch.Tensor, factors: Factors, noise: torch.Tensor, out: torch.
     """x [1, O, H, W] and its noise, activated, into out [1, 2·O, H, W]."""
     x, noise = _in_order(x), _in_order(noise)
     _, count, height, width = x.shape
-    _run(x.dtype,
-        "activated", height, x, *_after(factors), noise, out, width, count, _pitch(x),
+    _run(
+        x.dtype, "activated", height, x, *_after(factors), noise, out, width, count, _pitch(x),
         _pitch(noise), _pitch(out),
     )  # fmt: skip
 
@@ -142,10 +144,10 @@ def blur(x: torch.Tensor, taps: torch.Tensor) -> torch.Tensor:
     """`ops.fir(x, taps, (2, 2))` with taps in float32."""
     x = _in_order(x)
     _, count, height, width = x.shape
-    out = _empty(count, height + 1, width + 1, x.dtype)
-    _run(x.dtype,
-        "blurred", height + 1, x, _zeros(width * count, x.dtype), taps, out, height, width, count,
-        _pitch(x),
+    out = empty_rows(count, height + 1, width + 1, x.dtype)
+    _run(
+        x.dtype, "blurred", height + 1, x, _zeros(width * count, x.dtype), taps, out, height,
+        width, count, _pitch(x),
     )  # fmt: skip
     return out
 
@@ -162,8 +164,8 @@ def finish_upsampling(
     """As `styled.Finish`, with the FIR's taps [4, 4] in float32."""
     noise = _in_order(noise)
     _, count, height, width = y.shape
-    _run(y.dtype,
-        "upsampled", out.shape[2], y, before, _zeros(width * count, y.dtype), taps,
+    _run(
+        y.dtype, "upsampled", out.shape[2], y, before, _zeros(width * count, y.dtype), taps,
         *_after(factors), noise, out, first, height, width, count, _pitch(y), _pitch(before),
         _pitch(noise), _pitch(out),
     )  # fmt: skip
@@ -174,9 +176,8 @@ def lay_out_rgb(weight: torch.Tensor) -> torch.Tensor:
 
     The last 16 channels begin with those that the 16 before them have, too: zeros.
     """
-    lanes, inputs = LEAST_CHANNELS, weight.shape[1]
-    *whole, last = weight.float().split(lanes, dim=1)
-    last = torch.nn.functional.pad(last, (-inputs % lanes, 0))
+    *whole, last = weight.float().split(LANES, dim=1)
+    last = torch.nn.functional.pad(last, (-weight.shape[1] % LANES, 0))
     return torch.stack([*whole, last])
 
 
@@ -211,17 +212,17 @@ def up_inputs(x: torch.Tensor, style: torch.Tensor, phases: Sequence[torch.Tenso
     """x [1, I, H, 4w] times style [I] into the phases of h × w tiles, 4h being H or more."""
     _, count, height, width = x.shape
     down, across = phases[0].shape[:2]
-    _run(x.dtype,
-        "up_inputs", down * across, x, _zeros(width * count, x.dtype), style, *phases, height,
-        across, count, _pitch(x),
+    _run(
+        x.dtype, "up_inputs", down * across, x, _zeros(width * count, x.dtype), style,
+        *phases, height, across, count, _pitch(x),
     )  # fmt: skip
 
 
 def up_products(products: Sequence[torch.Tensor], out: torch.Tensor) -> None:
     """Products of h × w tiles into out [1, O, 8h + 8, 8w + 8]."""
     count, (down, across) = out.shape[1], products[0].shape[2:]
-    _run(out.dtype,
-        "up_products", (down + 1) * (across + 1), *map(_in_order, products),
+    _run(
+        out.dtype, "up_products", (down + 1) * (across + 1), *map(_in_order, products),
         _zeros(25 * count, out.dtype), out, down, across, count, _pitch(out),
     )  # fmt: skip
 
@@ -236,16 +237,9 @@ def down_products(products: Sequence[torch.Tensor], bias: torch.Tensor, out: tor
     """Products of h × w tiles, plus bias [O], then leaky ReLU, into out [1, O, 4h, 4w]."""
     down, across = products[0].shape[2:]
     _run(
-        out.dtype,
-        "down_products",
-        down * across,
-        *map(_in_order, products),
-        bias,
-        out,
-        across,
-        out.shape[1],
-        _pitch(out),
-    )
+        out.dtype, "down_products", down * across, *map(_in_order, products), bias, out, across,
+        out.shape[1], _pitch(out),
+    )  # fmt: skip
 
 
 def _pitch(x: torch.Tensor) -> int:
@@ -257,18 +251,6 @@ def _pitch(x: torch.Tensor) -> int:
 def _in_order(x: torch.Tensor) -> torch.Tensor:
     """What torch's convolutions give, in the order of memory that they mostly give it in."""
     return x.contiguous(memory_format=torch.channels_last)
-
-
-def _empty(channels: int, height: int, width: int, dtype: torch.dtype) -> torch.Tensor:
-    shape = (1, channels, height, width)
-    return torch.empty(shape, dtype=dtype, memory_format=torch.channels_last)
-
-
-@functools.lru_cache(maxsize=16)
-def _spare(count: int, dtype: torch.dtype) -> torch.Tensor:
-    """Where the kernels write what nobody reads."""
-    with torch.inference_mode(False):
-        return torch.zeros(count, dtype=dtype)
 
 
 @functools.lru_cache(maxsize=64)

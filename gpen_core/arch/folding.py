@@ -1,4 +1,4 @@
-"""What is known before the pixels, folded into weights and biases: the encoder, factors, RGB."""
+"""What is known before the pixels, folded into weights and biases: the encoder, and factors."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def fold_downsampling(
         weight = weight.to(dtype)
         if polyphase.pays(weight, size):
             phases = polyphase.lay_out(weight, rows // 4, size // 4)
-            return polyphase.convolution(phases, bias.contiguous(), kept.workspace)
+            return polyphase.convolution(phases, bias, kept.workspace)
         convolve = packed.convolution(
             weight, bias.to(dtype), 2 * size + 1, stride=2, slope=ops.SLOPE
         )
@@ -103,7 +103,7 @@ def fold_gain(stage: nn.Sequential) -> Folded:
     """Weight and bias of one of the encoder's stages, the activation's √2 included; float32."""
     conv, activation = cast(EqualizedConv, stage[-2]), cast(BiasedLeakyReLU, stage[-1])
     weight = conv.weight.float() * (conv.scale * ops.SQRT2)
-    return Folded(weight, activation.bias * ops.SQRT2)
+    return Folded(weight, activation.bias.float() * ops.SQRT2)
 
 
 def fold_latent(layer: StyledConv, latent: torch.Tensor, kept: Kept) -> Factors:
@@ -117,11 +117,11 @@ def fold_latent(layer: StyledConv, latent: torch.Tensor, kept: Kept) -> Factors:
     bias = layer.activate.bias.float() * ops.SQRT2
     outputs = len(stored)
     return Factors(
-        style * norm,
+        (style * norm).float(),
         demodulation / norm * ops.SQRT2,
-        bias[:outputs].contiguous(),
+        bias[:outputs],
         layer.noise.weight.float() * ops.SQRT2,
-        bias[outputs:].contiguous() if layer.append_noise else None,
+        bias[outputs:] if layer.append_noise else None,
     )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from . import ops
+from .workspace import empty_rows
 
 if TYPE_CHECKING:
     from .rgb import AddRGB
@@ -61,7 +62,7 @@ class Level:
             below = int(bottom == self.size)  # the zeros that follow the last row
             start, stop = top - above + 1, bottom + below - 1
             noise = self.noise[0](start, bottom)
-            x = _empty(self.up.channels_out, above + rows + below, self.size + 2, y.dtype)
+            x = empty_rows(self.up.channels_out, above + rows + below, self.size + 2, y.dtype)
             x[:, :, :above] = edge
             x[:, :, above + rows :] = 0
             x[:, :, above:, :: self.size + 1] = 0
@@ -72,7 +73,7 @@ class Level:
             if self.noise[1] is not self.noise[0]:
                 noise = self.noise[1](start, stop)
             if out is None:
-                y = _empty(self.conv.channels_out, stop - start, self.size, y.dtype)
+                y = empty_rows(self.conv.channels_out, stop - start, self.size, y.dtype)
             else:
                 y = out[:, :, start:stop]
             self.conv.run(x, noise[:, :, : stop - start], y)
@@ -93,7 +94,7 @@ class Level:
         for x in strips:
             y = self.up.transpose(x)
             if before is None:
-                before = _empty(y.shape[1], 4, y.shape[3], y.dtype).zero_()
+                before = empty_rows(y.shape[1], 4, y.shape[3], y.dtype).zero_()
             y[:, :, :1] += before[:, :, 3:]
             first = 0 if read else 2  # the FIR's rows above the level's first one
             read += x.shape[2]
@@ -106,7 +107,3 @@ def _upsample_rgb(rgb: torch.Tensor, kernel: torch.Tensor, start: int, stop: int
     first, last = max(start // 2 - 1, 0), min((stop + 1) // 2 + 1, rgb.shape[2])
     upsampled = ops.fir_upsample(rgb[:, :, first:last], kernel)
     return upsampled[:, :, start - 2 * first : stop - 2 * first]
-
-
-def _empty(channels: int, rows: int, width: int, dtype: torch.dtype) -> torch.Tensor:
-    return torch.empty(1, channels, rows, width, dtype=dtype, memory_format=torch.channels_last)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 
 from . import cpu_launch, packed
+from .workspace import empty_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -103,10 +104,7 @@ def transposed_convolution(
             phases, (down, across, inputs), x.dtype, workspace,
             lambda *tiles: cpu_launch.up_inputs(x, style, tiles),
         )  # fmt: skip
-        y = torch.empty(
-            (1, outputs, 8 * down + 8, 8 * across + 8), dtype=x.dtype,
-            memory_format=torch.channels_last,
-        )  # fmt: skip
+        y = empty_rows(outputs, 8 * down + 8, 8 * across + 8, x.dtype)
         cpu_launch.up_products(products, y)
         return y[:, :, : 2 * height + 1, : 2 * width + 1]
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from .cpu_kernels import SLOPE
+from .cpu_kernels import rows_of_tile
+from .ops import SLOPE
 from .polyphase import A, B
 from .simd import Code, Floats, Index, Pixels, Vector
 
@@ -26,10 +27,7 @@ def up_inputs(
     Args:
         zeros: a row of x, which follows its last one.
     """
-    top, left = tile // across * 4, tile % across * 4
-    lines = [
-        code.between(top + i, height, x + (top + i) * pitch, zeros) + left * count for i in range(4)
-    ]
+    lines = rows_of_tile(code, tile, 4, x, zeros, height, across, count, pitch)
     both, rows, columns, none = _of_tile(tile, count, both, rows, columns, none)
     for c in code.channels(count):
         factor = (style + c).load()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from . import cpu_launch, packed
+from .folding import Folded
 
 if TYPE_CHECKING:
     from .layers import ToRGB
@@ -20,10 +21,11 @@ BYTES = 4 << 20
 """Size of what torch turns to float32 at a time."""
 
 
-def fold_rgb(layer: ToRGB, latent: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def fold_rgb(layer: ToRGB, latent: torch.Tensor) -> Folded:
     """Weight [3, I, 1, 1] and bias [3], the latent [1, D] folded in."""
     style = layer.conv.modulation(latent)[0] * layer.conv.scale
-    return layer.conv.weight[0].float() * style[:, None, None], layer.bias.flatten().float()
+    weight = layer.conv.weight[0].float() * style[:, None, None]
+    return Folded(weight, layer.bias.flatten().float())
 
 
 def fold_adding(layer: ToRGB, latent: torch.Tensor, size: int, dtype: torch.dtype) -> AddRGB:

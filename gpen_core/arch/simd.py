@@ -12,8 +12,7 @@ from typing import Any, TypeVar
 
 from llvmlite import ir
 
-LANES = 16
-"""float32 values in a vector: 64 bytes, one register of AVX-512, and two of AVX2."""
+from .cpu_launch import LANES
 
 BITS16, INT32, INT64 = ir.IntType(16), ir.IntType(32), ir.IntType(64)
 FLOAT = ir.FloatType()

@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 
 from . import cpu_launch, packed
+from .workspace import empty_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -103,7 +104,7 @@ def convolution(
         if wanted % 4:
             x = F.pad(x, (0, 0, 0, -wanted % 4))  # to whole tiles
         height = x.shape[2] - 2
-        y = _empty(outputs, height, across, x.dtype)
+        y = empty_rows(outputs, height, 4 * across, x.dtype)
         for start, stop in _parts(height, across):
             tiles = transform_inputs(x[:, :, start : stop + 2], workspace)
             parts = _split(y[:, :, start:stop], dim=1)
@@ -143,11 +144,6 @@ def styled(
 def _split(x: torch.Tensor, dim: int = 0) -> Sequence[torch.Tensor]:
     """Parts of at most OUTPUTS channels, none much smaller than another."""
     return x.tensor_split(-(-x.shape[dim] // OUTPUTS), dim)
-
-
-def _empty(channels: int, height: int, across: int, dtype: torch.dtype) -> torch.Tensor:
-    shape = (1, channels, height, 4 * across)
-    return torch.empty(shape, dtype=dtype, memory_format=torch.channels_last)
 
 
 def _parts(height: int, across: int) -> Iterator[tuple[int, int]]:

@@ -25,6 +25,12 @@ def keep_freed_memory() -> None:
     torch.empty(LARGEST_THRESHOLD - (1 << 16), dtype=torch.uint8)
 
 
+def empty_rows(channels: int, height: int, width: int, dtype: torch.dtype) -> torch.Tensor:
+    """An uninitialised [1, C, H, W] in channels_last order."""
+    shape = (1, channels, height, width)
+    return torch.empty(shape, dtype=dtype, memory_format=torch.channels_last)
+
+
 class Workspace(threading.local):
     """Named buffers, kept from one forward pass to the next; every thread has its own.
 
