@@ -13,13 +13,16 @@ import torch
 from . import catalog
 from .arch import GPEN, GPENConfig
 from .devices import DTYPES, resolve_device, resolve_dtype
-from .errors import CheckpointError, DeviceError
+from .errors import CheckpointError, DeviceError, MismatchError
 from .files import sha256
 from .state_dicts import DTYPE_NAMES, is_kernel, settle
 from .tensor_files import read_tensor_file, write_safetensors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+SHARPEN_KEY = "gpen.sharpen"
+MOST_SHARPEN = 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +35,7 @@ class Checkpoint:
         container: where in the file the weights lie: "flat", "g_ema", …
         state_dict: published tensor names to tensors, on the CPU in the dtype of the file.
         config: sizes and widths, read from the tensors' shapes.
+        sharpen: how much the faces are sharpened after the network, see `GPEN.sharpen`.
     """
 
     path: Path
@@ -39,6 +43,7 @@ class Checkpoint:
     container: str
     state_dict: dict[str, torch.Tensor]
     config: GPENConfig
+    sharpen: float = 0.0
 
     @property
     def dtype(self) -> str:
@@ -72,6 +77,7 @@ class Checkpoint:
             "latent": f"{config.style_dim} values, {config.mapping_layers} mapping layers",
             "noise": f"{config.noise} (the encoder's features are "
             f"{'appended to' if config.noise == 'concat' else 'added to'} each layer's output)",
+            "sharpening": f"{self.sharpen:g}, after the network" if self.sharpen else "no",
             "dtype": self.dtype,
             "parameters": f"{self.parameters:,}",
             "sha256": self.sha256,
@@ -103,7 +109,9 @@ def load_gpen(
     target = resolve_device(device)
     computed = resolve_dtype(dtype, target)
     checkpoint = read_checkpoint(catalog.resolve(source))
-    return _assemble(checkpoint.state_dict, checkpoint.config).set_dtype(computed).to(target)
+    model = _assemble(checkpoint.state_dict, checkpoint.config).set_dtype(computed).to(target)
+    model.sharpen = checkpoint.sharpen
+    return model
 
 
 def build_gpen(state_dict: Mapping[str, Any]) -> GPEN:
@@ -130,13 +138,19 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     file = read_tensor_file(path)
     try:
         tensors, config, container = settle(file.contents)
+        sharpen = _read_sharpen(file.metadata)
     except CheckpointError as error:
         raise CheckpointError(f"`{path}`: {error}") from error
-    return Checkpoint(path, file.format, container, tensors, config)
+    return Checkpoint(path, file.format, container, tensors, config, sharpen)
 
 
 def convert_checkpoint(
-    source: str | Path, target: str | Path, *, dtype: str | None = None, overwrite: bool = False
+    source: str | Path,
+    target: str | Path,
+    *,
+    dtype: str | None = None,
+    sharpen: float | None = None,
+    overwrite: bool = False,
 ) -> Path:
     """Write a checkpoint as a flat `.safetensors` file, whole or not at all.
 
@@ -144,6 +158,8 @@ def convert_checkpoint(
         source: a file, or a name of the catalogue.
         target: a path that ends in `.safetensors`.
         dtype: "fp32", "fp16" or "bf16"; None keeps each tensor's own.
+        sharpen: what the file is to say of how much its faces are sharpened, `GPEN.sharpen`; None
+            keeps what it says.
         overwrite: replace `target` if it exists.
 
     Returns:
@@ -153,14 +169,38 @@ def convert_checkpoint(
         CheckpointError: `source` is not a GPEN, `target` exists or cannot be written, or a weight
             is too large for `dtype`.
         DeviceError: the dtype is unknown.
+        MismatchError: `sharpen` is out of range.
     """
     target = check_output(target, dtype)
-    tensors = read_checkpoint(catalog.resolve(source)).state_dict
+    if sharpen is not None and not 0 <= sharpen <= MOST_SHARPEN:
+        raise MismatchError(f"sharpen must lie in 0 … {MOST_SHARPEN}, found {sharpen:g}.")
+    checkpoint = read_checkpoint(catalog.resolve(source))
+    tensors = checkpoint.state_dict
     if dtype is not None:
         stored = DTYPES[dtype]
         tensors = {name: rounded(name, tensor, stored) for name, tensor in tensors.items()}
-    write_safetensors(tensors, target, overwrite=overwrite)
+    metadata = sharpen_metadata(checkpoint.sharpen if sharpen is None else sharpen)
+    write_safetensors(tensors, target, overwrite=overwrite, metadata=metadata)
     return target
+
+
+def sharpen_metadata(amount: float) -> dict[str, str]:
+    """What a safetensors file says of `GPEN.sharpen`."""
+    return {SHARPEN_KEY: f"{amount:g}"} if amount else {}
+
+
+def _read_sharpen(metadata: Mapping[str, str]) -> float:
+    text = metadata.get(SHARPEN_KEY, "0")
+    try:
+        amount = float(text)
+    except ValueError:
+        amount = -1.0
+    if not 0 <= amount <= MOST_SHARPEN:
+        raise CheckpointError(
+            f"its metadata says `{SHARPEN_KEY}` is {text!r}; expected a number from 0 to "
+            f"{MOST_SHARPEN}. `gpen convert --sharpen` writes one."
+        )
+    return amount
 
 
 def check_output(target: str | Path, dtype: str | None) -> Path:

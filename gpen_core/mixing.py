@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from . import catalog
-from .checkpoint import check_output, read_checkpoint, rounded
+from .checkpoint import MOST_SHARPEN, check_output, read_checkpoint, rounded, sharpen_metadata
 from .devices import DTYPES
 from .errors import MismatchError
 from .state_dicts import is_kernel
@@ -77,5 +77,8 @@ def mix_checkpoints(
             for share, state in zip(shares, states, strict=True):
                 total.add_(state[name], alpha=share)
         mean[name] = rounded(name, total, DTYPES[dtype] if dtype else stored.dtype)
-    write_safetensors(mean, target, overwrite=overwrite)
+    amounts = [checkpoint.sharpen for checkpoint in (first, *others)]
+    amount = sum(share * one for share, one in zip(shares, amounts, strict=True))
+    amount = min(max(0.0, amount), MOST_SHARPEN)
+    write_safetensors(mean, target, overwrite=overwrite, metadata=sharpen_metadata(amount))
     return target

@@ -12,6 +12,7 @@ import torch
 from . import warp
 from .errors import CheckpointError, DeviceError, ImageError, MismatchError
 from .faces import Crops
+from .sharpen import sharpen_restored
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -109,7 +110,10 @@ def restore_pixels(
         x = _resize(faces, config.in_size).to(device) * 2 - 1
         y = (forward or model)(x, noise_seed=noise_seed).float() / 2 + 0.5
         _check_finite(y, faces, model.dtype)
-        y = y.clamp(0, 1).to(faces.device)
+        y = y.clamp(0, 1)
+        if model.sharpen:
+            y = sharpen_restored(y, _resize(faces, config.out_size).to(y.device), model.sharpen)
+        y = y.to(faces.device)
         return y if strength == 1 else _resize(faces, config.out_size).lerp(y, strength)
 
     # Made outside inference mode: callers may go on to change or differentiate the result.

@@ -11,12 +11,12 @@ import pickle
 import re
 import struct
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 
 from .errors import CheckpointError
@@ -44,10 +44,12 @@ class TensorFile:
     Attributes:
         contents: the saved object, tensors on the CPU in the dtype they are stored in.
         format: "safetensors", "torch zip" or "torch legacy".
+        metadata: what a safetensors file says beside its tensors.
     """
 
     contents: Any
     format: str
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_tensor_file(path: str | Path) -> TensorFile:
@@ -63,7 +65,8 @@ def read_tensor_file(path: str | Path) -> TensorFile:
         if found == "safetensors":
             # load_file maps the file; a copy stays valid when the file is replaced.
             tensors = {name: tensor.clone() for name, tensor in load_file(path).items()}
-            return TensorFile(tensors, found)
+            with safe_open(path, "pt") as file:
+                return TensorFile(tensors, found, file.metadata() or {})
         with path.open("rb") as file:
             return TensorFile(_unpickle(file, path), found)
     except FileNotFoundError as error:
@@ -77,9 +80,13 @@ def read_tensor_file(path: str | Path) -> TensorFile:
 
 
 def write_safetensors(
-    tensors: Mapping[str, torch.Tensor], target: str | Path, *, overwrite: bool = False
+    tensors: Mapping[str, torch.Tensor],
+    target: str | Path,
+    *,
+    overwrite: bool = False,
+    metadata: Mapping[str, str] | None = None,
 ) -> None:
-    """Write tensors to `target`, whole or not at all.
+    """Write tensors, and what else is to be said of them, to `target`, whole or not at all.
 
     Raises:
         CheckpointError: `target` exists and `overwrite` is false, or it cannot be written.
@@ -90,7 +97,7 @@ def write_safetensors(
             # safetensors refuses tensors that share memory, as the blurs of a model may; and its
             # own save_file makes files that only their owner can read.
             apart = {n: t.detach().cpu().contiguous().clone() for n, t in tensors.items()}
-            scratch.write_bytes(save(apart, metadata={"format": "pt"}))
+            scratch.write_bytes(save(apart, metadata={"format": "pt", **(metadata or {})}))
     except FileExistsError as error:
         raise CheckpointError(
             f"`{target}` exists already. Choose another name, or allow it to be overwritten."

@@ -15,13 +15,15 @@ from gpen_core.training.evaluate import (
     EVALUATION_SEED,
     FIGURES,
     ROUNDS,
+    USUAL_DAMAGE,
+    Damage,
     Scores,
-    degraded_pair,
     evaluate,
     group_scores,
     lightness_group,
     score_pairs,
 )
+from gpen_core.training.losses import psnr
 from gpen_core.training.report import contact_sheet, write_table
 
 skimage_data = pytest.importorskip("skimage.data", reason="install the extra `demo`")
@@ -59,9 +61,64 @@ def test_scoring_the_identity_gains_nothing_and_the_truth_everything():
 def test_pairs_are_the_same_as_ever():
     # Figures are compared over months: a changed seed or draw must be noticed.
     assert EVALUATION_SEED == 20261124
-    target, degraded = degraded_pair(faces(), 1, 2)
+    target, degraded = USUAL_DAMAGE.pair(faces(), 1, 2)
     assert torch.equal(target[0], faces()[1] / 255)
     assert (degraded - target).abs().mean().item() == pytest.approx(0.05253, abs=0.0005)
+
+
+def test_the_same_damage_is_the_first_face_s_and_rounds_are_counted():
+    clean = torch.cat([faces()[:1]] * 2)
+    same = Damage(rounds=6, same=True)
+    first, second = (torch.cat([same.pair(clean, i, r)[1] for r in range(6)]) for i in range(2))
+    assert torch.equal(first, second)
+    usual = torch.cat([USUAL_DAMAGE.pair(clean, 0, r)[1] for r in range(ROUNDS)])
+    assert torch.equal(first[:ROUNDS], usual)
+    assert not torch.equal(usual, USUAL_DAMAGE.pair(clean, 1, 0)[1].expand_as(usual))
+    # Without, no face is damaged as another in any round.
+    seen = [Damage(rounds=6).pair(clean, i, r)[1] for i in range(2) for r in range(6)]
+    assert len({tuple(pair.flatten()[::97].tolist()) for pair in seen}) == 12
+
+
+def test_a_face_is_scored_in_parts_of_a_few_rounds():
+    counts = []
+
+    def restore(images: torch.Tensor) -> torch.Tensor:
+        counts.append(len(images))
+        return images
+
+    assert score_pairs(restore, faces()[:1], damage=Damage(rounds=6)).shape[:2] == (1, 6)
+    assert counts == [4, 2]
+
+
+def test_the_oval_leaves_hair_and_background_out():
+    clean = faces(256)
+    target, degraded = USUAL_DAMAGE.pair(clean, 0, 0)
+    oval = measures.face_oval(256)
+    assert 0.2 < oval.double().mean() < 0.3
+    assert torch.equal(oval, oval.flip(1))
+    assert oval[120, 96]  # an eye of the template
+    assert oval[186, 128]  # the mouth
+    assert not oval[40, 128]
+    assert not oval[150, 40]
+    mended = torch.where(oval, target, degraded)
+    assert psnr(mended, target, oval).item() > 100
+    assert torch.equal(psnr(mended, target, ~oval), psnr(degraded, target, ~oval))
+    scores = evaluate(lambda x: torch.where(oval, 0.5, x), clean[:1])
+    assert scores.output_face_psnr < scores.output_psnr
+    assert scores.input_face_psnr != scores.input_psnr
+
+
+def test_the_error_of_a_mean_gain_is_the_spread_between_faces():
+    pairs = torch.zeros(4, 3, len(FIGURES) - 2)
+    gains = torch.tensor([1.0, 2.0, 3.0, 6.0])
+    pairs[..., FIGURES.index("output_psnr")] = gains[:, None] + torch.tensor([-1.0, 0.0, 1.0])
+    pairs[..., FIGURES.index("output_face_psnr")] = 2 * gains[:, None]
+    scores = Scores.mean(pairs)
+    assert scores.pairs == 12
+    assert scores.output_psnr == pytest.approx(3)
+    assert scores.gain_error == pytest.approx(gains.std().item() / 2)
+    assert scores.face_gain_error == pytest.approx(gains.std().item())
+    assert math.isnan(Scores.mean(pairs[:1]).gain_error)
 
 
 def test_a_tint_is_measured_as_drift_with_its_sign():
@@ -127,10 +184,11 @@ def test_a_grey_photograph_has_no_skin_lightness():
 def test_groups_are_means_over_their_faces():
     clean = torch.cat([faces(), faces()[:1]])
     pairs = score_pairs(lambda x: x, clean)
-    assert pairs.shape == (3 * ROUNDS, len(FIGURES))
+    assert pairs.shape == (3, ROUNDS, len(FIGURES) - 2)
     groups = group_scores(pairs, ["b", "a", "b"])
     assert list(groups) == ["a", "b"]
-    assert groups["a"] == Scores.mean(pairs[ROUNDS : 2 * ROUNDS])
+    assert groups["a"].output_psnr == Scores.mean(pairs[1:2]).output_psnr
+    assert list(group_scores(pairs, ["", "a", ""])) == ["a"]
     assert groups["b"].pairs == 2 * ROUNDS
     together = (groups["a"].input_psnr + 2 * groups["b"].input_psnr) / 3
     assert together == pytest.approx(Scores.mean(pairs).input_psnr)
@@ -140,7 +198,7 @@ def test_a_contact_sheet_shows_degraded_restored_and_clean_faces():
     clean = torch.cat([faces(), faces()])
     sheet = contact_sheet(lambda x: 1 - x, clean)
     assert sheet.shape == (1, 3, 2 * 64 + 8, 3 * (3 * 64) + 2 * 8)
-    target, degraded = degraded_pair(clean, 3, 3)
+    target, degraded = USUAL_DAMAGE.pair(clean, 3, 3)
     below = slice(72 + 16, 136)  # under the number
     assert torch.equal(sheet[0, :, below, 0:64], degraded[0, :, 16:])
     assert torch.equal(sheet[0, :, below, 64:128], 1 - degraded[0, :, 16:])
@@ -158,13 +216,16 @@ def test_the_command_prints_groups_and_writes_table_and_sheet(tmp_path, capsys):
     for i, face in enumerate(faces(128)):
         write_image(folder / f"face{i}.png", face[None] / 255)
     (folder / "broken.jpg").write_bytes(b"nothing")
+    ages = "file\tborn\tnote\nface0.png\t1950\t\n"
+    (tmp_path / "ages.tsv").write_text(ages, encoding="utf-8")
     index = "file\tsource\nface0.png\tone studio\nface1.png\tanother\n"
     (folder / "INDEX.tsv").write_text(index, encoding="utf-8")
     table, sheet = tmp_path / "t.tsv", tmp_path / "s.png"
     words = ["evaluate", "--data", str(folder), "--device", "cpu", "--degradation", "traces"]
+    words += ["--groups", str(tmp_path / "ages.tsv"), "--same-damage", "--rounds", "2"]
     assert main([*words, "--table", str(table), "--sheet", str(sheet)]) == 0
     printed = capsys.readouterr()
-    assert "8 pairs: PSNR" in printed.out
+    assert "4 pairs: PSNR" in printed.out
     assert "one studio" in printed.out
     assert "broken.jpg" in printed.err
     rows = list(csv.DictReader(table.read_text(encoding="utf-8").splitlines(), delimiter="\t"))
@@ -173,10 +234,22 @@ def test_the_command_prints_groups_and_writes_table_and_sheet(tmp_path, capsys):
         ("source", "another"),
         ("face", "0001 face1.png"),
     }
-    assert {row["by"] for row in rows} == {"all", "skin lightness", "source", "face"}
+    assert {row["by"] for row in rows} == {"all", "skin lightness", "source", "born", "face"}
+    assert [(row["group"], row["pairs"]) for row in rows if row["by"] == "born"] == [("1950", "2")]
     for row in rows:
         assert 10 < float(row["output_psnr"]) < 60
     assert read_image(sheet).shape == (1, 3, 256, 2 * 768 + 8)
+
+
+@pytest.mark.parametrize("text", ["file\tborn\nother.png\t1950\n", "file\nface0.png\n"])
+def test_a_table_of_groups_that_names_no_face_is_refused(tmp_path, capsys, text):
+    folder = tmp_path / "faces"
+    folder.mkdir()
+    write_image(folder / "face0.png", faces(128)[:1] / 255)
+    (tmp_path / "ages.tsv").write_text(text, encoding="utf-8")
+    words = ["evaluate", "--data", str(folder), "--groups", str(tmp_path / "ages.tsv")]
+    assert main([*words, "--device", "cpu"]) == 2
+    assert "none of the 1 faces" in capsys.readouterr().err
 
 
 def test_an_unknown_degradation_is_refused_with_the_choices(tmp_path, capsys):

@@ -8,6 +8,7 @@ import torch
 from compilers import needs_compiler
 from training_faces import smooth_faces
 
+from gpen_core import sharpen
 from gpen_core.training import degrade, losses, measures
 
 
@@ -24,7 +25,7 @@ def plain_ssim(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
 def test_the_luma_ssim_of_the_loss_is_the_published_one():
     clean = smooth_faces(2) / 255
     noisy = degrade(clean, seed=1)
-    luma = [(x * torch.tensor(losses.LUMA).view(1, 3, 1, 1)).sum(1, True) for x in (noisy, clean)]
+    luma = [(x * torch.tensor(sharpen.LUMA).view(1, 3, 1, 1)).sum(1, True) for x in (noisy, clean)]
     expected = plain_ssim(*luma).item()
     assert 0.1 < expected < 0.95
     found = losses.reconstruction_losses(noisy, clean, clean, ["ssim"])["ssim"].item()
@@ -73,7 +74,7 @@ def test_sharpness_can_be_followed_downhill_from_a_flat_image():
 
 def test_l1_and_ssim_compare_with_the_target_and_sharpness_with_the_clean_faces():
     clean, names = smooth_faces(2) / 255, ("l1", "ssim", "sharpness")
-    target = losses.unsharp_mask(clean, 1)
+    target = sharpen.unsharp_mask(clean, 1)
     like_target = losses.reconstruction_losses(target, target, clean, names)
     like_clean = losses.reconstruction_losses(clean, target, clean, names)
     for found, same in ((like_target, {"l1", "ssim"}), (like_clean, {"sharpness"})):
@@ -83,8 +84,8 @@ def test_l1_and_ssim_compare_with_the_target_and_sharpness_with_the_clean_faces(
 def test_an_unsharp_mask_steepens_edges_by_its_amount_and_keeps_what_is_flat():
     step = torch.full((1, 3, 32, 32), 0.3, dtype=torch.float64)
     step[..., 16:] = 0.301
-    assert losses.unsharp_mask(step, 0) is step
-    half, whole = losses.unsharp_mask(step, 0.5), losses.unsharp_mask(step, 1)
+    assert sharpen.unsharp_mask(step, 0) is step
+    half, whole = sharpen.unsharp_mask(step, 0.5), sharpen.unsharp_mask(step, 1)
     torch.testing.assert_close(half - step, (whole - step) / 2, rtol=1e-3, atol=1e-12)
     edge = (whole[..., 16] - whole[..., 15]).mean().item()
     # Half of a Gaussian's weights, without half of its middle one, lies beyond the edge.
@@ -96,24 +97,24 @@ def test_an_unsharp_mask_steepens_edges_by_its_amount_and_keeps_what_is_flat():
 
 def test_an_unsharp_mask_sharpens_the_luma_and_leaves_colours_alone():
     faces = smooth_faces(2) / 255 * 0.8 + 0.1  # nothing is clipped
-    detail = losses.unsharp_mask(faces, 1) - faces
+    detail = sharpen.unsharp_mask(faces, 1) - faces
     assert detail.abs().max() > 5 / 255
     torch.testing.assert_close(detail, detail[:, :1].expand_as(detail), rtol=0, atol=1e-6)
 
 
 def test_an_unsharp_mask_blurs_as_a_gaussian_does():
     faces = torch.rand(2, 3, 32, 24, generator=torch.Generator().manual_seed(0)) * 0.8 + 0.1
-    luma = (faces * torch.tensor(losses.LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
+    luma = (faces * torch.tensor(sharpen.LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
     detail = luma - kornia.filters.gaussian_blur2d(luma, (7, 7), (0.7, 0.7))
-    expected = faces + losses.UNSHARP_LIMIT * torch.tanh(2 * detail / losses.UNSHARP_LIMIT)
-    torch.testing.assert_close(losses.unsharp_mask(faces, 2), expected, rtol=0, atol=1e-6)
+    expected = faces + sharpen.LIMIT * torch.tanh(2 * detail / sharpen.LIMIT)
+    torch.testing.assert_close(sharpen.unsharp_mask(faces, 2), expected, rtol=0, atol=1e-6)
 
 
 def test_an_unsharp_mask_makes_no_halos_and_stays_in_range():
     step = torch.full((1, 3, 32, 32), 0.3)
     step[..., 16:] = 1
-    strong = losses.unsharp_mask(step, 20)
-    assert (strong - step).abs().max().item() == pytest.approx(losses.UNSHARP_LIMIT, rel=1e-3)
+    strong = sharpen.unsharp_mask(step, 20)
+    assert (strong - step).abs().max().item() == pytest.approx(sharpen.LIMIT, rel=1e-3)
     assert strong.max() == 1
 
 

@@ -13,9 +13,10 @@ import torch
 
 from gpen_core import GPEN, GPENConfig, load_gpen, write_image
 from gpen_core.cli import main
-from gpen_core.commands.weights import add_mix_arguments
+from gpen_core.commands.weights import add_convert_arguments, add_mix_arguments
 from gpen_core.training.cli import READ_EVERY, _read_every
 from gpen_core.training.discriminator import load_discriminator
+from gpen_core.training.evaluate_cli import add_arguments as add_evaluate_arguments
 from gpen_core.training.journal import LOSSES_NAME, SAMPLES_NAME, SCORES_NAME
 from gpen_core.training.optimizers import OPTIMIZERS
 from gpen_core.training.options import add_train_arguments
@@ -203,11 +204,17 @@ def test_the_guide_shows_commands_and_options_that_exist():
     assert len(shown) == 3
     for words in shown:
         parser.parse_args(shlex.split(words))
-    mixer = argparse.ArgumentParser()
-    add_mix_arguments(mixer)
-    (mixed,) = re.findall(r"^gpen mix (.*)$", lines, re.MULTILINE)
-    mixer.parse_args(shlex.split(mixed))
-    options = set(f"{parser.format_help()} {mixer.format_help()}".split())
+    options = set(parser.format_help().split())
+    for command, add_arguments in (
+        ("mix", add_mix_arguments),
+        ("convert", add_convert_arguments),
+        ("evaluate", add_evaluate_arguments),
+    ):
+        other = argparse.ArgumentParser()
+        add_arguments(other)
+        (words,) = re.findall(rf"^gpen {command} (.*)$", lines, re.MULTILINE)
+        other.parse_args(shlex.split(words))
+        options |= set(other.format_help().split())
     options |= {"--standalone", "--nproc-per-node"}
     options |= {"--logdir", "--model", "--help"}
     named = set(re.findall(r"--[a-z0-9][a-z0-9-]*", text))

@@ -98,11 +98,16 @@ class GPEN(nn.Module):
 
     Args:
         config: sizes and widths; `GPENConfig.published(512)` or what `read_config` found.
+
+    Attributes:
+        sharpen: how much the faces are to be sharpened after the network, which does not do it
+            itself: the amount of `gpen_core.sharpen.sharpen_restored`; 0 for published ones.
     """
 
     def __init__(self, config: GPENConfig) -> None:
         super().__init__()
         self.config = config
+        self.sharpen = 0.0
         self.generator = Generator(config)
         previous = config.width(config.in_size)
         self.ecd0 = encoder_stage(3, previous, downsample=False)

@@ -30,6 +30,14 @@ def not_negative(text: str) -> float:
     return value
 
 
+def sharpen_amount(text: str) -> float:
+    """An amount of sharpening that a checkpoint may ask for."""
+    value = float(text)
+    if not 0 <= value <= 100:
+        raise argparse.ArgumentTypeError(f"must lie in 0 … 100, found {text}")
+    return value
+
+
 def widths(text: str) -> tuple[int, ...]:
     """Whole numbers from 1 up, separated by commas."""
     return tuple(positive(part) for part in text.split(","))

@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .arguments import sharpen_amount
+
 if TYPE_CHECKING:
     import argparse
 
@@ -28,6 +30,13 @@ def add_convert_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `gpen convert`."""
     parser.add_argument("source", metavar="IN", help="a checkpoint, or a name of `gpen models`")
     parser.add_argument("target", metavar="OUT.safetensors", help="the file to write")
+    parser.add_argument(
+        "--sharpen",
+        type=sharpen_amount,
+        metavar="AMOUNT",
+        help="of an unsharp mask on what the network restores, where it changed the face; the file "
+        "says so from then on (0 ends it; kept if not given)",
+    )
     _add_storing_arguments(parser, otherwise="kept if not given")
 
 
@@ -35,7 +44,13 @@ def convert(args: argparse.Namespace) -> int:
     """Write a checkpoint as .safetensors."""
     from ..checkpoint import convert_checkpoint
 
-    path = convert_checkpoint(args.source, args.target, dtype=args.dtype, overwrite=args.overwrite)
+    path = convert_checkpoint(
+        args.source,
+        args.target,
+        dtype=args.dtype,
+        sharpen=args.sharpen,
+        overwrite=args.overwrite,
+    )
     print(f"{args.source} → {path} ({path.stat().st_size:,} bytes)")
     return 0
 

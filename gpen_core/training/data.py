@@ -71,17 +71,29 @@ def read_index(folder: Path) -> dict[Path, dict[str, str]]:
     """
     folder = folder.absolute()
     for path in (folder / INDEX_NAME, folder.parent / INDEX_NAME):
-        if not path.is_file():
-            continue
-        try:
-            with path.open(encoding="utf-8-sig", newline="") as table:
-                rows = list(csv.DictReader(table, delimiter="\t"))
-        except (OSError, UnicodeDecodeError, csv.Error) as error:
-            raise ImageError(f"{path} cannot be read as a table in UTF-8: {error}") from error
-        if not all(row.get("file") for row in rows):
-            raise ImageError(f"{path} must have a column `file`, separated by tabs, on each line.")
-        return {path.parent / row["file"]: row for row in rows}
+        if path.is_file():
+            return read_table(path, path.parent)
     return {}
+
+
+def read_table(path: Path, folder: Path) -> dict[Path, dict[str, str]]:
+    """Return what a table says of each file, by absolute path.
+
+    Args:
+        path: values separated by tabs, the first line their names, one of them `file`.
+        folder: what the files' names are relative to.
+
+    Raises:
+        ImageError: the table cannot be read, has no column `file`, or is not text in UTF-8.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as table:
+            rows = list(csv.DictReader(table, delimiter="\t"))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ImageError(f"{path} cannot be read as a table in UTF-8: {error}") from error
+    if not all(row.get("file") for row in rows):
+        raise ImageError(f"{path} must have a column `file`, separated by tabs, on each line.")
+    return {folder.absolute() / row["file"]: row for row in rows}
 
 
 def load_faces(

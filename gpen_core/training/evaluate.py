@@ -10,7 +10,7 @@ import torch
 
 from .degrade import DEFAULT, Degradation, degrade
 from .losses import psnr, ssim
-from .measures import colour_drift, flat_skin, noise, sharpness
+from .measures import colour_drift, face_oval, flat_skin, noise, sharpness
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,16 +30,21 @@ class Scores:
     Attributes:
         pairs: how many.
         input_psnr, output_psnr: dB.
+        input_face_psnr, output_face_psnr: the same inside `measures.face_oval`.
         input_ssim, output_ssim: in [−1, 1].
         input_sharpness, output_sharpness: mean gradient of the luma, as a share of the clean
             face's; noise counts as gradient too.
         clean_noise, input_noise, output_noise: σ in flat skin, levels of 255.
         red_drift, green_drift, blue_drift: mean of output − clean, levels of 255.
+        gain_error, face_gain_error: standard errors, between faces, of what PSNR gains in the mean;
+            NaN for one face.
     """
 
     pairs: int
     input_psnr: float
     output_psnr: float
+    input_face_psnr: float
+    output_face_psnr: float
     input_ssim: float
     output_ssim: float
     input_sharpness: float
@@ -50,11 +55,17 @@ class Scores:
     red_drift: float
     green_drift: float
     blue_drift: float
+    gain_error: float
+    face_gain_error: float
 
     @classmethod
     def mean(cls, pairs: torch.Tensor) -> Scores:
-        """The means of some rows of `score_pairs`."""
-        return cls(len(pairs), *pairs.double().mean(dim=0).tolist())
+        """The means of some faces' scores, as in `score_pairs`."""
+        faces, rounds, _ = pairs.shape
+        by_face = pairs.double().mean(dim=1)
+        gains = by_face[:, [1, 3]] - by_face[:, [0, 2]]
+        errors = gains.std(dim=0) / faces**0.5 if faces > 1 else gains.new_full((2,), math.nan)
+        return cls(faces * rounds, *by_face.mean(dim=0).tolist(), *errors.tolist())
 
     @property
     def worst_drift(self) -> float:
@@ -66,6 +77,8 @@ class Scores:
             f"{self.pairs} pairs: PSNR {self.input_psnr:.3f} → {self.output_psnr:.3f} dB "
             f"({self.output_psnr - self.input_psnr:+.3f}), SSIM {self.input_ssim:.4f} → "
             f"{self.output_ssim:.4f} ({self.output_ssim - self.input_ssim:+.4f})\n"
+            f"PSNR from brow to chin {self.input_face_psnr:.3f} → {self.output_face_psnr:.3f} dB "
+            f"({self.output_face_psnr - self.input_face_psnr:+.3f})\n"
             f"sharpness {self.input_sharpness:.1%} → {self.output_sharpness:.1%} of the clean "
             f"faces'; noise in flat skin {self.input_noise:.2f} → {self.output_noise:.2f} levels "
             f"of 255 (clean {self.clean_noise:.2f}); colour drift R {self.red_drift:+.2f} "
@@ -76,42 +89,60 @@ class Scores:
 FIGURES = [field.name for field in fields(Scores)][1:]
 
 
-def degraded_pair(
-    faces: torch.Tensor | LazyFaces,
-    number: int,
-    round_: int,
-    degradation: Degradation = DEFAULT,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return face `number` [1, 3, S, S] clean and degraded with the fixed seed of `round_`."""
-    target = faces[number : number + 1].float() / 255
-    seed = EVALUATION_SEED + number * ROUNDS + round_
-    return target, degrade(target, seed=seed, degradation=degradation)
+@dataclass(frozen=True)
+class Damage:
+    """How the faces are degraded that a model is measured on.
+
+    Attributes:
+        degradation: what to draw from.
+        rounds: how often every face is degraded.
+        same: degrade every face alike, so that faces can be compared; otherwise each has draws of
+            its own, so that few rounds see many.
+    """
+
+    degradation: Degradation = DEFAULT
+    rounds: int = ROUNDS
+    same: bool = False
+
+    def pair(
+        self, faces: torch.Tensor | LazyFaces, number: int, round_: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return face `number` [1, 3, S, S] clean and degraded with the fixed seed of `round_`."""
+        target = faces[number : number + 1].float() / 255
+        seed = EVALUATION_SEED + round_ + (0 if self.same else number * self.rounds)
+        return target, degrade(target, seed=seed, degradation=self.degradation)
+
+
+USUAL_DAMAGE = Damage()
 
 
 @torch.inference_mode()
 def score_pairs(
-    restore: Restore, faces: torch.Tensor | LazyFaces, *, degradation: Degradation = DEFAULT
+    restore: Restore, faces: torch.Tensor | LazyFaces, *, damage: Damage = USUAL_DAMAGE
 ) -> torch.Tensor:
-    """Score every face with every round, ROUNDS rows for each face in turn.
+    """Score every face with every round.
 
     Args:
-        restore: takes and gives [ROUNDS, 3, S, S] RGB in [0, 1].
+        restore: takes and gives [B, 3, S, S] RGB in [0, 1], B up to ROUNDS.
         faces: [N, 3, S, S] uint8 RGB, clean.
-        degradation: what to draw from.
+        damage: how they are degraded.
 
     Returns:
-        [N · ROUNDS, 12] float32, the columns as in FIGURES.
+        [N, rounds, 14] float32, the columns as in FIGURES up to the errors.
     """
     rows = []
+    oval = face_oval(faces.shape[-1])
     for number in range(len(faces)):
-        pairs = [degraded_pair(faces, number, round_, degradation) for round_ in range(ROUNDS)]
+        pairs = [damage.pair(faces, number, round_) for round_ in range(damage.rounds)]
         target, degraded = (torch.cat(images) for images in zip(*pairs, strict=True))
-        output = restore(degraded).cpu()
+        output = torch.cat([restore(part).cpu() for part in degraded.split(ROUNDS)])
         clean_sharpness = sharpness(target).clamp_min(1e-6)
         flat = flat_skin(target)
         columns = [
             psnr(degraded, target),
             psnr(output, target),
+            psnr(degraded, target, oval),
+            psnr(output, target, oval),
             ssim(degraded, target),
             ssim(output, target),
             sharpness(degraded) / clean_sharpness,
@@ -122,14 +153,14 @@ def score_pairs(
             *colour_drift(output, target).unbind(dim=1),
         ]
         rows.append(torch.stack(columns, dim=1))
-    return torch.cat(rows)
+    return torch.stack(rows)
 
 
 def evaluate(
-    restore: Restore, faces: torch.Tensor | LazyFaces, *, degradation: Degradation = DEFAULT
+    restore: Restore, faces: torch.Tensor | LazyFaces, *, damage: Damage = USUAL_DAMAGE
 ) -> Scores:
     """The mean of `score_pairs`, which takes the same."""
-    return Scores.mean(score_pairs(restore, faces, degradation=degradation))
+    return Scores.mean(score_pairs(restore, faces, damage=damage))
 
 
 def group_scores(pairs: torch.Tensor, groups: list[str]) -> dict[str, Scores]:
@@ -137,12 +168,11 @@ def group_scores(pairs: torch.Tensor, groups: list[str]) -> dict[str, Scores]:
 
     Args:
         pairs: from `score_pairs`.
-        groups: the group of each face.
+        groups: the group of each face, "" for those that are in none.
     """
-    by_face = pairs.view(len(groups), ROUNDS, -1)
     return {
-        group: Scores.mean(by_face[[name == group for name in groups]].flatten(0, 1))
-        for group in sorted(set(groups))
+        group: Scores.mean(pairs[[name == group for name in groups]])
+        for group in sorted(set(groups) - {""})
     }
 
 

@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..commands.arguments import positive
+
 if TYPE_CHECKING:
     import argparse
 
@@ -24,6 +26,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="paper",
         metavar="NAME",
         help="paper, second-order, mixed or traces (default paper)",
+    )
+    parser.add_argument(
+        "--rounds",
+        type=positive,
+        default=4,
+        help="how often every face is degraded (default 4)",
+    )
+    parser.add_argument(
+        "--same-damage",
+        action="store_true",
+        help="degrade every face alike, so that groups of faces can be compared",
+    )
+    parser.add_argument(
+        "--groups",
+        type=Path,
+        metavar="FILE.tsv",
+        help="a table with a column `file`, relative to the folder, and others: faces are also "
+        "grouped by each of those, where it is not empty",
     )
     parser.add_argument(
         "--table",
@@ -47,20 +67,21 @@ def run(args: argparse.Namespace) -> int:
     from ..media import write_image
     from ..restore import restore_pixels
     from .degrade import find_preset
-    from .evaluate import Scores, group_scores, score_pairs
+    from .evaluate import Damage, Scores, group_scores, score_pairs
     from .report import contact_sheet, format_groups, write_table
 
-    degradation = find_preset(args.degradation)
+    damage = Damage(find_preset(args.degradation), args.rounds, args.same_damage)
     model = load_gpen(args.model, device=args.device, dtype=args.dtype)
     files, faces = _read(args, model.config.in_size)
+    grouped = _groups(args, files, faces)
 
     def restore(images: torch.Tensor) -> torch.Tensor:
         return restore_pixels(model, images)
 
-    pairs = score_pairs(restore, faces, degradation=degradation)
+    pairs = score_pairs(restore, faces, damage=damage)
     print(Scores.mean(pairs))
     groups: dict[str, dict[str, Scores]] = {}
-    for by, names in _groups(args.data, files, faces).items():
+    for by, names in grouped.items():
         groups[by] = group_scores(pairs, names)
         print("\n" + format_groups(by, groups[by]))
     if args.table:
@@ -68,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
         write_table(args.table, {"all": {"all": Scores.mean(pairs)}, **groups, "face": by_face})
         print(f"\nfigures in {args.table}")
     if args.sheet:
-        write_image(args.sheet, contact_sheet(restore, faces, degradation=degradation))
+        write_image(args.sheet, contact_sheet(restore, faces, damage=damage))
         print(f"contact sheet in {args.sheet}; numbers as in the table's faces")
     return 0
 
@@ -94,16 +115,37 @@ def _read(args: argparse.Namespace, size: int) -> tuple[list[Path], torch.Tensor
     return files, torch.stack(faces)
 
 
-def _groups(folder: Path, files: list[Path], faces: torch.Tensor) -> dict[str, list[str]]:
-    """By what faces are grouped, and the group of each face."""
+def _groups(
+    args: argparse.Namespace, files: list[Path], faces: torch.Tensor
+) -> dict[str, list[str]]:
+    """By what faces are grouped, and the group of each face, "" for those in none."""
     from .data import read_index
     from .evaluate import lightness_group
     from .measures import skin_lightness
 
     angles = skin_lightness(faces.float() / 255).tolist()
     groups = {"skin lightness": [lightness_group(angle) for angle in angles]}
-    index = read_index(folder)
+    index = read_index(args.data)
     sources = [index.get(path.absolute(), {}).get("source") for path in files]
     if any(sources):
         groups["source"] = [source or "unknown" for source in sources]
+    if args.groups:
+        groups |= _table_groups(args, files)
+    return groups
+
+
+def _table_groups(args: argparse.Namespace, files: list[Path]) -> dict[str, list[str]]:
+    """As `_groups`, what the table of `--groups` says."""
+    from ..errors import ImageError
+    from .data import read_table
+
+    table = read_table(args.groups, args.data)
+    rows = [table.get(path.absolute(), {}) for path in files]
+    columns = sorted({column for row in rows for column in row if column and row[column]})
+    groups = {by: [row.get(by) or "" for row in rows] for by in columns if by != "file"}
+    if not groups:
+        raise ImageError(
+            f"{args.groups} puts none of the {len(files)} faces of {args.data} in a group: its "
+            "column `file` must name them relative to that folder, and another one tell groups."
+        )
     return groups

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import TrainingError
 from ..media import write_image
 from ..restore import restore_pixels
-from .evaluate import Scores, evaluate
+from .evaluate import Damage, Scores, evaluate
 from .report import contact_sheet
 from .table import Table
 
@@ -80,16 +80,16 @@ class Journal:
 
     def look(self, step: int, samples: torch.Tensor) -> None:
         """Restore the samples, write them side by side, and score them."""
-        model, degradation = self.trainer.ema, self.trainer.plan.degradation
+        model, damage = self.trainer.ema, Damage(self.trainer.plan.degradation)
 
         def restore(faces: torch.Tensor) -> torch.Tensor:
             return restore_pixels(model, faces)
 
-        sheet = contact_sheet(restore, samples, degradation=degradation)
+        sheet = contact_sheet(restore, samples, damage=damage)
         folder = self.folder / SAMPLES_NAME
         folder.mkdir(exist_ok=True)
         write_image(folder / f"{step:07}.jpg", sheet)
-        scores = asdict(evaluate(restore, samples, degradation=degradation))
+        scores = asdict(evaluate(restore, samples, damage=damage))
         self._scores.append(step, scores)
         self._show(step, "score", scores)
         if self._board:

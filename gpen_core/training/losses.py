@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import kornia
 import torch
 import torch.nn.functional as F
 
+from ..sharpen import box_mean, luma, unsharp_mask
+
 if TYPE_CHECKING:
     from collections.abc import Collection
 
 SHARPNESS_BOX = 8
-UNSHARP_SIGMA = 0.7  # pixels; of 0.7 and 1, on luma and on RGB, this cost the least PSNR
-UNSHARP_REACH = 3  # pixels, over 4 σ
-UNSHARP_LIMIT = 8 / 255  # of [0, 1], the most that a pixel changes by
-LIMIT_BOX = 17  # pixels
 SSIM_WINDOW = 11  # Wang et al. 2004
-LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 
 
 def reconstruction_losses(
@@ -37,42 +33,12 @@ def reconstruction_losses(
     if "l1" in names:
         losses["l1"] = (output - target).abs().mean()
     if "ssim" in names or "sharpness" in names:
-        output = _luma(output)
+        output = luma(output)
     if "ssim" in names:
-        losses["ssim"] = 1 - _box_ssim(output, _luma(target))
+        losses["ssim"] = 1 - _box_ssim(output, luma(target))
     if "sharpness" in names:
-        losses["sharpness"] = sharpness(output, _luma(clean))
+        losses["sharpness"] = sharpness(output, luma(clean))
     return losses
-
-
-def unsharp_mask(faces: torch.Tensor, amount: float) -> torch.Tensor:
-    """Faces [N, 3, S, S] in [0, 1] and `amount` times the luma's detail finer than σ = 0.7 px.
-
-    The same is added to R, G and B, so that colours and the noise in them stay as they are.
-
-    L1 and SSIM choose the middle of all faces that a degraded one may have been, which is softer
-    than any of them. Targets made sharper by as much make up for it (Wang et al. 2021, Real-ESRGAN,
-    arXiv 2107.10833). No pixel changes by more than 8 levels: no halos beside strong edges, which
-    cost most PSNR and add least to what looks sharp.
-    """
-    if not amount:
-        return faces
-    luma = _luma(faces)
-    detail = amount * (luma - _blurred(luma))
-    return (faces + UNSHARP_LIMIT * torch.tanh(detail / UNSHARP_LIMIT)).clamp_(0, 1)
-
-
-def _blurred(luma: torch.Tensor) -> torch.Tensor:
-    """[N, 1, H, W] under the unsharp mask's Gaussian, mirrored at the border."""
-    # Weights are numbers of Python: a tensor of them would have to reach the device first.
-    reach = range(-UNSHARP_REACH, UNSHARP_REACH + 1)
-    weights = [math.exp(-0.5 * (at / UNSHARP_SIGMA) ** 2) for at in reach]
-    luma = F.pad(luma, [UNSHARP_REACH] * 4, mode="reflect")
-    for axis in (2, 3):
-        windows = luma.unfold(axis, len(weights), 1).unbind(-1)
-        pairs = zip(weights, windows, strict=True)
-        luma = torch.stack([weight / sum(weights) * window for weight, window in pairs]).sum(0)
-    return luma
 
 
 def sharpen_towards(
@@ -100,10 +66,8 @@ def sharpen_towards(
 
 def _sharpness_map(faces: torch.Tensor) -> torch.Tensor:
     """Mean gradient in the box around every pixel, [N, 1, S, S]."""
-    half = LIMIT_BOX // 2
-    # One more to the right and below, where differences leave out a row and a column.
-    edges = (half, half + 1, half, half + 1)
-    return _box_mean(F.pad(_gradient(_luma(faces)), edges, mode="replicate"), LIMIT_BOX, stride=1)
+    # Differences leave out the last row and column.
+    return box_mean(F.pad(_gradient(luma(faces)), (0, 1, 0, 1), mode="replicate"))
 
 
 def sharpness(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
@@ -116,20 +80,15 @@ def sharpness(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         output: [N, 1, H, W], luma.
         target: the same.
     """
-    x, y = (_box_mean(_gradient(luma), SHARPNESS_BOX, stride=4) for luma in (output, target))
+    x, y = (_box_mean(_gradient(light), SHARPNESS_BOX, stride=4) for light in (output, target))
     return (x - y).abs().mean()
 
 
-def _gradient(luma: torch.Tensor) -> torch.Tensor:
+def _gradient(light: torch.Tensor) -> torch.Tensor:
     """|∇| per pixel of [N, 1, H, W], by differences to the right and below."""
-    across = luma[:, :, :-1, 1:] - luma[:, :, :-1, :-1]
-    down = luma[:, :, 1:, :-1] - luma[:, :, :-1, :-1]
+    across = light[:, :, :-1, 1:] - light[:, :, :-1, :-1]
+    down = light[:, :, 1:, :-1] - light[:, :, :-1, :-1]
     return (across.square() + down.square() + 1e-8).sqrt()
-
-
-def _luma(image: torch.Tensor) -> torch.Tensor:
-    red, green, blue = (weight * image[:, i : i + 1] for i, weight in enumerate(LUMA))
-    return red + green + blue
 
 
 def _box_ssim(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
@@ -153,9 +112,19 @@ def _box_mean(x: torch.Tensor, side: int, stride: int) -> torch.Tensor:
     return F.avg_pool2d(x, (side, 1), (stride, 1))
 
 
-def psnr(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """[N] peak signal-to-noise ratios in dB of [N, 3, S, S] in [0, 1]."""
-    return -10 * (output - target).square().mean(dim=(1, 2, 3)).clamp_min(1e-12).log10()
+def psnr(
+    output: torch.Tensor, target: torch.Tensor, where: torch.Tensor | None = None
+) -> torch.Tensor:
+    """[N] peak signal-to-noise ratios in dB of [N, 3, S, S] in [0, 1].
+
+    Args:
+        output: to compare with `target`.
+        target: what it should be.
+        where: [S, S] bool, the pixels that count; None counts all.
+    """
+    error = (output - target).square().mean(dim=1)
+    error = error.flatten(1) if where is None else error[:, where]
+    return -10 * error.mean(dim=1).clamp_min(1e-12).log10()
 
 
 def ssim(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:

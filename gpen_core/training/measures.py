@@ -8,11 +8,12 @@ import kornia
 import torch
 import torch.nn.functional as F
 
-from .losses import LUMA
+from ..sharpen import LUMA
 
 BLOCKS = 32  # a face is this many blocks across where its noise is measured
 INNER_FACE = (0.32, 0.70, 0.36, 0.64)  # top, bottom, left, right: skin, whatever the background
 SMOOTHEST = 0.25  # share of the inner face's blocks that count as flat skin
+OVAL = (150 / 256, 0.5, 82 / 256, 62 / 256)  # centre y, x, half height, half width: brow to chin
 CHEEKS = ((0.56, 0.66, 0.34, 0.42), (0.56, 0.66, 0.58, 0.66))  # of the template: below the eyes
 LEAST_CHROMA = 3.0  # CIELAB; below it a photograph has no colour to speak of
 
@@ -28,6 +29,16 @@ def sharpness(images: torch.Tensor) -> torch.Tensor:
 def colour_drift(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     """[N, 3] mean of output − target in R, G and B, levels of 255."""
     return 255 * (output - target).mean(dim=(2, 3))
+
+
+def face_oval(size: int) -> torch.Tensor:
+    """[size, size] bool: the oval from brow to chin of faces aligned to the template "gpen".
+
+    Without hair, clothes and background, which take up three quarters of an aligned face.
+    """
+    top, left, height, width = (size * share for share in OVAL)
+    at = torch.arange(size) + 0.5
+    return ((at[:, None] - top) / height) ** 2 + ((at - left) / width) ** 2 < 1
 
 
 def flat_skin(faces: torch.Tensor) -> torch.Tensor:

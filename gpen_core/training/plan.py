@@ -32,7 +32,7 @@ class TrainingPlan:
         sharpness_weight: weight of the difference in local gradient, `losses.sharpness`.
         teacher: the file and hash of a network whose faces L1 and SSIM compare with, instead of the
             clean ones.
-        target_sharpening: amount of `losses.unsharp_mask` on what L1 and SSIM compare with.
+        target_sharpening: amount of `sharpen.unsharp_mask` on what L1 and SSIM compare with.
         sharpness_limit: times as sharp as the clean faces, to which it sharpens a teacher's.
         adversarial_weight: weight of the logistic loss against a discriminator.
         feature_weight: weight of the difference in the discriminator's features.

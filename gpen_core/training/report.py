@@ -13,8 +13,7 @@ from ..errors import ImageError
 from ..files import replacing
 from ..preview import draw_number
 from ..warp import resize
-from .degrade import DEFAULT, Degradation
-from .evaluate import FIGURES, ROUNDS, Scores, degraded_pair
+from .evaluate import FIGURES, USUAL_DAMAGE, Damage, Scores
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,9 +52,14 @@ def write_table(path: Path, groups: dict[str, dict[str, Scores]]) -> None:
 def format_groups(by: str, groups: dict[str, Scores]) -> str:
     """A table for people: one line for each group."""
     width = max(len(by), *(len(group) for group in groups))
-    head = f"{by:{width}}  pairs  PSNR in → out  SSIM in → out  sharp in → out  noise  drift"
+    head = (
+        f"{by:{width}}  pairs  PSNR in → out  gain ± error  brow to chin  SSIM in → out  "
+        "sharp in → out  noise  drift"
+    )
     lines = [
         f"{group:{width}}  {s.pairs:5}  {s.input_psnr:5.2f} → {s.output_psnr:5.2f}  "
+        f"{s.output_psnr - s.input_psnr:+5.2f} ± {s.gain_error:4.2f}  "
+        f"{s.output_face_psnr - s.input_face_psnr:+5.2f} ± {s.face_gain_error:4.2f}  "
         f"{s.input_ssim:.3f} → {s.output_ssim:.3f}  {s.input_sharpness:5.0%} → "
         f"{s.output_sharpness:5.0%}   {s.output_noise:5.2f}  {s.worst_drift:+5.2f}"
         for group, s in groups.items()
@@ -65,14 +69,14 @@ def format_groups(by: str, groups: dict[str, Scores]) -> str:
 
 @torch.inference_mode()
 def contact_sheet(
-    restore: Restore, faces: torch.Tensor, *, degradation: Degradation = DEFAULT
+    restore: Restore, faces: torch.Tensor, *, damage: Damage = USUAL_DAMAGE
 ) -> torch.Tensor:
     """Show every face degraded, restored and clean, side by side and numbered from 0.
 
     Args:
         restore: takes and gives [1, 3, S, S] RGB in [0, 1].
-        faces: [N, 3, S, S] uint8 RGB. Face i is shown as round i mod ROUNDS degrades it.
-        degradation: what to draw from.
+        faces: [N, 3, S, S] uint8 RGB. Face i is shown as round i mod `damage.rounds` degrades it.
+        damage: how they are degraded.
 
     Returns:
         [1, 3, H, W] RGB in [0, 1].
@@ -82,7 +86,7 @@ def contact_sheet(
     across = min(TRIPLES_ACROSS, len(faces))
     sheet = torch.ones(3, rows * (cell + GAP) - GAP, across * (3 * cell + GAP) - GAP)
     for number in range(len(faces)):
-        target, degraded = degraded_pair(faces, number, number % ROUNDS, degradation)
+        target, degraded = damage.pair(faces, number, number % damage.rounds)
         triple = torch.cat([degraded, restore(degraded).cpu(), target])
         strip = torch.cat([*resize(triple, cell, cell).clamp(0, 1)], dim=2)
         draw_number(strip, number, 0, 0, 2)

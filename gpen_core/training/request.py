@@ -135,7 +135,9 @@ def _network(args: argparse.Namespace) -> tuple[GPENConfig, str, GPEN | None]:
 def _read(source: str) -> tuple[str, GPEN]:
     """A network from a file or a name of the catalog, and the file in words."""
     checkpoint = read_checkpoint(catalog.resolve(source))
-    return _described(checkpoint.path), build_gpen(checkpoint.state_dict)
+    model = build_gpen(checkpoint.state_dict)
+    model.sharpen = checkpoint.sharpen
+    return _described(checkpoint.path), model
 
 
 def _described(path: Path) -> str:

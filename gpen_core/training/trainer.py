@@ -10,14 +10,16 @@ import torch
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from ..arch import GPEN
+from ..checkpoint import sharpen_metadata
 from ..errors import CheckpointError, MismatchError
 from ..files import replacing
+from ..sharpen import unsharp_mask
 from ..tensor_files import read_tensor_file, write_safetensors
 from . import compiling, graphed
 from .adversary import Adversary
 from .figures import Figures
 from .graphed import GraphedPass
-from .losses import reconstruction_losses, sharpen_towards, unsharp_mask
+from .losses import reconstruction_losses, sharpen_towards
 from .optimizers import make_optimizer
 from .pairs import Pairs, default_workers
 from .ranks import ALONE, Ranks
@@ -206,7 +208,8 @@ class Trainer:
         with replacing(folder / STATE_NAME, overwrite=True) as scratch:
             torch.save(state, scratch)
         weights = {name: value.half() for name, value in self.ema.state_dict().items()}
-        write_safetensors(weights, folder / WEIGHTS_NAME, overwrite=True)
+        metadata = sharpen_metadata(self.model.sharpen)
+        write_safetensors(weights, folder / WEIGHTS_NAME, overwrite=True, metadata=metadata)
 
     def resume(self, folder: Path) -> bool:
         """Continue from the state in `folder`; False when there is none.

@@ -48,6 +48,7 @@ def widen(model: GPEN, widths: Sequence[int], *, seed: int = 0) -> GPEN:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         wide = GPEN(replace(model.config, widths=after))
+    wide.sharpen = model.sharpen
     fresh = wide.state_dict()
     same = {k: v for k, v in model.state_dict().items() if v.shape == fresh[k].shape}
     wide.load_state_dict(fresh | same)
