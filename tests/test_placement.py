@@ -181,11 +181,17 @@ def test_a_pass_holds_no_more_than_the_batch_was_planned_for(dtype):
     assert held[4] > 3 * held[1]
 
 
-def test_restoring_waits_once_a_pass_to_know_that_it_went_well(tiny_gpen):
+@pytest.mark.parametrize("sharpen", [0, 5])
+def test_restoring_waits_once_a_pass_to_know_that_it_went_well(tiny_gpen, sharpen):
+    here = copy.deepcopy(tiny_gpen)
+    here.sharpen = sharpen
+    faces = torch.rand(5, 3, 48, 48)
+    expected = restore_pixels(here, faces, strength=0.5)
     with PretendDevice() as device:
-        model = copy.deepcopy(tiny_gpen).to(DEVICE)
-        restore_pixels(model, torch.rand(5, 3, 48, 48).to(DEVICE), batch_size=2, strength=0.5)
-    assert (device.waits, device.brought_back) == (3, [])
+        there = copy.deepcopy(here).to(DEVICE)
+        found = restore_pixels(there, faces.to(DEVICE), batch_size=2, strength=0.5)
+        assert (device.waits, device.brought_back) == (3, [])
+        assert torch.allclose(found.cpu(), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize(("detail", "waits"), [(0.0, 0), (1.0, 0), ("auto", 2)])
