@@ -64,6 +64,12 @@ class Checkpoint:
         """SHA-256 of the file, in hexadecimal."""
         return sha256(self.path)
 
+    def build(self) -> GPEN:
+        """A float32 GPEN on the CPU; tensors that are float32 already are shared, not copied."""
+        model = _assemble(self.state_dict, self.config)
+        model.sharpen = self.sharpen
+        return model
+
     def describe(self) -> str:
         """What `gpen inspect` prints: one `name  value` line each, no line break at the end."""
         config = self.config
@@ -108,10 +114,7 @@ def load_gpen(
     """
     target = resolve_device(device)
     computed = resolve_dtype(dtype, target)
-    checkpoint = read_checkpoint(catalog.resolve(source))
-    model = _assemble(checkpoint.state_dict, checkpoint.config).set_dtype(computed).to(target)
-    model.sharpen = checkpoint.sharpen
-    return model
+    return read_checkpoint(catalog.resolve(source)).build().set_dtype(computed).to(target)
 
 
 def build_gpen(state_dict: Mapping[str, Any]) -> GPEN:

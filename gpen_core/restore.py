@@ -107,14 +107,18 @@ def restore_pixels(
     def step(faces: torch.Tensor) -> torch.Tensor:
         if strength == 0:
             return _resize(faces, config.out_size)
-        x = _resize(faces, config.in_size).to(device) * 2 - 1
+        given = _resize(faces, config.in_size)
+        x = given.to(device) * 2 - 1
         y = (forward or model)(x, noise_seed=noise_seed).float() / 2 + 0.5
         _check_finite(y, faces, model.dtype)
         y = y.clamp(0, 1)
+        if strength == 1 and not model.sharpen:
+            return y.to(faces.device)
+        before = given if config.in_size == config.out_size else _resize(faces, config.out_size)
         if model.sharpen:
-            y = sharpen_restored(y, _resize(faces, config.out_size).to(y.device), model.sharpen)
+            y = sharpen_restored(y, before.to(y.device), model.sharpen)
         y = y.to(faces.device)
-        return y if strength == 1 else _resize(faces, config.out_size).lerp(y, strength)
+        return y if strength == 1 else before.lerp(y, strength)
 
     # Made outside inference mode: callers may go on to change or differentiate the result.
     shape = (len(pixels), 3, config.out_size, config.out_size)

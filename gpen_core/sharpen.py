@@ -36,7 +36,7 @@ def sharpen_restored(restored: torch.Tensor, before: torch.Tensor, amount: float
     """
     if not amount:
         return restored
-    change = box_mean((luma(restored) - luma(before)).square()).sqrt()
+    change = around((luma(restored) - luma(before)).square()).sqrt()
     return torch.lerp(restored, unsharp_mask(restored, amount), (change / RESTORED).clamp(max=1))
 
 
@@ -60,10 +60,15 @@ def luma(image: torch.Tensor) -> torch.Tensor:
     return red + green + blue
 
 
-def box_mean(x: torch.Tensor) -> torch.Tensor:
+def around(x: torch.Tensor) -> torch.Tensor:
     """Means of [N, 1, S, S] in the box of 17 px around every pixel, its border repeated."""
-    x = F.pad(x, [BOX // 2] * 4, mode="replicate")
-    return F.avg_pool2d(F.avg_pool2d(x, (1, BOX), 1), (BOX, 1), 1)
+    return box_mean(F.pad(x, [BOX // 2] * 4, mode="replicate"), BOX)
+
+
+def box_mean(x: torch.Tensor, side: int, *, stride: int = 1) -> torch.Tensor:
+    """As `F.avg_pool2d`, along one axis after the other, which `torch.compile` can fuse."""
+    x = F.avg_pool2d(x, (1, side), (1, stride))
+    return F.avg_pool2d(x, (side, 1), (stride, 1))
 
 
 def _blurred(light: torch.Tensor) -> torch.Tensor:

@@ -30,14 +30,6 @@ def not_negative(text: str) -> float:
     return value
 
 
-def sharpen_amount(text: str) -> float:
-    """An amount of sharpening that a checkpoint may ask for."""
-    value = float(text)
-    if not 0 <= value <= 100:
-        raise argparse.ArgumentTypeError(f"must lie in 0 … 100, found {text}")
-    return value
-
-
 def widths(text: str) -> tuple[int, ...]:
     """Whole numbers from 1 up, separated by commas."""
     return tuple(positive(part) for part in text.split(","))
@@ -45,10 +37,19 @@ def widths(text: str) -> tuple[int, ...]:
 
 def fraction(text: str) -> float:
     """A number from 0 to 1."""
+    return _up_to(1, text)
+
+
+def sharpen_amount(text: str) -> float:
+    """An amount of sharpening that a checkpoint may ask for."""
+    return _up_to(100, text)
+
+
+def _up_to(most: int, text: str) -> float:
     try:
         value = float(text)
     except ValueError:
         value = -1
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"must lie in 0 … 1, found {text}")
+    if not 0 <= value <= most:
+        raise argparse.ArgumentTypeError(f"must lie in 0 … {most}, found {text}")
     return value

@@ -63,7 +63,11 @@ class Scores:
         """The means of some faces' scores, as in `score_pairs`."""
         faces, rounds, _ = pairs.shape
         by_face = pairs.double().mean(dim=1)
-        gains = by_face[:, [1, 3]] - by_face[:, [0, 2]]
+        after, before = (
+            by_face[:, [FIGURES.index(f"{side}_{figure}") for figure in ("psnr", "face_psnr")]]
+            for side in ("output", "input")
+        )
+        gains = after - before
         errors = gains.std(dim=0) / faces**0.5 if faces > 1 else gains.new_full((2,), math.nan)
         return cls(faces * rounds, *by_face.mean(dim=0).tolist(), *errors.tolist())
 

@@ -8,7 +8,7 @@ import kornia
 import torch
 import torch.nn.functional as F
 
-from ..sharpen import LUMA
+from ..sharpen import luma
 
 BLOCKS = 32  # a face is this many blocks across where its noise is measured
 INNER_FACE = (0.32, 0.70, 0.36, 0.64)  # top, bottom, left, right: skin, whatever the background
@@ -20,9 +20,9 @@ LEAST_CHROMA = 3.0  # CIELAB; below it a photograph has no colour to speak of
 
 def sharpness(images: torch.Tensor) -> torch.Tensor:
     """[N] mean gradient magnitude of the luma, per pixel, of [N, 3, S, S] in [0, 1]."""
-    luma = _luma(images)
-    across = luma[..., :-1, 1:] - luma[..., :-1, :-1]
-    down = luma[..., 1:, :-1] - luma[..., :-1, :-1]
+    light = luma(images)
+    across = light[..., :-1, 1:] - light[..., :-1, :-1]
+    down = light[..., 1:, :-1] - light[..., :-1, :-1]
     return (across**2 + down**2).sqrt().mean(dim=(1, 2, 3))
 
 
@@ -79,18 +79,14 @@ def skin_lightness(faces: torch.Tensor) -> torch.Tensor:
     return torch.where((a**2 + b**2).sqrt() < LEAST_CHROMA, math.nan, angle)
 
 
-def _luma(images: torch.Tensor) -> torch.Tensor:
-    return torch.einsum("c,nchw->nhw", images.new_tensor(LUMA), images)[:, None]
-
-
 def _block_noise(images: torch.Tensor) -> torch.Tensor:
     """[N, BLOCKS, BLOCKS] standard deviation of the luma around its mean in a block's reach.
 
     The reach is a block's side, so that noise which enlarging spread over pixels counts too, and
     shading does not.
     """
-    luma = _luma(images)
-    reach = luma.shape[-1] // (2 * BLOCKS)
-    padded = F.pad(luma, [reach] * 4, mode="replicate")
-    high = luma - F.avg_pool2d(padded, 2 * reach + 1, stride=1)
+    light = luma(images)
+    reach = light.shape[-1] // (2 * BLOCKS)
+    padded = F.pad(light, [reach] * 4, mode="replicate")
+    high = light - F.avg_pool2d(padded, 2 * reach + 1, stride=1)
     return F.adaptive_avg_pool2d(high**2, BLOCKS)[:, 0].sqrt()

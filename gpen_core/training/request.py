@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from .. import catalog
 from ..arch import GPENConfig
-from ..checkpoint import build_gpen, read_checkpoint
+from ..checkpoint import read_checkpoint
 from ..errors import MismatchError
 from ..files import sha256
 from .degrade import find_preset
@@ -135,9 +135,7 @@ def _network(args: argparse.Namespace) -> tuple[GPENConfig, str, GPEN | None]:
 def _read(source: str) -> tuple[str, GPEN]:
     """A network from a file or a name of the catalog, and the file in words."""
     checkpoint = read_checkpoint(catalog.resolve(source))
-    model = build_gpen(checkpoint.state_dict)
-    model.sharpen = checkpoint.sharpen
-    return _described(checkpoint.path), model
+    return _described(checkpoint.path), checkpoint.build()
 
 
 def _described(path: Path) -> str:
