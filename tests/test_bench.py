@@ -3,6 +3,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -113,3 +114,14 @@ def test_exported_network_gives_the_same_faces(
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     (found,) = session.run(None, {"input": x})
     np.testing.assert_allclose(found, tiny_gpen(torch.from_numpy(x)), atol=1e-4)
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux alone hands it on")
+def test_the_peak_is_the_process_s_own_and_not_that_of_who_started_it():
+    held = torch.ones(100 << 20)  # 400 MiB, all of them written
+    asked = "from gpen_core.contenders import peak_of_process; print(peak_of_process())"
+    command, root = [sys.executable, "-c", asked], Path(__file__).resolve().parents[1]
+    found = subprocess.run(command, capture_output=True, text=True, check=True, cwd=root).stdout
+    own = contenders.peak_of_process()
+    assert own is not None
+    assert int(found) < held.nbytes < own

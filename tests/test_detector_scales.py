@@ -109,21 +109,20 @@ def test_merging_keeps_the_best_of_each_face_in_a_pass():
 
 
 LARGE_IMAGE = """
-import resource, sys
+import sys
 import skimage.data, torch
 import torch.nn.functional as F
 from gpen_core import detect, load_detector
+from gpen_core.contenders import peak_of_process
 face = torch.from_numpy(skimage.data.astronaut()).permute(2, 0, 1)[None] / 255
 image = torch.full((1, 3, 6000, 8000), 0.3)
 image[:, :, :4000, :4000] = F.interpolate(face, (4000, 4000), mode="bilinear")
 for y, x in ((5400, 100), (4700, 3900), (30, 7400), (5480, 7480), (2000, 6100)):
     image[:, :, y : y + 512, x : x + 512] = face
-unit = 1 if sys.platform == "darwin" else 1024
 for argument in sys.argv[1:]:
     name, _, file = argument.partition("=")
     faces = detect(load_detector(name, device="cpu", weights=file or None), image)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-    print(name, len(faces), int(faces.widths[0]), peak)
+    print(name, len(faces), int(faces.widths[0]), peak_of_process())
 """
 
 
