@@ -197,3 +197,18 @@ def test_a_share_of_a_batch_is_that_part_of_it():
     batch = draw_batch(faces, 12, seed=3)
     shares = [draw_batch(faces, 12, seed=3, share=slice(i, i + 4)) for i in (0, 4, 8)]
     assert torch.equal(torch.cat(shares), batch)
+
+
+def test_faces_are_drawn_smaller_by_up_to_a_fifth_and_some_at_their_size():
+    size = 64
+    faces = torch.zeros(1, 3, size, size, dtype=torch.uint8)
+    middle = slice(size // 4, 3 * size // 4)
+    faces[:, :, middle, middle] = 255
+    batch = draw_batch(faces, 200, seed=1)
+    bright = batch / batch.amax(dim=(2, 3), keepdim=True)  # without tint and exposure
+    zoom = (bright > 0.5).float().mean(dim=(1, 2, 3)).sqrt() * 2
+    assert zoom.min() < 0.85
+    assert zoom.max() == 1
+    moved = ((bright < 1e-3) | (bright > 1 - 1e-3)).all(dim=3).all(dim=2).all(dim=1)
+    assert (zoom[moved] == 1).all()
+    assert 0.2 < moved.float().mean() < 0.5  # by whole pixels, not interpolated

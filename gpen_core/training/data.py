@@ -17,6 +17,8 @@ from .transfer import sent
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
 INDEX_NAME = "INDEX.tsv"
 MEMORY_BUDGET = 4 << 30  # bytes: 21,800 faces of 256 px, 1,300 of 1024 px
+SMALLEST = 0.8
+"""How small a face may be drawn; in the template `gpen` it is 0.89 times as large as in `ffhq`."""
 
 
 def find_faces(folder: Path, *, split: str | None = None) -> list[Path]:
@@ -137,7 +139,7 @@ def draw_batch(
     share: slice = slice(None),
     device: torch.device | None = None,
 ) -> torch.Tensor:
-    """Draw faces at random and vary them: flips, shifts, exposure, tint.
+    """Draw faces at random and vary them: flips, shifts, size, exposure, tint.
 
     Args:
         faces: [N, 3, S, S] uint8.
@@ -154,23 +156,31 @@ def draw_batch(
     flipped = torch.rand(batch_size, generator=draw)[share] < 0.5
     size = faces.shape[-1]
     reach = max(1, size // 32)
-    shifts = torch.randint(2 * reach + 1, (batch_size, 2), generator=draw)[share]
+    shifts = torch.randint(-reach, reach + 1, (batch_size, 2), generator=draw)[share]
     gamma = 2 ** (torch.rand(batch_size, 1, 1, 1, generator=draw)[share] - 0.5)
     gain = 1 - 0.15 * torch.rand(batch_size, 3, 1, 1, generator=draw)[share]
     # Old photographs: some faces without colour, some with little.
     saturation = (torch.rand(batch_size, 1, 1, 1, generator=draw)[share] * 1.2).clamp(0, 1)
+    # One face in three keeps its size; enlarged, they would be softer than photographs.
+    zoom = (SMALLEST + 0.3 * torch.rand(batch_size, generator=draw)[share]).clamp(max=1)
+    to_face = torch.zeros(len(picked), 2, 3)
+    to_face[:, 0, 0] = torch.where(flipped, -1, 1) / zoom
+    to_face[:, 1, 1] = 1 / zoom
+    to_face[:, :, 2] = shifts * (2 / size)
 
     batch = faces[picked]
     device = device or batch.device
     batch = sent(batch, device).float() / 255
-    flipped, gamma, gain, saturation = (
-        sent(values, device) for values in (flipped, gamma, gain, saturation)
+    to_face, gamma, gain, saturation = (
+        sent(values, device) for values in (to_face, gamma, gain, saturation)
     )
-    batch = torch.where(flipped[:, None, None, None], batch.flip(3), batch)
-    padded = F.pad(batch, [reach] * 4, mode="reflect")
-    windows = padded.unfold(2, size, 1).unfold(3, size, 1)  # [K, 3, top, left, S, S]
-    top, left = sent(shifts.T.contiguous(), device)
-    batch = windows[torch.arange(len(batch), device=device), :, top, left]
+    batch = F.grid_sample(
+        batch,
+        F.affine_grid(to_face, list(batch.shape), align_corners=False),
+        mode="bicubic",
+        padding_mode="reflection",
+        align_corners=False,
+    ).clamp(0, 1)
     gray = batch.mean(dim=1, keepdim=True)
     batch = (gray + (batch - gray) * saturation).clamp(0, 1)
     return batch**gamma * gain

@@ -1,0 +1,97 @@
+"""Faces of people whom training has not seen, with their age and ancestry, for `gpen evaluate`.
+
+    git clone https://github.com/CivilServiceUSA/us-house     # and us-senate, us-governors
+    python benchmarks/unseen_people.py us-house us-senate us-governors --out people
+    gpen evaluate --data people --groups people/groups.tsv --same-damage
+
+The repositories (MIT) hold the portraits of the US Congress and the governors of March 2021, with
+years of birth and how the project describes their ancestry. Left out are members whose portrait is
+in `../shared/faces`, told by their Bioguide number; `people_in_wikimedia.txt`, who are among the
+faces of `wikimedia` there (dlib's descriptors of the two faces are nearer than 0.5 to each other,
+which is well within one person); and faces that would have to be enlarged to 256 px.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from torchvision.transforms.functional import to_pil_image
+from tqdm import tqdm
+
+from gpen_core import Crops, GPENError, align, detect, load_detector, read_image
+from gpen_core.detectors import Detector
+
+SIZE = 256
+IN_WIKIMEDIA = Path(__file__).with_name("people_in_wikimedia.txt")
+INDEX = Path(__file__).parents[2] / "shared" / "faces" / "INDEX.tsv"
+
+
+def years(birthday: str) -> str:
+    """The group of a birthday YYYY-MM-DD."""
+    year = int(birthday[:4])
+    return "to 1949" if year < 1950 else "1950 to 1964" if year < 1965 else "1965 and later"
+
+
+def people(repository: Path) -> Iterator[tuple[Path, str, str, str]]:
+    """Each person's portrait, Bioguide number ("" for none), birthday and ancestry ("" unknown)."""
+    name = repository.resolve().name
+    for person in json.loads((repository / name / "data" / f"{name}.json").read_text()):
+        portrait = repository / "source" / "headshots" / f"{person['name_slug']}.jpg"
+        number = person.get("bioguide") or ""
+        yield portrait, number, person["date_of_birth"] or "", person["ethnicity"] or ""
+
+
+def largest_face(detector: Detector, portrait: Path) -> Crops | None:
+    """The largest face of a portrait, aligned; None where there is none or it is too small."""
+    image = read_image(portrait)
+    faces = detect(detector, image)
+    if not len(faces):
+        return None
+    crops = align(image, faces[[int(faces.widths.argmax())]], size=SIZE)
+    scale = torch.linalg.det(crops.alignment.affine[0, :, :2]).sqrt()
+    return crops if scale <= 1 else None
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("repositories", type=Path, nargs="+", metavar="REPOSITORY")
+    parser.add_argument("--out", type=Path, required=True, help="folder for faces and groups.tsv")
+    options = parser.parse_args()
+    seen = set(IN_WIKIMEDIA.read_text(encoding="utf-8").split())
+    with INDEX.open(encoding="utf-8", newline="") as table:
+        files = [Path(row["file"]) for row in csv.DictReader(table, delimiter="\t")]
+    seen |= {file.stem.split("__")[-1] for file in files}  # Bioguide numbers among them
+
+    detector = load_detector("auto")
+    options.out.mkdir(parents=True, exist_ok=True)
+    rows, left_out = [], []
+    for portrait, number, birthday, ancestry in tqdm(
+        [person for repository in options.repositories for person in people(repository)]
+    ):
+        if number in seen or portrait.stem in seen:
+            continue
+        try:
+            face = largest_face(detector, portrait)
+        except GPENError as error:
+            left_out.append(str(error))
+            continue
+        if face is None:
+            left_out.append(f"{portrait}: no face of {SIZE} px")
+            continue
+        file = options.out / f"{portrait.stem}.png"
+        to_pil_image(face.pixels[0]).save(file)
+        rows.append((file.name, years(birthday) if birthday else "", ancestry))
+    with (options.out / "groups.tsv").open("w", encoding="utf-8", newline="") as table:
+        writer = csv.writer(table, delimiter="\t", lineterminator="\n")
+        writer.writerow(("file", "born", "ancestry"))
+        writer.writerows(rows)
+    print(*left_out, f"{len(rows)} faces in {options.out}", sep="\n")
+
+
+if __name__ == "__main__":
+    main()
