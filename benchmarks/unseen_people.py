@@ -19,16 +19,16 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-import torch
-from torchvision.transforms.functional import to_pil_image
 from tqdm import tqdm
 
-from gpen_core import Crops, GPENError, align, detect, load_detector, read_image
+from gpen_core import Crops, GPENError, align, detect, load_detector, read_image, write_image
 from gpen_core.detectors import Detector
+from gpen_core.training.data import INDEX_NAME, read_table
+from gpen_core.warp import shrink_factor
 
 SIZE = 256
 IN_WIKIMEDIA = Path(__file__).with_name("people_in_wikimedia.txt")
-INDEX = Path(__file__).parents[2] / "shared" / "faces" / "INDEX.tsv"
+FACES = Path(__file__).parents[2] / "shared" / "faces"
 
 
 def years(birthday: str) -> str:
@@ -49,12 +49,9 @@ def people(repository: Path) -> Iterator[tuple[Path, str, str, str]]:
 def largest_face(detector: Detector, portrait: Path) -> Crops | None:
     """The largest face of a portrait, aligned; None where there is none or it is too small."""
     image = read_image(portrait)
-    faces = detect(detector, image)
-    if not len(faces):
-        return None
-    crops = align(image, faces[[int(faces.widths.argmax())]], size=SIZE)
-    scale = torch.linalg.det(crops.alignment.affine[0, :, :2]).sqrt()
-    return crops if scale <= 1 else None
+    crops = align(image, detect(detector, image, max_faces=1), size=SIZE)
+    large = [shrink_factor(to_image) >= 1 for to_image in crops.alignment.inverse_affine]
+    return crops if any(large) else None
 
 
 def main() -> None:
@@ -63,8 +60,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for faces and groups.tsv")
     options = parser.parse_args()
     seen = set(IN_WIKIMEDIA.read_text(encoding="utf-8").split())
-    with INDEX.open(encoding="utf-8", newline="") as table:
-        files = [Path(row["file"]) for row in csv.DictReader(table, delimiter="\t")]
+    files = read_table(FACES / INDEX_NAME, FACES)
     seen |= {file.stem.split("__")[-1] for file in files}  # Bioguide numbers among them
 
     detector = load_detector("auto")
@@ -84,7 +80,7 @@ def main() -> None:
             left_out.append(f"{portrait}: no face of {SIZE} px")
             continue
         file = options.out / f"{portrait.stem}.png"
-        to_pil_image(face.pixels[0]).save(file)
+        write_image(file, face.pixels)
         rows.append((file.name, years(birthday) if birthday else "", ancestry))
     with (options.out / "groups.tsv").open("w", encoding="utf-8", newline="") as table:
         writer = csv.writer(table, delimiter="\t", lineterminator="\n")

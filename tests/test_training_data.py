@@ -212,3 +212,20 @@ def test_faces_are_drawn_smaller_by_up_to_a_fifth_and_some_at_their_size():
     moved = ((bright < 1e-3) | (bright > 1 - 1e-3)).all(dim=3).all(dim=2).all(dim=1)
     assert (zoom[moved] == 1).all()
     assert 0.2 < moved.float().mean() < 0.5  # by whole pixels, not interpolated
+
+
+def test_half_of_the_faces_are_mirrored_and_each_is_shifted():
+    size, reach = 64, 2
+    faces = torch.zeros(1, 3, size, size, dtype=torch.uint8)
+    faces[:, :, 24:40, 8:24] = 255  # a square in the left half
+    batch = draw_batch(faces, 400, seed=1)
+    bright = batch[:, 0] / batch[:, 0].amax(dim=(1, 2), keepdim=True)
+    whole = bright[((bright < 1e-3) | (bright > 1 - 1e-3)).all(dim=2).all(dim=1)]  # not smaller
+    at = torch.arange(size) + 0.5
+    down, across = ((whole.sum(dim) @ at) / whole.sum(dim=(1, 2)) for dim in (2, 1))
+    mirrored = across > size / 2
+    assert 0.4 < mirrored.float().mean() < 0.6
+    moves = torch.stack([down - 32, across - torch.where(mirrored, size - 16.0, 16.0)])
+    torch.testing.assert_close(moves, moves.round(), rtol=0, atol=1e-3)
+    for along in moves.round():
+        assert along.unique().tolist() == list(range(-reach, reach + 1))

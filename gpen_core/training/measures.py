@@ -32,9 +32,10 @@ def colour_drift(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
 
 
 def face_oval(size: int) -> torch.Tensor:
-    """[size, size] bool: the oval from brow to chin of faces aligned to the template "gpen".
+    """[size, size] bool: the oval from brow to chin of faces aligned to the template "ffhq".
 
-    Without hair, clothes and background, which take up three quarters of an aligned face.
+    Without hair, clothes and background, which take up three quarters of an aligned face. Of faces
+    aligned to "gpen", an eighth smaller, some hair and neck lies in it, too.
     """
     top, left, height, width = (size * share for share in OVAL)
     at = torch.arange(size) + 0.5
@@ -66,7 +67,7 @@ def skin_lightness(faces: torch.Tensor) -> torch.Tensor:
     measures a photograph, with its light and exposure, and says nothing of a person's origin.
 
     Args:
-        faces: [N, 3, S, S] RGB in [0, 1], aligned to the template "gpen".
+        faces: [N, 3, S, S] RGB in [0, 1], aligned to the template "ffhq" or "gpen".
     """
     size = faces.shape[-1]
     boxes = [[round(side * size) for side in box] for box in CHEEKS]
