@@ -46,10 +46,10 @@ def people(repository: Path) -> Iterator[tuple[Path, str, str, str]]:
         yield portrait, number, person["date_of_birth"] or "", person["ethnicity"] or ""
 
 
-def largest_face(detector: Detector, portrait: Path) -> Crops | None:
+def largest_face(detector: Detector, portrait: Path, template: str = "gpen") -> Crops | None:
     """The largest face of a portrait, aligned; None where there is none or it is too small."""
     image = read_image(portrait)
-    crops = align(image, detect(detector, image, max_faces=1), size=SIZE)
+    crops = align(image, detect(detector, image, max_faces=1), size=SIZE, template=template)
     large = [shrink_factor(to_image) >= 1 for to_image in crops.alignment.inverse_affine]
     return crops if any(large) else None
 

@@ -1,0 +1,80 @@
+"""Faces that the built-in model was trained on beside those of `../shared/faces`, for `gpen train`.
+
+    git clone https://github.com/CivilServiceUSA/us-house                  # and us-senate, with
+    git clone https://github.com/presidential-innovation-fellows/pif-website      # their history
+    cp -r ../shared/faces faces
+    python benchmarks/training_people.py us-house us-senate pif-website --faces faces
+    gpen train --data faces --split train …
+
+`training_people.tsv` names each portrait by the hash of its file in the repository's history, of
+which most are no longer in the newest commit, and the faces to draw twice as often, of people
+born before 1950. Each portrait's largest face is cut by the template `ffhq`, as the others are.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from tqdm import tqdm
+from unseen_people import largest_face
+
+from gpen_core import load_detector, write_image
+from gpen_core.training.data import INDEX_NAME
+
+TABLE = Path(__file__).with_suffix(".tsv")
+
+
+def portrait(repository: Path, file_hash: str) -> bytes:
+    """A file of a repository's history."""
+    command = ("git", "-C", repository, "cat-file", "blob", file_hash)
+    return subprocess.run(command, capture_output=True, check=True).stdout
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("repositories", type=Path, nargs="+", metavar="REPOSITORY")
+    parser.add_argument("--faces", type=Path, required=True, help="a copy of ../shared/faces")
+    options = parser.parse_args()
+    repositories = {path.resolve().name: path for path in options.repositories}
+    with TABLE.open(encoding="utf-8", newline="") as table:
+        rows = list(csv.DictReader(table, delimiter="\t"))
+
+    detector = load_detector("auto")
+    added = []
+    for row in tqdm(rows):
+        file = options.faces / row["file"]
+        if row["hash"]:
+            with tempfile.NamedTemporaryFile() as opened:
+                opened.write(portrait(repositories[row["repository"]], row["hash"]))
+                opened.flush()
+                face = largest_face(detector, Path(opened.name), template="ffhq")
+            if face is None:
+                raise SystemExit(f"{row['file']}: no face in {row['hash']}; another detector?")
+            file.parent.mkdir(exist_ok=True)
+            write_image(file, face.pixels)
+            added.append(file)
+        if row["twice"]:
+            again = options.faces / "again" / file.name
+            again.parent.mkdir(exist_ok=True)
+            shutil.copyfile(file, again)
+            added.append(again)
+    _append(options.faces / INDEX_NAME, [file.relative_to(options.faces) for file in added])
+    print(f"{len(added)} faces added to {options.faces}")
+
+
+def _append(index: Path, files: list[Path]) -> None:
+    """Add faces of split `train` to a table that has at least the columns `file` and `split`."""
+    with index.open(encoding="utf-8", newline="") as table:
+        columns = next(csv.reader(table, delimiter="\t"))
+    with index.open("a", encoding="utf-8", newline="") as table:
+        writer = csv.DictWriter(table, columns, delimiter="\t", lineterminator="\n", restval="")
+        writer.writerows({"file": file.as_posix(), "split": "train"} for file in files)
+
+
+if __name__ == "__main__":
+    main()
