@@ -6,9 +6,9 @@
     python benchmarks/training_people.py us-house us-senate pif-website --faces faces
     gpen train --data faces --split train …
 
-`training_people.tsv` names each portrait by the hash of its file in the repository's history, of
-which most are no longer in the newest commit, and the faces to draw twice as often, of people
-born before 1950. Each portrait's largest face is cut by the template `ffhq`, as the others are.
+`training_people.tsv` names each portrait by the hash of its file, a third of which are only in the
+history of their repository, and the faces to draw twice as often, of people born before 1950.
+Each portrait's largest face is cut by the template `ffhq`, as the others are.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tqdm import tqdm
 from unseen_people import largest_face
 
 from gpen_core import load_detector, write_image
-from gpen_core.training.data import INDEX_NAME
+from gpen_core.training.data import INDEX_NAME, read_table
 
 TABLE = Path(__file__).with_suffix(".tsv")
 
@@ -32,7 +32,13 @@ TABLE = Path(__file__).with_suffix(".tsv")
 def portrait(repository: Path, file_hash: str) -> bytes:
     """A file of a repository's history."""
     command = ("git", "-C", repository, "cat-file", "blob", file_hash)
-    return subprocess.run(command, capture_output=True, check=True).stdout
+    found = subprocess.run(command, capture_output=True)
+    if found.returncode:
+        raise SystemExit(
+            f"{repository} has no file {file_hash}: {found.stderr.decode().strip()}. Clone it with "
+            "its whole history."
+        )
+    return found.stdout
 
 
 def main() -> None:
@@ -41,13 +47,16 @@ def main() -> None:
     parser.add_argument("--faces", type=Path, required=True, help="a copy of ../shared/faces")
     options = parser.parse_args()
     repositories = {path.resolve().name: path for path in options.repositories}
-    with TABLE.open(encoding="utf-8", newline="") as table:
-        rows = list(csv.DictReader(table, delimiter="\t"))
+    index = options.faces / INDEX_NAME
+    known = read_table(index, options.faces)
+    rows = read_table(TABLE, options.faces)
+    missing = {row["repository"] for row in rows.values()} - {"", *repositories}
+    if missing:
+        parser.error(f"the folders named {', '.join(sorted(missing))} are needed, too")
 
     detector = load_detector("auto")
     added = []
-    for row in tqdm(rows):
-        file = options.faces / row["file"]
+    for file, row in tqdm(rows.items()):
         if row["hash"]:
             with tempfile.NamedTemporaryFile() as opened:
                 opened.write(portrait(repositories[row["repository"]], row["hash"]))
@@ -59,12 +68,13 @@ def main() -> None:
             write_image(file, face.pixels)
             added.append(file)
         if row["twice"]:
-            again = options.faces / "again" / file.name
+            again = file.parents[1] / "again" / file.name
             again.parent.mkdir(exist_ok=True)
             shutil.copyfile(file, again)
             added.append(again)
-    _append(options.faces / INDEX_NAME, [file.relative_to(options.faces) for file in added])
-    print(f"{len(added)} faces added to {options.faces}")
+    folder = options.faces.absolute()
+    _append(index, [file.relative_to(folder) for file in added if file not in known])
+    print(f"{len(added)} faces in {folder}")
 
 
 def _append(index: Path, files: list[Path]) -> None:

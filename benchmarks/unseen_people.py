@@ -6,9 +6,10 @@
 
 The repositories (MIT) hold the portraits of the US Congress and the governors of March 2021, with
 years of birth and how the project describes their ancestry. Left out are members whose portrait is
-in `../shared/faces`, told by their Bioguide number; `people_in_wikimedia.txt`, who are among the
-faces of `wikimedia` there (dlib's descriptors of the two faces are nearer than 0.5 to each other,
-which is well within one person); and faces that would have to be enlarged to 256 px.
+in `../shared/faces`, told by their Bioguide number; those of `training_people.tsv`;
+`people_in_wikimedia.txt`, who are among the faces of `wikimedia` there (dlib's descriptors of the
+two faces are nearer than 0.5 to each other, which is well within one person); and faces that would
+have to be enlarged to 256 px.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from gpen_core.warp import shrink_factor
 SIZE = 256
 IN_WIKIMEDIA = Path(__file__).with_name("people_in_wikimedia.txt")
 FACES = Path(__file__).parents[2] / "shared" / "faces"
+TRAINING_PEOPLE = Path(__file__).with_name("training_people.tsv")
 
 
 def years(birthday: str) -> str:
@@ -60,8 +62,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for faces and groups.tsv")
     options = parser.parse_args()
     seen = set(IN_WIKIMEDIA.read_text(encoding="utf-8").split())
-    files = read_table(FACES / INDEX_NAME, FACES)
-    seen |= {file.stem.split("__")[-1] for file in files}  # Bioguide numbers among them
+    for table in (FACES / INDEX_NAME, TRAINING_PEOPLE):
+        names = (file.name.split("__")[-1] for file in read_table(table, FACES))
+        seen |= {name.split(".")[0] for name in names}  # Bioguide numbers among them
 
     detector = load_detector("auto")
     options.out.mkdir(parents=True, exist_ok=True)

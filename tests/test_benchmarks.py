@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+import torch
+from PIL import Image
 
-from gpen_core import bench
+from gpen_core import bench, detect, load_detector, read_image
+from gpen_core.align import find_alignment
 from gpen_core.contenders import Timing
 
 FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
@@ -63,3 +68,61 @@ def test_pipeline_times_every_step(script, capsys, monkeypatch):
                  "paste", "encode, .jpg", "all but the network"):  # fmt: skip
         assert f"\n| {step}" in out
     assert "2 × 2.00 s | 4.00 s | 100.0 % |" in out
+
+
+@pytest.fixture
+def portraits(script, tmp_path, monkeypatch):
+    """`training_people.py` with a table of one portrait, its repository, and a folder of faces."""
+    skimage_data = pytest.importorskip("skimage.data", reason="pip install scikit-image")
+    pytest.importorskip("facenet_pytorch", reason="pip install facenet-pytorch==2.5.3")
+    if not shutil.which("git"):
+        pytest.skip("apt-get install git")
+    repository, faces = tmp_path / "us-house", tmp_path / "faces"
+    faces.mkdir()
+    (faces / "INDEX.tsv").write_text("file\tsource\tsplit\nclean/a.png\tours\tval\n")
+    subprocess.run(["git", "init", "-q", repository], check=True)
+    photograph = Image.fromarray(skimage_data.astronaut())
+    photograph.resize((1536, 1536)).save(repository / "portrait.jpg")
+    command = ["git", "-C", str(repository), "hash-object", "-w", "portrait.jpg"]
+    found = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    module = script("training_people", str(repository), "--faces", str(faces))
+    monkeypatch.setattr(module, "TABLE", tmp_path / "people.tsv")
+
+    def write_table(repository: str = "us-house", file_hash: str = found) -> None:
+        row = ("people/eileen.png", repository, file_hash, "twice")
+        lines = ("file\trepository\thash\ttwice", "\t".join(row))
+        module.TABLE.write_text("\n".join(lines) + "\n")
+
+    return module, faces, write_table
+
+
+def test_training_people_adds_each_face_once(portraits):
+    module, faces, write_table = portraits
+    write_table()
+    for _ in range(2):  # again, it adds no more lines
+        module.main()
+        assert (faces / "INDEX.tsv").read_text().splitlines() == [
+            "file\tsource\tsplit",
+            "clean/a.png\tours\tval",
+            "people/eileen.png\t\ttrain",
+            "again/eileen.png\t\ttrain",
+        ]
+    once, twice = (read_image(faces / folder / "eileen.png")[0] for folder in ("people", "again"))
+    assert once.shape == (3, 256, 256)
+    assert torch.equal(once, twice)
+    found = detect(load_detector("mtcnn"), once[None], max_faces=1)
+    scale = find_alignment(found, size=256, template="ffhq").affine[0, 0, 0].item()
+    assert scale == pytest.approx(1, abs=0.05)  # cut by "ffhq"; by "gpen" it is 1.13
+
+
+def test_training_people_says_what_it_lacks(portraits, capsys):
+    module, faces, write_table = portraits
+    before = (faces / "INDEX.tsv").read_text()
+    write_table(repository="us-senate")
+    with pytest.raises(SystemExit):
+        module.main()
+    assert "us-senate" in capsys.readouterr().err
+    write_table(file_hash="0" * 40)
+    with pytest.raises(SystemExit, match=r"has no file 0{40}.*whole history"):
+        module.main()
+    assert (faces / "INDEX.tsv").read_text() == before
