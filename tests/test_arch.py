@@ -21,7 +21,16 @@ import torch
 from compilers import needs_compiler
 from safetensors import safe_open
 
-from gpen_core.arch import GPEN, GPENConfig, cpu_launch, ops, read_config, reference, winograd
+from gpen_core.arch import (
+    GPEN,
+    GPENConfig,
+    cpu_launch,
+    ops,
+    packed,
+    read_config,
+    reference,
+    winograd,
+)
 from gpen_core.checkpoint import build_gpen
 from gpen_core.errors import CheckpointError, MismatchError
 
@@ -260,7 +269,7 @@ def test_a_compiled_network_computes_the_same() -> None:
 def test_winograds_convolution_serves_where_it_pays(
     dtype: torch.dtype, cpu: set[str], wanted: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(winograd, "_cpu_has", cpu.__contains__)
+    monkeypatch.setattr(packed, "cpu_has", cpu.__contains__)
     least = winograd.LEAST_CHANNELS.get(dtype, 64)
     for kernels in (False, True):
         monkeypatch.setattr(cpu_launch, "suits", lambda *_, kernels=kernels: kernels)

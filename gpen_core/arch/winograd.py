@@ -11,7 +11,6 @@ passes over the pixels, and the kernels for CPUs one.
 
 from __future__ import annotations
 
-import functools
 import math
 from typing import TYPE_CHECKING
 
@@ -52,7 +51,7 @@ def suits(dtype: torch.dtype) -> bool:
     that dtype, the transforms would take longer than the products they save.
     """
     return dtype == torch.float32 or (
-        dtype == torch.bfloat16 and _cpu_has("avx512_bf16") and not _cpu_has("amx_tile")
+        dtype == torch.bfloat16 and packed.cpu_has("avx512_bf16") and not packed.cpu_has("amx_tile")
     )
 
 
@@ -65,12 +64,6 @@ def pays(weight: torch.Tensor, size: int) -> bool:
     if not cpu_launch.suits(weight.dtype, inputs, outputs):
         least *= 2
     return inputs >= least and size >= LEAST_SIZE
-
-
-@functools.cache
-def _cpu_has(name: str) -> bool:
-    found = getattr(torch.cpu, f"_is_{name}_supported", None)  # older torch lacks them
-    return found is not None and bool(found())
 
 
 def lay_out(
