@@ -39,17 +39,17 @@ def test_a_transposed_convolution_by_rows_is_one(
 
 
 def test_amx_computes_transposed_convolutions_by_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    weight = torch.randn(32, 16, 3, 3, dtype=torch.bfloat16)
-    x = torch.randn(1, 32, 8, 8, dtype=torch.bfloat16).to(memory_format=torch.channels_last)
-    monkeypatch.setattr(packed, "_packs", lambda dtype: True)
+    if not packed._packs(torch.bfloat16):
+        pytest.skip("oneDNN does not compute in bfloat16 on this CPU")
     monkeypatch.setattr(packed, "cpu_has", {"amx_tile"}.__contains__)
     used: list[int] = []
     by_rows = packed._by_rows
     monkeypatch.setattr(packed, "_by_rows", lambda *args: used.append(1) or by_rows(*args))
-    packed.transposed_convolution(weight.float(), 8)
-    assert not used
-    if torch.ops.mkldnn._is_mkldnn_bf16_supported():
-        found = packed.transposed_convolution(weight, 8)(x)
-        wanted = F.conv_transpose2d(x.float(), weight.float(), stride=2)
-        assert used and found.shape == wanted.shape
-        torch.testing.assert_close(found.float(), wanted, rtol=0.02, atol=0.1)
+    weight = torch.randn(32, 16, 3, 3)
+    packed.transposed_convolution(weight, 8)
+    assert not used  # AMX does not multiply float32
+    x = torch.randn(1, 32, 8, 8).to(torch.bfloat16, memory_format=torch.channels_last)
+    found = packed.transposed_convolution(weight.bfloat16(), 8)(x)
+    wanted = F.conv_transpose2d(x.float(), weight.bfloat16().float(), stride=2)
+    assert used and found.shape == wanted.shape
+    torch.testing.assert_close(found.float(), wanted, rtol=0.01, atol=0.01)
