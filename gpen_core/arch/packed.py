@@ -120,7 +120,8 @@ def transposed_convolution(weight: torch.Tensor, width: int) -> Convolution:
 def _by_rows(weight: torch.Tensor, width: int) -> Convolution:
     """`transposed_convolution` as two convolutions, of its even and of its odd rows.
 
-    A quarter of what they multiply are zeros, but AMX computes them 4 × as fast.
+    A quarter of what they multiply are zeros, but oneDNN's convolutions by AMX multiply 4 × as much
+    in a second as its transposed ones; benchmarks/NOTES.md.
     """
     taps = weight.transpose(0, 1)
     # Pixel 2j is made of pixels j − 1 and j by taps 2 and 0, pixel 2j + 1 of pixel j by tap 1; of
