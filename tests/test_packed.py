@@ -11,7 +11,12 @@ from gpen_core.arch import packed
 
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("inputs", [64, 130, 512])
-def test_many_channels_are_added_up_as_exactly_as_few(inputs: int, stride: int) -> None:
+@pytest.mark.parametrize("packs", [True, False])
+def test_many_channels_are_added_up_as_exactly_as_few(
+    inputs: int, stride: int, packs: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not packs:
+        monkeypatch.setattr(packed, "_packs", lambda dtype: False)
     generator = torch.Generator().manual_seed(1)
     x = torch.randn(1, inputs, 19, 19, generator=generator)
     x = x.to(memory_format=torch.channels_last)

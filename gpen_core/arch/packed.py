@@ -8,7 +8,7 @@ those that `torch.compile` calls; where they are missing, the ordinary ones comp
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -54,6 +54,13 @@ def convolution(
         rows: their typical height, which some weights must be laid out for.
         slope: of the leaky ReLU; None is none.
     """
+    most = ADDED_UP // weight[0, 0].numel()
+    if weight.dtype == torch.float32 and groups == 1 and weight.shape[1] > most:
+        lay_out = functools.partial(
+            convolution, width=width, stride=stride, padding=padding, rows=rows
+        )
+        first, *others = weight.split(most, dim=1)
+        return _sum([lay_out(first, bias), *(lay_out(part, None) for part in others)], most, slope)
     if not _packs(weight.dtype):
         kept = weight.clone()
 
@@ -62,9 +69,6 @@ def convolution(
             return y if slope is None else F.leaky_relu_(y, slope)
 
         return plain
-    taps = weight[0, 0].numel()
-    if weight.dtype == torch.float32 and groups == 1 and weight.shape[1] * taps > ADDED_UP:
-        return _in_parts(weight, bias, width, stride, padding, slope, rows, ADDED_UP // taps)
     ops, steps = torch.ops.mkldnn, [stride, stride]
     shape = [1, weight.shape[1] * groups, rows, width]
     packed = ops._reorder_convolution_weight(weight, padding, steps, [1, 1], groups, shape)
@@ -74,26 +78,13 @@ def convolution(
     )
 
 
-def _in_parts(
-    weight: torch.Tensor,
-    bias: torch.Tensor | None,
-    width: int,
-    stride: int,
-    padding: tuple[int, int],
-    slope: float | None,
-    rows: int,
-    inputs: int,
-) -> Convolution:
-    """`convolution` that adds up the results of at most `inputs` channels each."""
-    places = {"stride": stride, "padding": padding, "rows": rows}
-    first, *others = weight.split(inputs, dim=1)
-    start = convolution(first, bias, width, **places)
-    add = [convolution(part, None, width, **places) for part in others]
+def _sum(parts: Sequence[Convolution], inputs: int, slope: float | None) -> Convolution:
+    """The sum of convolutions, each of the next `inputs` channels; then leaky ReLU."""
 
     def convolve(x: torch.Tensor) -> torch.Tensor:
-        first, *others = x.split(inputs, dim=1)
-        y = start(first)
-        for part, of_part in zip(add, others, strict=True):
+        (first, of_first), *others = zip(parts, x.split(inputs, dim=1), strict=True)
+        y = first(of_first)
+        for part, of_part in others:
             y += part(of_part)
         return y if slope is None else F.leaky_relu_(y, slope)
 
@@ -132,11 +123,11 @@ def _by_rows(weight: torch.Tensor, width: int) -> Convolution:
 
     def convolve(x: torch.Tensor) -> torch.Tensor:
         height, width = x.shape[2:]
-        y = empty_rows(len(taps), 2 * height + 1, 2 * width + 2, x.dtype)
-        rows = y[0].permute(1, 2, 0).view(2 * height + 1, width + 1, -1).permute(2, 0, 1)[None]
+        rows = empty_rows(len(pixels), 2 * height + 1, width + 1, x.dtype)
         rows[:, :, ::2] = of_even(x)
         rows[:, :, 1::2] = of_odd(x)
-        return y[..., :-1]
+        y = rows.permute(0, 2, 3, 1).view(1, 2 * height + 1, 2 * width + 2, -1)
+        return y.permute(0, 3, 1, 2)[..., :-1]
 
     return convolve
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import math
+import sys
 import threading
 
 import torch
@@ -14,6 +16,9 @@ SMALL = 8 << 20
 LARGEST_THRESHOLD = 32 << 20
 """Bytes of glibc's DEFAULT_MMAP_THRESHOLD_MAX on 64-bit systems, mallopt(3)."""
 
+TRIM_THRESHOLD, MMAP_MAX = -1, -4
+"""Options of mallopt, from glibc's malloc.h."""
+
 
 @functools.cache
 def keep_freed_memory() -> None:
@@ -23,6 +28,19 @@ def keep_freed_memory() -> None:
     exceeds twice that at its end. So a block is freed that is nearly as large as it may count.
     """
     torch.empty(LARGEST_THRESHOLD - (1 << 16), dtype=torch.uint8)
+
+
+def keep_all_freed_memory() -> None:
+    """Let glibc's heap keep all that this process frees, blocks of any size, as long as it lives.
+
+    For a process that does nothing else but to free what it asks for again, step after step.
+    """
+    if sys.platform != "linux":
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # other C libraries lack it
+    if mallopt is not None:
+        mallopt(MMAP_MAX, 0)
+        mallopt(TRIM_THRESHOLD, -1)  # never, mallopt(3)
 
 
 def empty_rows(channels: int, height: int, width: int, dtype: torch.dtype) -> torch.Tensor:

@@ -24,13 +24,13 @@ READ_EVERY = 10
 
 def train(args: argparse.Namespace) -> int:
     """Train, or go on training in `args.out`; return the exit status."""
+    from ..arch.workspace import keep_all_freed_memory
     from ..devices import resolve_device
-    from .heap import keep_freed_memory
     from .ranks import join
 
     with join(resolve_device(args.device)) as (ranks, device):
         if device.type == "cpu":
-            keep_freed_memory()
+            keep_all_freed_memory()
         return _train(args, device, ranks)
 
 

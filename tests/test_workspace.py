@@ -9,9 +9,9 @@ import pytest
 
 FAULTS = """
 import resource, sys, torch
-from gpen_core.training.heap import keep_freed_memory
+from gpen_core.arch.workspace import keep_all_freed_memory
 if sys.argv[1:]:
-    keep_freed_memory()
+    keep_all_freed_memory()
 for _ in range(4):
     torch.zeros(64 << 20, dtype=torch.uint8)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
