@@ -12,6 +12,7 @@ from .warp import check_image, cut_crops
 
 if TYPE_CHECKING:
     from .faces import Faces
+    from .restore import OnProgress
 
 TEMPLATES = {
     # The published GPEN pipeline's; the checkpoints were trained on faces that lie like this.
@@ -138,7 +139,13 @@ def fit_similarity(points: torch.Tensor, target: torch.Tensor) -> tuple[torch.Te
     return torch.cat([linear, shift], dim=2), likeness
 
 
-def cut(image: torch.Tensor, alignment: Alignment, *, device: torch.device | None = None) -> Crops:
+def cut(
+    image: torch.Tensor,
+    alignment: Alignment,
+    *,
+    device: torch.device | None = None,
+    on_progress: OnProgress | None = None,
+) -> Crops:
     """The aligned crops of `image`, mirrored where they reach outside it.
 
     A face larger than the crop is low-passed first, so it does not alias.
@@ -147,6 +154,7 @@ def cut(image: torch.Tensor, alignment: Alignment, *, device: torch.device | Non
         image: [B, 3, H, W] RGB in [0, 1], the batch the faces were found in, on any device.
         alignment: N affines, image → crop.
         device: where to compute, if not where the image is; a few faces at a time go there.
+        on_progress: called with (crops done, all crops) after every few crops; may raise.
 
     Returns:
         Crops of [N, 3, S, S] float32 (float64 for a float64 image) on the image's device, within
@@ -165,7 +173,12 @@ def cut(image: torch.Tensor, alignment: Alignment, *, device: torch.device | Non
             )
         )
     pixels = cut_crops(
-        image, alignment.inverse_affine, alignment.image_index, alignment.crop_size, device
+        image,
+        alignment.inverse_affine,
+        alignment.image_index,
+        alignment.crop_size,
+        device,
+        on_progress,
     )
     return Crops(pixels, alignment)
 
@@ -177,6 +190,7 @@ def align(
     size: int,
     template: str = "gpen",
     device: torch.device | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Crops:
     """The crops of all faces, `find_alignment` and `cut` in a row.
 
@@ -185,9 +199,10 @@ def align(
         faces: N faces.
         size: side of the crops in pixels; best the model's `config.in_size`.
         template: "gpen" as published, or "ffhq", which cuts closer.
-        device: see `cut`.
+        device, on_progress: see `cut`.
 
     Raises:
         MismatchError: see `find_alignment` and `cut`.
     """
-    return cut(image, find_alignment(faces, size=size, template=template), device=device)
+    alignment = find_alignment(faces, size=size, template=template)
+    return cut(image, alignment, device=device, on_progress=on_progress)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from .faces import Crops
+    from .restore import OnProgress
 
 CORNER_RADIUS = 0.4
 """Of the rounded square that a crop covers, in crop sides: hair and chin in, corners out."""
@@ -50,7 +51,9 @@ def paste(
     feather: float = FEATHER,
     background: torch.Tensor | None = None,
     limit: torch.Tensor | None = None,
+    strength: float = 1.0,
     device: torch.device | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Pasted:
     """Paste crops where they were cut; pixels outside the mask stay bit-exact.
 
@@ -65,8 +68,11 @@ def paste(
         feather: width of the mask's slope, in crop sides, up to 0.5.
         background: [B, 3, H', W'], the batch enlarged; the result has its size.
         limit: [B or 1, 1, H, W] in [0, 1], multiplies the mask.
+        strength: 0 … 1, how much of what is pasted to take; the rest is the image (or background)
+            itself, which loses nothing by being cut and put back. The mask stays the same.
         device: where to compute, if not where the image is; the faces of one image go there at a
             time, and the results come back to the image.
+        on_progress: called with (crops done, all crops) after each crop; may raise.
 
     Returns:
         image and mask. Where nothing is pasted the image (or background) is the very one given.
@@ -75,13 +81,15 @@ def paste(
         MismatchError: crops, image, background or limit do not belong together, or an option is
             out of range.
     """
+    _check_crops(image, crops)
     return paste_parts(
         image,
-        [crops],
+        _one_by_one(crops, on_progress),
         detail=detail,
         feather=feather,
         background=background,
         limit=limit,
+        strength=strength,
         device=device,
     )
 
@@ -94,6 +102,7 @@ def paste_parts(
     feather: float = FEATHER,
     background: torch.Tensor | None = None,
     limit: torch.Tensor | None = None,
+    strength: float = 1.0,
     device: torch.device | None = None,
 ) -> Pasted:
     """As `paste`, of crops that come a few at a time and need not exist together.
@@ -101,13 +110,13 @@ def paste_parts(
     What is held of a crop meanwhile is its patch of the photograph, until all of its image are in.
 
     Args:
-        image, detail, feather, background, limit, device: see `paste`.
+        image, detail, feather, background, limit, strength, device: see `paste`.
         parts: crops in the order of their images; taken one after the other, none kept.
 
     Raises:
         MismatchError: see `paste`; for options before the first part is taken.
     """
-    _check_options(image, detail, feather, background, limit)
+    check_options(image, detail, feather, background, limit, strength)
     base = image if background is None else background
     result = base
     mask = torch.zeros((base.shape[0], 1, *base.shape[2:]), dtype=torch.float32, device=base.device)
@@ -118,7 +127,7 @@ def paste_parts(
             images = crops.alignment.image_index
             for row in images.argsort(stable=True).tolist():
                 for patch in _patches(
-                    image, base, crops, row, detail, feather, limit, device or base.device
+                    image, base, crops, row, detail, feather, limit, strength, device or base.device
                 ):
                     yield int(images[row]), patch
             del crops  # before the next ones are made
@@ -131,6 +140,15 @@ def paste_parts(
     return Pasted(result, mask)
 
 
+def _one_by_one(crops: Crops, on_progress: OnProgress | None) -> Iterator[Crops]:
+    """Each crop by itself, in the order of the images."""
+    rows = crops.alignment.image_index.argsort(stable=True).tolist()
+    for done, row in enumerate(rows, start=1):
+        yield crops[row]
+        if on_progress is not None:
+            on_progress(done, len(rows))
+
+
 def _check_crops(image: torch.Tensor, crops: Crops) -> None:
     found = (image.shape[0], image.shape[2], image.shape[3])
     if found != crops.alignment.image_size:
@@ -141,13 +159,15 @@ def _check_crops(image: torch.Tensor, crops: Crops) -> None:
         )
 
 
-def _check_options(
+def check_options(
     image: torch.Tensor,
     detail: float | str,
     feather: float,
     background: torch.Tensor | None,
     limit: torch.Tensor | None,
+    strength: float,
 ) -> None:
+    """Raise MismatchError for what `paste` would refuse before it looks at a crop."""
     warp.check_image(image)
     found = (image.shape[0], image.shape[2], image.shape[3])
     if background is not None:
@@ -176,6 +196,8 @@ def _check_options(
         raise MismatchError(f'detail must be 0 … 1 or "auto", found {detail!r}.')
     if not 0 < feather <= 0.5:
         raise MismatchError(f"feather must be above 0 and at most 0.5, found {feather}.")
+    if not 0 <= strength <= 1:
+        raise MismatchError(f"strength must lie in 0 … 1, found {strength}.")
 
 
 def _patches(
@@ -186,6 +208,7 @@ def _patches(
     detail: float | str,
     feather: float,
     limit: torch.Tensor | None,
+    strength: float,
     device: torch.device,
 ) -> Iterator[Patch]:
     """Face `row` as it will stand in `base`; nothing where it lies outside."""
@@ -219,6 +242,8 @@ def _patches(
         if share > 0:
             values = values + share * warp.cut_rectangle(own, band).to(device, dtype)
         values = values.clamp(0, 1)[0]
+        if strength < 1:
+            values = warp.cut_rectangle(own, band)[0].to(values).lerp(values, strength)
         weights = _crop_mask(to_crop, band, size, feather, values)
         if limit is not None:
             weights = weights * _limit_patch(limit, index, band, scale, device).to(weights)

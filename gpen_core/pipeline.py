@@ -9,9 +9,8 @@ import torch
 
 from .align import alignable, cut, find_alignment, left_out_messages
 from .detectors import detect
-from .errors import MismatchError
 from .faces import Crops
-from .paste import FEATHER, Pasted, paste_parts
+from .paste import FEATHER, Pasted, check_options, paste_parts
 from .restore import Forward, restore_pixels
 
 if TYPE_CHECKING:
@@ -60,8 +59,8 @@ def restore_image(
         image: [B, 3, H, W] RGB float in [0, 1], on any device; it is not modified.
         threshold, min_size, max_faces: see `detect`.
         template: see `find_alignment`.
-        strength, batch_size, noise_seed: see `restore`.
-        detail, feather: see `paste`.
+        batch_size, noise_seed: see `restore`.
+        strength, detail, feather: see `paste`.
         background: [B, 3, H', W'] to paste into instead of `image`, as large or larger.
         limit: [B, 1, H, W] mask in [0, 1] of where faces may be pasted.
         on_progress: called with (faces done, all faces) after every forward pass; may raise.
@@ -79,9 +78,7 @@ def restore_image(
     Raises:
         GPENError: see the four verbs.
     """
-    canvas = image if background is None else background
-    if len(canvas) != len(image):
-        raise MismatchError(f"{len(canvas)} backgrounds do not fit {len(image)} images.")
+    check_options(image, detail, feather, background, limit, strength)  # before a long search
     faces = detect(
         detector,
         image,
@@ -94,8 +91,6 @@ def restore_image(
     if not fit.all():
         (on_left_out or _warn_of_left_out)(faces[~fit])
         faces = faces[fit]
-    if not len(faces):
-        return Pasted(canvas, canvas.new_zeros(len(canvas), 1, *canvas.shape[2:]))
     faces = faces[torch.argsort(faces.image_index, stable=True)]
     alignment = find_alignment(faces, size=model.config.in_size, template=template)
     most = _crops_at_a_time(model.config)
@@ -105,7 +100,7 @@ def restore_image(
         pixels = restore_pixels(
             model,
             cut(image, part, device=device).pixels,
-            strength=strength,
+            strength=float(strength > 0),  # `paste_parts` takes the share; 0 needs no network
             batch_size=batch_size,
             noise_seed=noise_seed,
             on_progress=_shifted(on_progress, start, len(faces)),
@@ -125,6 +120,7 @@ def restore_image(
         feather=feather,
         background=background,
         limit=limit,
+        strength=strength,
         device=device,
     )
 

@@ -64,21 +64,21 @@ def select_faces(
         chosen = [
             row
             for number, row in enumerate(rows)
-            if bool(allowed[row]) and (wanted is None or number in wanted)
+            if bool(allowed[row]) and (wanted is None or any(number in part for part in wanted))
         ]
         kept += chosen[:count]
     rest = sorted({*range(len(faces))} - {*kept})
     return Selection(torch.tensor(kept, dtype=torch.int64), torch.tensor(rest, dtype=torch.int64))
 
 
-def parse_indices(text: str) -> frozenset[int] | None:
-    """The numbers that "0, 2-4" names; None for an empty text, which names every face.
+def parse_indices(text: str) -> list[range] | None:
+    """The numbers and ranges that "0, 2-4" names; None for an empty text, which names every face.
 
     Raises:
         MismatchError: a part is neither a number nor a range.
     """
     parts = text.replace(",", " ").split()
-    numbers: set[int] = set()
+    ranges: list[range] = []
     for part in parts:
         match = re.fullmatch(r"(\d+)(?:-(\d+))?", part)
         if match is None or (match[2] and int(match[2]) < int(match[1])):
@@ -86,8 +86,8 @@ def parse_indices(text: str) -> frozenset[int] | None:
                 f"{part!r} names no face: give numbers from 0 and rising ranges, such as "
                 '"0, 2-4", or leave it empty for every face.'
             )
-        numbers.update(range(int(match[1]), int(match[2] or match[1]) + 1))
-    return frozenset(numbers) if parts else None
+        ranges.append(range(int(match[1]), int(match[2] or match[1]) + 1))
+    return ranges or None
 
 
 def _rank(faces: Faces, order: str) -> list[int]:

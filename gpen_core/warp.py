@@ -18,6 +18,8 @@ from .errors import MismatchError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from .restore import OnProgress
+
 KERNEL_REACH = 2
 """A cubic kernel reads two samples on either side of a point."""
 
@@ -146,6 +148,7 @@ def cut_crops(
     image_index: torch.Tensor,
     size: int,
     device: torch.device | None = None,
+    on_progress: OnProgress | None = None,
 ) -> torch.Tensor:
     """[N, C, size, size] crops of `image` [B, C, H, W], mirrored where they reach outside it.
 
@@ -158,6 +161,7 @@ def cut_crops(
         image_index: [N] int64 on the CPU.
         size: side of the crops in pixels.
         device: where to compute, if not where the image is; the crops come back to the image.
+        on_progress: called with (crops done, all crops) after every few crops; may raise.
     """
     device = device or image.device
     crops = image.new_empty((len(to_image), image.shape[1], size, size), dtype=working_dtype(image))
@@ -170,6 +174,8 @@ def cut_crops(
         warped = _interpolate(_stack(patches), torch.stack(to_patches), size, size)
         low, high = (torch.stack(ends).view(-1, 1, 1, 1) for ends in (lows, highs))
         crops[rows] = warped.clamp(low, high)
+        if on_progress is not None:
+            on_progress(min(rows.stop, len(crops)), len(crops))
     return crops
 
 

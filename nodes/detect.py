@@ -9,7 +9,7 @@ from comfy_api.latest import io, ui
 from ..gpen_core.align import TEMPLATES
 from ..gpen_core.preview import draw_faces
 from . import host
-from .load import make_detector
+from .load import make_detector, stamp_if_automatic
 from .sockets import (
     CATEGORY,
     CROP_SIZES,
@@ -87,6 +87,10 @@ class DetectFaces(io.ComfyNode):
         )  # fmt: skip
 
     @classmethod
+    def fingerprint_inputs(cls, **inputs: object) -> str:
+        return stamp_if_automatic(inputs)
+
+    @classmethod
     def execute(
         cls,
         image: torch.Tensor,
@@ -103,6 +107,7 @@ class DetectFaces(io.ComfyNode):
         from ..gpen_core.align import align, alignable, left_out_messages
 
         pixels, _ = image_in(image)
+        device = host.device_for_faces()  # before the detector goes there
         limits = {
             "threshold": threshold or None,
             "min_size": min_size,
@@ -124,8 +129,14 @@ class DetectFaces(io.ComfyNode):
         ]
         if warnings:
             host.warn(cls.hidden.unique_id, "\n".join(warnings))
-        device = host.device_for_faces()
-        crops = align(pixels, faces, size=size, template=template, device=device)
+        crops = align(
+            pixels,
+            faces,
+            size=size,
+            template=template,
+            device=device,
+            on_progress=host.progress(len(faces)),
+        )
         return io.NodeOutput(
             AlignedFaces(faces, crops.alignment),
             image_out(crops.pixels),
@@ -168,7 +179,12 @@ class CropFaces(io.ComfyNode):
         alignment = faces.alignment
         if size != AS_CUT:
             alignment = alignment.at_size(int(size))
-        crops = cut(pixels, alignment, device=host.device_for_faces())
+        crops = cut(
+            pixels,
+            alignment,
+            device=host.device_for_faces(),
+            on_progress=host.progress(len(faces)),
+        )
         return io.NodeOutput(AlignedFaces(faces.faces, alignment), image_out(crops.pixels))
 
 

@@ -32,7 +32,9 @@ def add_model_folders() -> None:
         folder_paths.add_model_folder_path(key, str(Path(folder_paths.models_dir) / key))
         paths, extensions = folder_paths.folder_names_and_paths[key]
         if not extensions:
-            wanted = set(folder_paths.supported_pt_extensions) | {".onnx"}
+            wanted = set(folder_paths.supported_pt_extensions)
+            if key in DETECTOR_FOLDERS:
+                wanted.add(".onnx")
             folder_paths.folder_names_and_paths[key] = (paths, wanted)
 
 
@@ -125,6 +127,18 @@ class GPENNetwork(torch.nn.Module):
         self.network = network
 
 
+class WholePatcher(comfy.model_patcher.ModelPatcher):
+    """Unloads a network as a whole, never a part of it.
+
+    The host would move some parameters away and count them as freed, but what the network has laid
+    out for the device from them stays until all are moved.
+    """
+
+    def partially_unload(self, *_: object, **__: object) -> int:
+        """Free no bytes; the host then unloads all."""
+        return 0
+
+
 class HostedGPEN:
     """What GPEN_MODEL carries: a network that the host loads, offloads and frees.
 
@@ -136,7 +150,7 @@ class HostedGPEN:
     def __init__(self, network: GPEN) -> None:
         self.config: GPENConfig = network.config
         self.network = network
-        self.patcher = comfy.model_patcher.ModelPatcher(
+        self.patcher = WholePatcher(
             GPENNetwork(network),
             load_device=mm.get_torch_device(),
             offload_device=mm.unet_offload_device(),

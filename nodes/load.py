@@ -57,14 +57,17 @@ class LoadGPEN(io.ComfyNode):
         )  # fmt: skip
 
     @classmethod
-    def validate_inputs(cls, file: str) -> bool | str:
-        # In place of the host's own check, which says "value not in list" and no more.
-        if file == BUILTIN or host.model_path(host.GPEN_FOLDERS, file):
+    def validate_inputs(cls, file: str | None) -> bool | str:
+        # In place of the host's own check, which says "value not in list" and no more. What a link
+        # will bring is not known yet and comes as None.
+        if file in (None, BUILTIN) or host.model_path(host.GPEN_FOLDERS, file):
             return True
         return _missing_message(host.GPEN_FOLDERS, file)
 
     @classmethod
-    def fingerprint_inputs(cls, file: str, dtype: str) -> str:
+    def fingerprint_inputs(cls, file: str | None, dtype: str | None) -> str:
+        if file is None:  # linked
+            return str(dtype)
         path = _gpen_path(file)
         return f"{path if file == BUILTIN else _stamp(path)} {dtype}"
 
@@ -117,18 +120,17 @@ class LoadFaceDetector(io.ComfyNode):
         )  # fmt: skip
 
     @classmethod
-    def validate_inputs(cls, file: str) -> bool | str:
-        if file == NO_FILE or host.model_path(host.DETECTOR_FOLDERS, file):
+    def validate_inputs(cls, file: str | None) -> bool | str:
+        if file in (None, NO_FILE) or host.model_path(host.DETECTOR_FOLDERS, file):
             return True
         return _missing_message(host.DETECTOR_FOLDERS, file)
 
     @classmethod
-    def fingerprint_inputs(cls, detector: str, file: str) -> str:
-        # Without a file the choice depends on which files are here.
-        names = host.model_files(host.DETECTOR_FOLDERS) if file == NO_FILE else [file]
-        # The host's list may be older than the folder: a file that has gone counts as gone.
-        paths = [host.model_path(host.DETECTOR_FOLDERS, name) for name in names]
-        return " ".join([detector, *(_stamp(path) for path in paths if path)])
+    def fingerprint_inputs(cls, detector: str | None, file: str | None) -> str:
+        if file in (None, NO_FILE):
+            return stamp_detector(detector or AUTO)
+        path = host.model_path(host.DETECTOR_FOLDERS, file)
+        return f"{detector} {_stamp(path) if path else ''}"
 
     @classmethod
     def execute(cls, detector: str, file: str) -> io.NodeOutput:
@@ -143,7 +145,24 @@ def gpen_choices() -> list[str]:
     """
     own, shared = host.GPEN_FOLDERS
     other = [name for name in host.model_files((shared,)) if "gpen" in name.lower()]
-    return list(dict.fromkeys([BUILTIN, *host.model_files((own,)), *other]))
+    files = [BUILTIN, *host.model_files((own,)), *other]
+    # Other packs keep GPEN there as ONNX, which is no checkpoint.
+    return list(dict.fromkeys(name for name in files if not name.lower().endswith(".onnx")))
+
+
+def stamp_detector(name: str = AUTO) -> str:
+    """Changes when another file would be loaded for the detector of that name."""
+    from ..gpen_core.detectors.registry import DETECTOR_NAMES, find_weights
+
+    folders = host.model_folders(host.DETECTOR_FOLDERS)
+    names = [n for n in DETECTOR_NAMES if n != "mtcnn" and name in (AUTO, n)]
+    found = (find_weights(n, folders) for n in names)
+    return " ".join([name, *(_stamp(path) for path in found if path)])
+
+
+def stamp_if_automatic(inputs: dict[str, object]) -> str:
+    """The fingerprint of a node that chooses its detector itself when none is connected."""
+    return "" if "detector" in inputs else stamp_detector()
 
 
 def make_detector(name: str = AUTO, path: Path | None = None) -> Detector:

@@ -85,6 +85,7 @@ class PasteBack(io.ComfyNode):
         if crops is None:
             crops = faces.no_crops()
         faces.check_crops(crops)
+        faces.check_mask(mask)
         larger, larger_alpha = (None, None) if background is None else image_in(background)
         pasted = paste(
             pixels,
@@ -94,9 +95,10 @@ class PasteBack(io.ComfyNode):
             background=larger,
             limit=mask_in(mask),
             device=host.device_for_faces(),
+            on_progress=host.progress(len(faces)),
         )
         if alpha is not None:
-            alpha = resize(alpha, *pasted.image.shape[-2:])
+            alpha = resize(alpha, *pasted.image.shape[-2:]).clamp(0, 1)
         return io.NodeOutput(
             image_out(pasted.image, alpha if larger_alpha is None else larger_alpha),
             mask_out(pasted.mask),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from comfy_api.latest import io
 
 from . import host
-from .load import make_detector
+from .load import make_detector, stamp_if_automatic
 from .sockets import (
     CATEGORY,
     GPENDetector,
@@ -112,6 +112,10 @@ class RestoreImage(io.ComfyNode):
                 io.Mask.Output("mask", tooltip="Where faces were pasted."),
             ],
         )  # fmt: skip
+
+    @classmethod
+    def fingerprint_inputs(cls, **inputs: object) -> str:
+        return stamp_if_automatic(inputs)
 
     @classmethod
     def execute(

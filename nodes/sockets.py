@@ -54,6 +54,16 @@ class AlignedFaces:
                 "version of it goes into the input 'background' of Paste Faces Back."
             )
 
+    def check_mask(self, mask: torch.Tensor | None) -> None:
+        """Raise unless `mask` [B, H, W], [H, W] or None is of the size of the faces' image."""
+        height, width = self.faces.image_size[1:]
+        if mask is not None and tuple(mask.shape[-2:]) != (height, width):
+            raise MismatchError(
+                f"The mask must have the size of the image, {width}×{height}; found "
+                f"{mask.shape[-1]}×{mask.shape[-2]}. Load Image gives a mask of 64×64 for a "
+                "picture without transparency."
+            )
+
     def check_crops(self, crops: torch.Tensor) -> None:
         """Raise unless there is one crop [N, 3, S, S] for each face."""
         if len(crops) != len(self):

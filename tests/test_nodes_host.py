@@ -64,6 +64,7 @@ def test_new_files_are_offered_and_other_packs_models_are_not(host, folders, nod
     put(tmp_path / "gpen", "notes.txt")
     put(tmp_path / "facerestore_models", "GPEN-BFR-512.pth")
     put(tmp_path / "facerestore_models", "GFPGANv1.4.pth")
+    put(tmp_path / "facerestore_models", "GPEN-BFR-512.onnx")
     put(tmp_path / "facedetection", "face_detection_yunet_2023mar.onnx")
     getattr(host.folder_paths, "filename_list_cache", {}).clear()
     assert offered("LoadGPEN", "file") == ["built-in (256)", "mine.safetensors", "GPEN-BFR-512.pth"]
@@ -82,6 +83,15 @@ def test_a_missing_file_says_where_it_goes_and_where_it_is_published(host, folde
     detector = node.classes["LoadGPENFaceDetector"].validate_inputs(file="RetinaFace-R50.pth")
     assert "facedetection" in detector
     assert "https://" in detector
+
+
+def test_a_file_that_a_link_will_bring_is_not_judged_before(node, folders, host):
+    host.add_model_folders()
+    for node_id, other in (("LoadGPEN", "dtype"), ("LoadGPENFaceDetector", "detector")):
+        assert node.classes[node_id].validate_inputs(file=None) is True
+        stamp = node.classes[node_id].fingerprint_inputs
+        assert stamp(**{"file": None, other: "auto"}) == stamp(**{"file": None, other: "auto"})
+        stamp(**{"file": None, other: None})
 
 
 def test_a_model_file_loads_and_a_replaced_one_is_noticed(host, folders, node, core, tmp_path):
@@ -112,6 +122,35 @@ def test_detector_files_that_come_or_change_are_noticed(host, folders, node, tmp
     seen.append(fingerprint(detector="auto", file="none"))
     assert len({*seen}) == 3
     assert fingerprint(detector="auto", file=path.name) == seen[2]
+
+
+@pytest.mark.parametrize("node_id", ["GPENDetectFaces", "GPENRestoreImage"])
+def test_a_detector_chosen_automatically_is_chosen_anew_when_a_better_one_comes(
+    host, folders, node, tmp_path, node_id
+):
+    host.add_model_folders()
+    fingerprint = node.classes[node_id].fingerprint_inputs
+    before, connected = fingerprint(image=None), fingerprint(image=None, detector=None)
+    put(tmp_path / "facedetection", "detection_mobilenet0.25_Final.pth")
+    getattr(host.folder_paths, "filename_list_cache", {}).clear()
+    assert fingerprint(image=None) != before
+    assert fingerprint(image=None, detector=None) == connected
+
+
+def test_the_host_unloads_a_network_whole_or_not_at_all(model):
+    # It would count parameters as freed of which the network still holds copies.
+    assert model.patcher.partially_unload(torch.device("cpu"), 1) == 0
+
+
+def test_other_models_make_room_before_faces_are_searched(node, host, detector, monkeypatch):
+    done = []
+    monkeypatch.setattr(host, "device_for_faces", lambda: done.append("room"))
+    find = detector.find
+    monkeypatch.setattr(
+        detector, "find", lambda *args, **options: done.append("find") or find(*args, **options)
+    )
+    node("GPENDetectFaces", image=scene([10]), detector=detector)
+    assert done == ["room", "find"]
 
 
 def test_fp16_on_a_cpu_is_refused_rather_than_a_hundred_times_slower(node):
@@ -194,11 +233,42 @@ def test_cancelling_stops_after_the_running_forward(
     assert len(ran) == 1
 
 
-def test_progress_ends_at_the_number_of_faces(node, host, model, monkeypatch):
+@pytest.mark.parametrize("node_id", ["GPENCropFaces", "GPENPasteBack"])
+def test_cancelling_stops_cutting_and_pasting_after_the_running_face(
+    node_id, node, host, detector, core, monkeypatch
+):
+    class Cancelled(BaseException):
+        """As the host raises it."""
+
+    image = scene([10, 80, 140], [10, 80])
+    faces, crops, *_ = node("GPENDetectFaces", image=image, detector=detector).args
+    asked = []
+
+    def interrupt():
+        asked.append(1)
+        if len(asked) == 2:
+            raise Cancelled
+
+    monkeypatch.setattr(host.mm, "throw_exception_if_processing_interrupted", interrupt)
+    monkeypatch.setattr(core("warp"), "PIXELS_PER_WARP", 1)
+    inputs = {"crops": crops} if node_id == "GPENPasteBack" else {}
+    with pytest.raises(Cancelled):
+        node(node_id, image=image, faces=faces, **inputs)
+    assert len(asked) == 2
+
+
+def test_progress_ends_at_the_number_of_faces(node, host, model, detector, monkeypatch):
     seen = []
     monkeypatch.setattr(
         host, "progress", lambda total: lambda done, total: seen.append((done, total))
     )
+    image = scene([10, 80], [120])
+    faces, crops, *_ = node("GPENDetectFaces", image=image, detector=detector).args
+    assert seen[-1] == (3, 3)
+    seen.clear()
+    node("GPENPasteBack", image=image, faces=faces, crops=crops)
+    assert seen == [(1, 3), (2, 3), (3, 3)]
+    seen.clear()
     node("GPENRestoreFaces", model=model, crops=torch.rand(3, SIDE, SIDE, 3), batch_size=1)
     assert seen == [(1, 3), (2, 3), (3, 3)]
 

@@ -76,11 +76,25 @@ def test_frames_keep_their_number_and_those_without_a_face_their_pixels(node, de
 def test_one_node_gives_what_four_in_a_row_give(node, detector, model):
     image = scene([10, 120], [80])
     faces, crops, *_ = node("GPENDetectFaces", image=image, detector=detector, model=model).args
-    restored = node("GPENRestoreFaces", model=model, crops=crops, strength=0.8)[0]
+    restored = node("GPENRestoreFaces", model=model, crops=crops)[0]
     four = node("GPENPasteBack", image=image, faces=faces, crops=restored).args
-    one = node("GPENRestoreImage", image=image, model=model, detector=detector, strength=0.8).args
+    one = node("GPENRestoreImage", image=image, model=model, detector=detector).args
     for a, b in zip(four, one, strict=True):
         assert torch.allclose(a, b, atol=1e-4)
+
+
+def test_strength_mixes_the_restored_image_with_the_image_itself(node, detector, model):
+    image = scene([10, 120], [80])
+    images, masks = zip(
+        *(
+            node("GPENRestoreImage", image=image, model=model, detector=detector, strength=s).args
+            for s in (0, 0.4, 1)
+        ),
+        strict=True,
+    )
+    assert torch.allclose(images[0], image, atol=1e-6)
+    assert torch.allclose(images[1], image.lerp(images[2], 0.4), atol=1e-5)
+    assert torch.equal(masks[0], masks[2])
 
 
 @pytest.mark.parametrize(("detail", "same"), [("on", True), ("off", False)])
@@ -129,6 +143,16 @@ def test_alpha_survives(node, detector, model):
     restored = node("GPENRestoreImage", image=image, model=model, detector=detector)[0]
     for result in (pasted, restored):
         assert torch.equal(result[..., 3:], alpha)
+
+
+def test_alpha_enlarged_for_a_background_stays_between_0_and_1(node, detector, model):
+    alpha = (torch.arange(200) % 20 < 10).float().expand(1, 96, 200)[..., None]
+    image = torch.cat([scene([10]), alpha], dim=3)
+    faces, crops, *_ = node("GPENDetectFaces", image=image, detector=detector, model=model).args
+    background = scene([10], height=192, width=400)
+    pasted = node("GPENPasteBack", image=image, faces=faces, crops=crops, background=background)[0]
+    assert pasted.shape == (1, 192, 400, 4)
+    assert 0 <= pasted[..., 3].min() < 0.1 < 0.9 < pasted[..., 3].max() <= 1
 
 
 def test_one_channel_and_half_precision_images_work(node, detector, model):

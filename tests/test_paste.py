@@ -80,6 +80,37 @@ def test_unrestored_crops_with_all_detail_return_the_image(large, side, returned
     assert (result.image - large).abs().max() <= 1e-5
 
 
+@pytest.mark.parametrize("detail", ["auto", 0.0, 1.0])
+@pytest.mark.parametrize("enlarged", [False, True])
+def test_strength_mixes_what_is_pasted_with_the_image_itself(large, detail, enlarged):
+    place = alignment(900.0, 256, (1, 1300, 1300))
+    crops = Crops(torch.rand(1, 3, 256, 256, generator=torch.Generator().manual_seed(7)), place)
+    background = F.interpolate(large, size=(1500, 1500), mode="bicubic") if enlarged else None
+    options = {"detail": detail, "background": background}
+    base = large if background is None else background.clamp_(0, 1)
+    whole, some, none = (paste(large, crops, strength=s, **options) for s in (1, 0.3, 0))
+    assert torch.allclose(some.image, base.lerp(whole.image, 0.3), atol=1e-6)
+    assert torch.allclose(none.image, base, atol=1e-6)
+    assert torch.equal(some.mask, whole.mask)
+    assert torch.equal(none.mask, whole.mask)
+
+
+def test_each_crop_pasted_is_reported_and_the_caller_may_stop(photograph):
+    place = both(alignment(60.0, 64, (1, 512, 512)), alignment(90.0, 64, (1, 512, 512)))
+    seen = []
+
+    def stop(done, total):
+        seen.append((done, total))
+        if len(seen) == 3:
+            raise KeyboardInterrupt
+
+    crops = Crops(torch.rand(2, 3, 64, 64), place)
+    paste(photograph, crops, on_progress=stop)
+    assert seen == [(1, 2), (2, 2)]
+    with pytest.raises(KeyboardInterrupt):
+        paste(photograph, crops, on_progress=stop)
+
+
 @pytest.mark.parametrize(("side", "crop_size"), [(300.0, 512), (500.0, 512), (256.0, 256)])
 def test_a_face_no_larger_than_the_crop_survives_without_detail(photograph, side, crop_size):
     place = alignment(side, crop_size, (1, 512, 512))

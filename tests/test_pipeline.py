@@ -74,7 +74,7 @@ def test_it_is_the_four_verbs_in_a_row(model, found):
         min_size=9, max_faces=4,
     )  # fmt: skip
     crops = align(pixels, faces, size=32, template="ffhq")
-    expected = paste(pixels, restore(model, crops, strength=0.7), detail=0.5)
+    expected = paste(pixels, restore(model, crops), detail=0.5, strength=0.7)
     assert torch.equal(result.image, expected.image)
     assert torch.equal(result.mask, expected.mask)
     assert asked == {
@@ -221,6 +221,21 @@ def test_no_face_returns_the_input_itself(model, found):
     result = restore_image(model, None, pixels, background=background)
     assert result.image is background
     assert result.mask.shape == (2, 1, 96, 180)
+    assert restore_image(model, None, pixels.double()).mask.dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ({"strength": 7}, "strength"),
+        ({"feather": 9}, "feather"),
+        ({"limit": torch.ones(1, 1, 3, 3)}, "limit"),
+    ],
+)
+def test_options_are_refused_before_faces_are_searched(model, monkeypatch, option, message):
+    monkeypatch.setattr(pipeline, "detect", None)
+    with pytest.raises(MismatchError, match=message):
+        restore_image(model, None, image(1), **option)
 
 
 def test_a_larger_background_takes_the_faces(model, found, monkeypatch):
@@ -288,5 +303,5 @@ def test_a_host_runs_the_network(model, found):
 
 def test_backgrounds_of_another_number_are_refused(model, found):
     found(faces_per_image([1, 1]))
-    with pytest.raises(MismatchError, match="1 backgrounds do not fit 2 images"):
+    with pytest.raises(MismatchError, match="batch of 1, the image of 2"):
         restore_image(model, None, image(2), background=image(1))

@@ -115,7 +115,8 @@ def test_an_unknown_order_or_unit_names_the_choices(faces):
 
 
 def test_indices_are_numbers_and_ranges():
-    assert parse_indices("0, 2-4 7") == {0, 2, 3, 4, 7}
+    assert parse_indices("0, 2-4 7") == [range(1), range(2, 5), range(7, 8)]
+    assert parse_indices("3-999999999999") == [range(3, 10**12)]
     assert parse_indices("  ") is None
 
 

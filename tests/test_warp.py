@@ -156,7 +156,12 @@ def test_crops_of_more_pixels_than_one_warp_takes_are_warped_in_turn(monkeypatch
     monkeypatch.setattr("gpen_core.warp.PIXELS_PER_WARP", 2 * 24**2)
     image = torch.rand(1, 3, 60, 60, generator=torch.Generator().manual_seed(3))
     matrices = torch.stack([crop_to_image(1, 9 * n, (30.0, 30.0), 24) for n in range(5)])
-    crops = cut_crops(image, matrices, torch.zeros(5, dtype=torch.int64), 24)
+    seen = []
+    crops = cut_crops(
+        image, matrices, torch.zeros(5, dtype=torch.int64), 24, None, lambda *n: seen.append(n)
+    )
+    assert seen[-1] == (5, 5)
+    assert len(seen) > 1
     last = cut_crops(image, matrices[4:], FIRST, 24)
     assert torch.allclose(crops[4], last[0], atol=1e-5)
 

@@ -68,7 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     result = parser.add_argument_group("result")
     result.add_argument(
         "--strength", metavar="0…1", type=fraction, default=1.0,
-        help="how much of the restored face to take (default: 1)",
+        help="how much of the restored face to take; the rest is the photograph (default: 1)",
     )  # fmt: skip
     result.add_argument(
         "--detail", metavar="auto|0…1", type=_detail, default="auto",
