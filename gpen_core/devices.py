@@ -12,11 +12,11 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 def resolve_device(device: str | torch.device = "auto") -> torch.device:
     """The device of that name; "auto" takes CUDA, then MPS, then the CPU.
 
+    A `torch.device` of another kind (a host's own) is taken as it is.
+
     Raises:
         DeviceError: the name is unknown or the device is not here.
     """
-    if isinstance(device, torch.device):
-        return device
     if device == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")
@@ -36,7 +36,19 @@ def resolve_device(device: str | torch.device = "auto") -> torch.device:
             )
     if found.type == "mps" and not torch.backends.mps.is_available():
         raise DeviceError('Device "mps" needs macOS on Apple silicon; use device="cpu".')
+    if isinstance(device, str) and not _is_here(found):
+        raise DeviceError(
+            f"Device {device!r} was asked for, but this PyTorch ({torch.__version__}) does not "
+            'find it. Use device="cpu", or install a PyTorch built for it.'
+        )
     return found
+
+
+def _is_here(device: torch.device) -> bool:
+    if device.type in ("cpu", "cuda", "mps"):  # checked above
+        return True
+    module = getattr(torch, device.type, None)  # torch.xpu …
+    return module is not None and module.is_available()
 
 
 def resolve_dtype(dtype: str | torch.dtype, device: torch.device) -> torch.dtype:

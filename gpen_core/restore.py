@@ -61,7 +61,7 @@ def restore(
     Raises:
         DeviceError: memory does not suffice for one face, or a half-precision dtype overflowed.
         CheckpointError: the network computed NaN in float32.
-        ImageError: a crop holds NaN or infinite values.
+        ImageError: a crop holds NaN. Values beyond [0, 1], infinite ones too, are clamped.
         MismatchError: `strength` or `batch_size` is out of range.
     """
     pixels = restore_pixels(
@@ -228,8 +228,8 @@ def _check(pixels: torch.Tensor, strength: float, batch_size: int | None) -> Non
 def _check_finite(y: torch.Tensor, faces: torch.Tensor, dtype: torch.dtype) -> None:
     if torch.isfinite(y).all():
         return
-    if not torch.isfinite(faces).all():
-        raise ImageError("A face crop holds NaN or infinite values; nothing was restored from it.")
+    if torch.isnan(faces).any():
+        raise ImageError("A face crop holds NaN; nothing was restored from it.")
     if dtype != torch.float32:
         raise DeviceError(f"The network overflowed in {dtype}: restore with dtype fp32 or bf16.")
     raise CheckpointError("The network computed NaN or infinite values: the weights are unusable.")

@@ -168,7 +168,13 @@ def test_options_are_checked_before_any_work(words, message, capsys):
 
 
 @pytest.mark.parametrize(
-    "words", [["--aligned", "--scale", "2"], ["--upscaler", "x.pth"], ["b.jpg"]]
+    "words",
+    [
+        ["--aligned", "--scale", "2"],
+        ["--aligned", "--save-faces"],
+        ["--upscaler", "x.pth"],
+        ["b.jpg"],
+    ],
 )
 def test_options_that_contradict_each_other_are_refused(words, capsys):
     assert cli.main(["restore", "a.jpg", *words, "-o", "out.png"]) == 2

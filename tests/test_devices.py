@@ -37,9 +37,29 @@ def test_devices_are_found_by_name(hardware) -> None:
         assert resolve_device(name) == torch.device(name)
 
 
-def test_a_device_object_is_taken_as_it_is(hardware) -> None:
+def test_a_device_object_of_another_kind_is_taken_as_it_is(hardware) -> None:
     hardware(0)
-    assert resolve_device(CUDA) is CUDA
+    own = torch.device("meta")
+    assert resolve_device(own) == own
+    for device in (CUDA, MPS):
+        with pytest.raises(DeviceError):
+            resolve_device(device)
+
+
+@pytest.mark.parametrize("name", ["meta", "hpu", "vulkan"])
+def test_a_device_that_pytorch_names_but_cannot_use_is_refused(name: str) -> None:
+    with pytest.raises(DeviceError, match=f"'{name}' was asked for, .* does not find it"):
+        resolve_device(name)
+
+
+@pytest.mark.parametrize("here", [True, False])
+def test_other_devices_are_taken_where_they_are_here(monkeypatch, here: bool) -> None:
+    monkeypatch.setattr(torch.xpu, "is_available", lambda: here)
+    if here:
+        assert resolve_device("xpu") == torch.device("xpu")
+    else:
+        with pytest.raises(DeviceError, match="'xpu' was asked for"):
+            resolve_device("xpu")
 
 
 @pytest.mark.parametrize("name", ["gpu", "cuda:one", "", "CPU!"])

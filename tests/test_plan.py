@@ -104,6 +104,58 @@ def test_extras_have_places_of_their_own(tree):
     assert job.faces.as_posix() == "there/faces/r.png"
 
 
+def test_inputs_and_results_stay_out_of_the_folders_of_extras(tree):
+    def planned(*inputs, extras):
+        jobs, problems = plan(inputs, Path("out"), overwrite=True, extras=extras)
+        return [job.source.as_posix() for job in jobs], {p.name: p.reason for p in problems}
+
+    lost = Path("out/compare/a.jpg.jpg")  # an input where the comparison of a.jpg would go
+    nested = Path("photos/faces/a.png-1.png")  # its result would lie among the faces
+    for path in (lost, nested):
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"x")
+    inputs = ("photos/a.jpg", str(lost))
+    assert planned(*inputs, extras=()) == (["photos/a.jpg", lost.as_posix()], {})
+    with pytest.raises(GPENError, match=r"a\.jpg\.jpg is an input and lies in .*compare"):
+        planned(*inputs, extras=("compare",))
+    assert nested.as_posix() in planned("photos", extras=("compare",))[0]
+    done, problems = planned("photos", extras=("compare", "faces"))
+    assert nested.as_posix() not in done
+    assert list(problems) == [str(nested)]
+
+
+def test_a_pattern_does_not_take_results_for_inputs(tree):
+    results = tree / "photos/restored"
+    results.mkdir()
+    (results / "a.jpg").write_bytes(b"x")
+    asked = {"output": "photos/restored", "overwrite": True}
+    assert set(pairs("photos/**/*.jpg", **asked)) == {"photos/a.jpg", "photos/sub/a.jpg"}
+    assert pairs("photos/restored/*.jpg", output="photos/restored/again") == {
+        "photos/restored/a.jpg": "photos/restored/again/a.jpg"
+    }
+    # Asked for by name they are inputs.
+    assert set(reasons("photos/restored/*.jpg", **asked)) == {"photos/restored/a.jpg"}
+
+
+def test_a_folder_that_may_not_be_listed_is_a_problem(tree, monkeypatch):
+    scandir = planning.os.scandir
+
+    def refuse(path):
+        if Path(path).name == "sub":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(planning.os, "scandir", refuse)
+    jobs, problems = plan(["photos"], Path("out"), overwrite=False)
+    assert {job.source.name for job in jobs} == {"a.jpg", "a.png", "b.GIF"}
+    assert [(Path(p.name).name, p.reason) for p in problems] == [
+        ("sub", "Permission denied, skipped")
+    ]
+    jobs, problems = plan(["photos/sub"], Path("out"), overwrite=False)
+    assert not jobs
+    assert [p.reason for p in problems] == ["Permission denied, skipped"]
+
+
 def test_what_is_not_there_is_a_problem_of_its_own(tree):
     (tree / "empty").mkdir()
     jobs, problems = plan(

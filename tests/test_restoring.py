@@ -157,6 +157,9 @@ def test_a_file_without_a_face_is_copied_byte_for_byte(gpen):
     assert out.endswith("no face found; copied as it is\n")
     assert Path("out/black.jpg").read_bytes() == Path("black.jpg").read_bytes()
     assert files() == {"black.jpg", "out/black.jpg"}
+    _, out, _ = gpen("black.jpg", "-o", "black.JPEG")
+    assert out.endswith("no face found; copied as it is\n")
+    assert Path("black.JPEG").read_bytes() == Path("black.jpg").read_bytes()
     _, out, _ = gpen("black.jpg", "-o", "black.png")
     assert out.endswith("no face found; converted only\n")
     _, out, _ = gpen("black.jpg", "-o", "large.jpg", "--scale", "2")
@@ -201,6 +204,17 @@ def test_an_aligned_face_comes_back_at_the_models_size(gpen):
     code, _, err = gpen("wide.png", "-o", "s.png", "--aligned")
     assert code == 1
     assert "60 × 40 px; an aligned face is square" in err
+
+
+def test_a_file_that_is_an_input_is_not_replaced_by_a_comparison(gpen):
+    save("a.png")
+    save("out/compare/a.png.jpg")
+    before = Path("out/compare/a.png.jpg").read_bytes()
+    code, _, err = gpen("a.png", "out/compare/a.png.jpg", "-o", "out", "--compare", "--overwrite")
+    assert code == 2
+    assert "Name another output folder" in err
+    assert Path("out/compare/a.png.jpg").read_bytes() == before
+    assert not Path("out/a.png").exists()
 
 
 def test_faces_and_comparison_are_written_beside(gpen):

@@ -49,7 +49,7 @@ class Problem:
 
 
 def plan(
-    inputs: Sequence[str], output: Path, *, overwrite: bool
+    inputs: Sequence[str], output: Path, *, overwrite: bool, extras: Sequence[str] = ()
 ) -> tuple[list[Job], list[Problem]]:
     """Find the files that `inputs` mean and name their results.
 
@@ -59,9 +59,12 @@ def plan(
         output: a file for a single input file, else a folder, made when needed. What lies in a
             folder keeps its place below it.
         overwrite: existing results may be replaced; an input never is.
+        extras: which of the folders "compare" and "faces" are filled beside the results; no input
+            and no result may lie in them.
 
     Raises:
-        GPENError: `output` names an image file, but the input is not one file.
+        GPENError: `output` names an image file, but the input is not one file; or an input lies in
+            a folder of the extras.
     """
     as_file = output.suffix.lower() in IMAGES and not output.is_dir()
     if as_file and not (len(inputs) == 1 and Path(inputs[0]).is_file()):
@@ -69,21 +72,33 @@ def plan(
             f"-o {output} names an image file, but the input is not a single file. Name a folder."
         )
     problems: list[Problem] = []
+    unread: list[OSError] = []  # folders that may not be listed
     found: dict[str, tuple[Path, Path]] = {}  # each source once, with its place below the output
     for word in inputs:
-        matches = list(_expand(word, output, several=len(inputs) > 1))
-        if not matches:
+        refused = len(unread)
+        matches = list(_expand(word, output, unread, several=len(inputs) > 1))
+        if not matches and len(unread) == refused:
             problems.append(Problem(word, _why_nothing(word)))
         for source, place in matches:
             found.setdefault(_identity(source), (source, place))
+    problems += [Problem(str(error.filename), f"{error.strerror}, skipped") for error in unread]
+    root = output.parent if as_file else output
+    reserved = {_identity(root / name): root / name for name in extras}
+    for identity, (source, _) in found.items():
+        if folder := _above(reserved, identity):
+            raise GPENError(
+                f"{source} is an input and lies in {folder}, where it could be replaced. Name "
+                "another output folder."
+            )
     jobs: list[Job] = []
     taken: dict[str, Path] = {}
     for source, place in found.values():
-        root, place = (output.parent, Path(output.name)) if as_file else (output, _writable(place))
-        job = _job(source, root, place)
+        job = _job(source, root, Path(output.name) if as_file else _writable(place))
         target = _identity(job.target)
         if target in found:
             reason = f"the result would replace {found[target][0]}, which is an input"
+        elif folder := _above(reserved, target):
+            reason = f"the result would lie in {folder}, where others go; restore it elsewhere"
         elif (other := taken.get(_folded(target))) is not None:
             reason = f"the result would replace that of {other}; restore them into two folders"
         elif job.target.exists() and not overwrite:
@@ -96,6 +111,11 @@ def plan(
     return jobs, problems
 
 
+def _above(folders: dict[str, Path], identity: str) -> Path | None:
+    """The first of the folders in which a file lies."""
+    return next((path for folder, path in folders.items() if _is_below(identity, folder)), None)
+
+
 def _job(source: Path, root: Path, place: Path) -> Job:
     compare = place.with_name(f"{place.name}.jpg")
     return Job(source, root / place, root / "faces" / place, root / "compare" / compare)
@@ -106,13 +126,18 @@ def _writable(place: Path) -> Path:
     return place if place.suffix.lower() in WRITABLE else place.with_name(f"{place.name}.png")
 
 
-def _expand(word: str, output: Path, *, several: bool) -> Iterator[tuple[Path, Path]]:
-    """(file, its place below the output folder) of everything that an input means."""
+def _expand(
+    word: str, output: Path, unread: list[OSError], *, several: bool
+) -> Iterator[tuple[Path, Path]]:
+    """(file, its place below the output folder) of everything that an input means.
+
+    Errors of folders that cannot be listed are added to `unread`.
+    """
     path = Path(word)
     if path.is_dir():
         # One folder's files go straight below the output, several folders' each below their own.
         below = Path(path.resolve().name) if several else Path()
-        for file in _images_below(path, output):
+        for file in _images_below(path, output, unread):
             yield file, below / file.relative_to(path)
     elif path.exists():
         yield path, Path(path.name)
@@ -120,8 +145,8 @@ def _expand(word: str, output: Path, *, several: bool) -> Iterator[tuple[Path, P
         base = Path(*_before_magic(path.parts))
         # Path.glob takes no absolute pattern.
         for match in map(Path, sorted(glob.glob(word, recursive=True))):  # noqa: PTH207
-            for file in _images_below(match, output) if match.is_dir() else [match]:
-                if file.suffix.lower() in IMAGES:
+            for file in _images_below(match, output, unread) if match.is_dir() else [match]:
+                if file.suffix.lower() in IMAGES and not _is_result(file, base, output):
                     yield file, file.relative_to(base)
 
 
@@ -129,10 +154,16 @@ def _before_magic(parts: tuple[str, ...]) -> Iterator[str]:
     return itertools.takewhile(lambda part: not glob.has_magic(part), parts)
 
 
-def _images_below(folder: Path, output: Path) -> Iterator[Path]:
+def _is_result(file: Path, base: Path, output: Path) -> bool:
+    """Whether a pattern that begins above the output folder reaches into it."""
+    results = _identity(output)
+    return _is_below(_identity(file), results) and not _is_below(_identity(base), results)
+
+
+def _images_below(folder: Path, output: Path, unread: list[OSError]) -> Iterator[Path]:
     """Image files in a folder and its folders, without hidden ones and results of ours."""
     results = _identity(output)
-    for place, folders, files in os.walk(folder):
+    for place, folders, files in os.walk(folder, onerror=unread.append):
         folders[:] = sorted(
             name
             for name in folders
@@ -145,6 +176,11 @@ def _images_below(folder: Path, output: Path) -> Iterator[Path]:
 
 def _identity(path: Path) -> str:
     return os.path.normcase(os.path.realpath(path))
+
+
+def _is_below(identity: str, folder: str) -> bool:
+    """Whether a path is the folder or lies in it."""
+    return identity == folder or identity.startswith(folder.rstrip(os.sep) + os.sep)
 
 
 def _folded(identity: str) -> str:

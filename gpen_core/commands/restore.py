@@ -99,9 +99,13 @@ def run(args: argparse.Namespace) -> int:
 
     if args.aligned and args.scale > 1:
         raise GPENError("--aligned gives the model's own size; leave --scale out.")
+    if args.aligned and args.save_faces:
+        raise GPENError("--aligned writes nothing but the restored face; leave --save-faces out.")
     if args.upscaler and args.scale == 1:
         raise GPENError("--upscaler enlarges nothing without --scale 2 or --scale 4.")
-    jobs, problems = plan(args.inputs, args.output, overwrite=args.overwrite)
+    folders = {"compare": args.compare, "faces": args.save_faces}
+    extras = [name for name, filled in folders.items() if filled]
+    jobs, problems = plan(args.inputs, args.output, overwrite=args.overwrite, extras=extras)
     for problem in problems:
         _report(problem.name, problem.reason)
     failed = len(problems)

@@ -16,6 +16,7 @@ from ..detectors import Detector, load_detector
 from ..errors import CheckpointError, ImageError
 from ..files import replacing
 from ..media import Metadata, Picture, read_picture, write_picture
+from ..media.formats import same_kind
 from ..pipeline import restore_image
 from ..restore import restore_pixels
 from ..upscale import Upscaler, enlarge, load_upscaler
@@ -157,7 +158,7 @@ class Restorer:
         if self.options.scale > 1:
             write_picture(job.target, picture, overwrite=self.options.overwrite)
             return "no face found; enlarged only"
-        if job.source.suffix.lower() != job.target.suffix.lower():
+        if not same_kind(job.source, job.target):
             write_picture(job.target, picture, overwrite=self.options.overwrite)
             return "no face found; converted only"
         with replacing(job.target, overwrite=self.options.overwrite) as scratch:

@@ -41,7 +41,10 @@ __all__ = [
     "write_picture",
 ]
 
-_DAMAGED = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, zlib.error)
+_DAMAGED = (
+    *(OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, OverflowError),
+    *(RuntimeError, struct.error, zlib.error),
+)
 """What Pillow's decoders raise on broken data."""
 
 
@@ -82,7 +85,7 @@ def read_picture(path: str | os.PathLike[str]) -> Picture:
         warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
         try:
             with Image.open(io.BytesIO(data)) as opened:
-                return _decode(opened, data, path)
+                decoded = _decode(opened, data, path)
         except Image.DecompressionBombError as error:
             raise ImageError(f"{path} is too large to open: {error}") from error
         except UnidentifiedImageError as error:
@@ -92,6 +95,8 @@ def read_picture(path: str | os.PathLike[str]) -> Picture:
             ) from error
         except _DAMAGED as error:
             raise ImageError(f"{path} is damaged and cannot be decoded: {error}") from error
+    # Outside, because what PyTorch raises when memory runs out says nothing of the file.
+    return _picture(*decoded)
 
 
 def write_picture(
@@ -134,7 +139,7 @@ def write_picture(
         raise ImageError(
             f"{path} exists; pass --overwrite (overwrite=True) to replace it."
         ) from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, OverflowError, struct.error) as error:
         raise ImageError(f"{path} cannot be written: {error}") from error
 
 
@@ -151,7 +156,8 @@ def _read_bytes(path: Path) -> bytes:
     return data
 
 
-def _decode(opened: Image.Image, data: bytes, path: Path) -> Picture:
+def _decode(opened: Image.Image, data: bytes, path: Path) -> tuple[np.ndarray, int, Metadata]:
+    """Upright samples [H, W, C], bits per sample, and what else the file says."""
     frames = getattr(opened, "n_frames", 1)
     # An MPO is a camera's JPEG whose further pictures are previews or depth of the first.
     if frames > 1 and opened.format != "MPO":
@@ -167,7 +173,10 @@ def _decode(opened: Image.Image, data: bytes, path: Path) -> Picture:
     metadata, orientation = Metadata.read(opened, data)
     if profile is not None:
         metadata = replace(metadata, icc=profile)
-    samples = upright(samples.reshape(*samples.shape[:2], -1), orientation)
+    return upright(samples.reshape(*samples.shape[:2], -1), orientation), bits, metadata
+
+
+def _picture(samples: np.ndarray, bits: int, metadata: Metadata) -> Picture:
     channels = 3 if samples.shape[2] > 2 else 1
     grey = channels == 1 or all(np.array_equal(samples[..., 0], samples[..., c]) for c in (1, 2))
     return Picture(
@@ -188,7 +197,11 @@ def _plain(image: Image.Image, path: Path) -> tuple[Image.Image, bytes | None]:
     if image.mode in ("L", "LA", "RGB", "RGBA"):
         return image, None
     if image.mode == "1":
-        return image.convert("L"), None
+        return (
+            image.convert("RGBA").convert("LA")
+            if image.has_transparency_data
+            else image.convert("L")
+        ), None
     if image.mode == "CMYK" and image.info.get("icc_profile"):
         return _from_ink(image, path), b""
     if image.mode in ("P", "YCbCr", "CMYK"):

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from PIL import Image
 
 _BIT_DEPTH_AT, _COLOUR_TYPE_AT = 24, 25  # in every PNG
-_GREY_ALPHA = 4
-_TIFF_BITS_PER_SAMPLE, _TIFF_SAMPLE_FORMAT = 258, 339
-_TIFF_UNSIGNED = 1
+_GREY, _GREY_ALPHA = 0, 4
+_TIFF_BITS_PER_SAMPLE, _TIFF_PHOTOMETRIC, _TIFF_EXTRA, _TIFF_SAMPLE_FORMAT = 258, 262, 338, 339
+_TIFF_UNSIGNED, _TIFF_WHITE_IS_ZERO, _TIFF_PREMULTIPLIED = 1, 0, 1
 
 
 def bits_per_sample(image: Image.Image, data: bytes) -> int:
@@ -45,6 +45,24 @@ def decode(image: Image.Image, data: bytes, path: Path) -> np.ndarray:
         )
     if samples.ndim == 3:
         samples = samples[..., (2, 1, 0, *range(3, samples.shape[2]))]
-    if image.format == "PNG" and data[_COLOUR_TYPE_AT] == _GREY_ALPHA:
-        samples = samples[..., (0, 3)]
+    if image.format == "TIFF":
+        tags: Any = getattr(image, "tag_v2")  # noqa: B009  only TIFF images have it
+        return _as_stated(samples, tags)
+    colour_type = data[_COLOUR_TYPE_AT]
+    if colour_type == _GREY_ALPHA:
+        return samples[..., (0, 3)]
+    clear = image.info.get("transparency")
+    if colour_type == _GREY and isinstance(clear, int):
+        return np.stack([samples, np.where(samples == clear, 0, 65535).astype(np.uint16)], axis=-1)
+    return samples
+
+
+def _as_stated(samples: np.ndarray, tags: Any) -> np.ndarray:
+    """A TIFF's samples with 0 as black and straight alpha, which OpenCV leaves as they are."""
+    if tags.get(_TIFF_PHOTOMETRIC) == _TIFF_WHITE_IS_ZERO:
+        return 65535 - samples
+    if samples.ndim == 3 and _TIFF_PREMULTIPLIED in tags.get(_TIFF_EXTRA, ()):
+        colours, alpha = samples[..., :-1].astype(np.float64), samples[..., -1:]
+        straight = (colours * (65535 / np.maximum(alpha, 1))).round().clip(0, 65535)
+        return np.concatenate([straight.astype(np.uint16), alpha], axis=-1)
     return samples

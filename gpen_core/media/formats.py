@@ -77,6 +77,12 @@ READ_ONLY = (".gif", ".heic", ".heif", ".jp2", ".pbm", ".pgm", ".ppm", ".psd", "
 """Suffixes of images that are not written; some of them can be read."""
 
 
+def same_kind(one: Path, other: Path) -> bool:
+    """Whether the suffixes name the same kind of file."""
+    first, second = (path.suffix.lower() for path in (one, other))
+    return _BY_SUFFIX.get(first, first) == _BY_SUFFIX.get(second, second)
+
+
 def format_for(path: Path) -> Format:
     """The kind of file that the suffix names.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
 
     import numpy as np
     from PIL import Image
+
+MOST_DPI = 1_000_000
+"""What says more is damaged, and more than kinds of file can hold."""
 
 _PREFIX = b"Exif\0\0"
 _HEADERS = (b"II*\0", b"MM\0*")
@@ -52,16 +56,20 @@ class Metadata:
         dpi = image.info.get("dpi")
         if image.format == "TIFF" and X_RESOLUTION not in image.getexif():
             dpi = None  # Pillow says (1, 1)
+        if dpi is not None:
+            dpi = (float(dpi[0]), float(dpi[1]))
+            if not all(math.isfinite(dots) and 0 < dots < MOST_DPI for dots in dpi):
+                dpi = None
+        icc = image.info.get("icc_profile")
         return cls(
-            exif=exif,
-            icc=image.info.get("icc_profile") or b"",
-            dpi=(float(dpi[0]), float(dpi[1])) if dpi else None,
+            exif=exif, icc=icc if isinstance(icc, bytes) else b"", dpi=dpi
         ), orientation if orientation in range(1, 9) else 1
 
     def exif_for(self, size: tuple[int, int]) -> bytes:
         """The EXIF of a written file of `size` (width, height), whose pixels are upright.
 
-        Orientation and sides are changed in place; all else stays byte for byte.
+        Orientation and sides are changed in place, and the thumbnail, which shows the picture as
+        it was, is left without a reference; all else stays byte for byte.
         """
         changes = {ORIENTATION: 1, PIXEL_WIDTH: size[0], PIXEL_HEIGHT: size[1]}
         exif = bytearray(self.exif)
@@ -71,6 +79,7 @@ class Metadata:
                 code, kind = ("H2x", SHORT) if tag == ORIENTATION else ("L", LONG)
                 layout = f"{tiff_tags.byte_order(exif)}HL{code}"
                 struct.pack_into(layout, exif, at - 6, kind, 1, changes[tag])
+        tiff_tags.unlink_next_directory(exif)
         return bytes(exif)
 
     def save_options(self, size: tuple[int, int]) -> dict[str, Any]:

@@ -64,10 +64,13 @@ def write_png16(file: BinaryIO, samples: np.ndarray, metadata: Metadata) -> None
 def write_tiff(file: BinaryIO, samples: np.ndarray, metadata: Metadata) -> None:
     """Write uint8 or uint16 [H, W], or [H, W, C] as grey + alpha, RGB or RGBA.
 
+    Grey + alpha in 16 bits is written as RGBA, because neither Pillow nor OpenCV reads it in TIFF.
     The file begins with the EXIF, which is a TIFF of its own without a picture: its offsets hold,
     and the picture's directory, put behind it, takes over its entries.
     """
     samples = samples.reshape(*samples.shape[:2], -1)
+    if samples.itemsize == 2 and samples.shape[2] == 2:
+        samples = samples[..., (0, 0, 0, 1)]
     height, width, count = samples.shape
     exif = metadata.exif_for((width, height))
     if len(exif) < 8:

@@ -48,7 +48,7 @@ def pack(order: str, kind: int, *values: int) -> Entry:
     return Entry(kind, count, struct.pack(f"{order}{len(values)}{_CODES[kind]}", *values))
 
 
-def main_directory(data: bytes) -> int:
+def main_directory(data: bytes | bytearray) -> int:
     """The offset of the first directory.
 
     Raises:
@@ -78,6 +78,17 @@ def locate(data: bytes, start: int) -> Iterator[tuple[int, int, int, int]]:
             yield *struct.unpack_from(order + "HHL4x", data, at), at + 8
     except struct.error:
         return  # a damaged structure ends where it leads out of the data
+
+
+def unlink_next_directory(data: bytearray) -> None:
+    """Make the first directory the last, in place; after it EXIF has a thumbnail's."""
+    order = byte_order(data)
+    try:
+        start = main_directory(data)
+        (count,) = struct.unpack_from(order + "H", data, start)
+        struct.pack_into(order + "L", data, start + 2 + 12 * count, 0)
+    except struct.error:
+        return  # a damaged structure has none
 
 
 def pack_directory(order: str, entries: Mapping[int, Entry], at: int) -> bytes:
