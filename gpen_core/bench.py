@@ -139,6 +139,16 @@ def table(timings: list[Timing]) -> str:
 def _measure(args: argparse.Namespace) -> Iterator[Timing]:
     if args.onnxruntime:
         _require("onnxruntime", "onnx", "onnxscript")
+    from .devices import resolve_device, resolve_dtype  # loads PyTorch
+
+    device = resolve_device(args.device)
+    for dtype in args.dtype:
+        resolve_dtype(dtype, device)  # before anything is timed
+    if args.cuda_graph and device.type != "cuda":
+        raise DeviceError(
+            f"--cuda-graph needs a CUDA device, found {device}: leave it out, or name one with "
+            "--device."
+        )
     contender = [contenders.time_gpen]
     if args.cuda_graph:
         contender.append(contenders.time_graphed)

@@ -8,8 +8,6 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from .errors import DeviceError
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -71,11 +69,6 @@ def time_graphed(task: Task) -> Timing:
     from .cuda_graphs import GraphedGPEN
 
     model = make_network(task)
-    if model.device.type != "cuda":
-        raise DeviceError(
-            f"--cuda-graph needs a CUDA device, found {model.device}: leave it out, or name one "
-            "with --device."
-        )
     name = f"gpen_core, {_dtype_name(model)}, CUDA graph"
     return _time_torch(task, model, GraphedGPEN(model), name, None)
 
@@ -141,11 +134,8 @@ def make_network(task: Task) -> GPEN:
     device = resolve_device(task.device)
     dtype = resolve_dtype(task.dtype, device)
     torch.manual_seed(0)
-    if task.source == 256:  # published at half the width
-        config = GPENConfig.published(256, channel_multiplier=1, narrow=0.5)
-    else:
-        config = GPENConfig.published(task.source)
-    return GPEN(config).eval().requires_grad_(False).set_dtype(dtype).to(device)
+    network = GPEN(GPENConfig.released(task.source)).eval().requires_grad_(False)
+    return network.set_dtype(dtype).to(device)
 
 
 def _dtype_name(model: GPEN) -> str:

@@ -88,10 +88,19 @@ def test_onnxruntime_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> No
         bench.run(parse("--onnxruntime"))
 
 
-def test_a_cuda_graph_needs_cuda(checkpoint: Path) -> None:
-    task = Task(str(checkpoint), "cpu", "fp32", batch=1, repeats=1, threads=None)
-    with pytest.raises(DeviceError, match="--cuda-graph needs a CUDA device, found cpu"):
-        contenders.time_graphed(task)
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--cuda-graph"], "--cuda-graph needs a CUDA device, found cpu"),
+        (["--dtype", "fp32", "fp16"], "fp16 is refused on a CPU"),
+    ],
+)
+def test_what_cannot_be_timed_is_refused_before_anything_is(
+    monkeypatch: pytest.MonkeyPatch, words: list[str], message: str
+) -> None:
+    monkeypatch.setattr(bench, "apart", None)
+    with pytest.raises(DeviceError, match=message):
+        bench.run(parse("--device", "cpu", *words))
 
 
 def test_counts_must_be_positive(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 from dataclasses import replace
 
@@ -21,6 +22,7 @@ from gpen_core.training.draws import PER_ROUND, draw_round, generator
 from gpen_core.training.kernels import MOST_TAPS, blurs, convolve, sincs
 from gpen_core.training.resample import FILTERS, Canvas, resize
 
+degradations = importlib.import_module("gpen_core.training.degrade")
 MILD = Degradation((0.3, 0.3), 0.0, (1, 1), (1, 1), 0.0, (95, 95))
 
 
@@ -58,6 +60,23 @@ def test_an_image_is_degraded_alike_whatever_follows_it(preset):
         apart = degrade(images[:count], seed=3, degradation=PRESETS[preset])
         # Another canvas adds in another order: at most a rounding in the JPEG tips over.
         assert losses.psnr(apart, together[:count]).min() > 45
+
+
+@pytest.mark.parametrize("preset", ["paper", "second-order", "mixed"])
+@pytest.mark.parametrize("size", [64, 160])
+def test_before_its_jpeg_an_image_is_the_same_whatever_follows_it(preset, size, monkeypatch):
+    monkeypatch.setattr(degradations, "compress", lambda pixels, quality: pixels.clamp(0, 1))
+    images = shapes(16, size, size)
+    together = degrade(images, seed=3, degradation=PRESETS[preset])
+    for i in range(16):
+        apart = degrade(images[i : i + 1], seed=3, degradation=PRESETS[preset], first=i)
+        assert (apart[0] - together[i]).abs().max() < 1e-5
+
+
+def test_no_blur_is_asked_for_by_zero():
+    images = shapes(4).mean(1, keepdim=True).expand(-1, 3, -1, -1)
+    sharp = Degradation((0, 0), 0.5, (1, 1), (0, 0), 0.0, (100, 100))
+    assert losses.psnr(degrade(images, seed=0, degradation=sharp), images).min() > 35
 
 
 @pytest.mark.parametrize(("height", "width"), [(40, 72), (17, 9), (5, 33), (1, 1)])
@@ -174,6 +193,16 @@ def test_draws_fill_their_ranges_evenly():
     assert draws.moving.double().mean().item() == pytest.approx(0.2, abs=0.03)
     assert draws.shot.double().mean().item() == pytest.approx(0.5, abs=0.03)
     assert (~draws.cutoffs.isnan()).double().mean().item() == pytest.approx(0.25, abs=0.03)
+
+
+def test_less_strength_weakens_what_few_images_get_too():
+    images = shapes(200, 32, 32).mean(1, keepdim=True).expand(-1, 3, -1, -1)
+    for preset in (MIXED, SECOND_ORDER):
+        weak, strong = (
+            degrade(images, seed=0, degradation=preset.weakened(strength)) for strength in (0.01, 1)
+        )
+        assert (weak - images).abs().mean(dim=(1, 2, 3)).max() < 0.02
+        assert not (weak == strong).all(dim=(1, 2, 3))[~(strong == images).all(dim=(1, 2, 3))].any()
 
 
 @pytest.mark.parametrize("preset", ["paper", "second-order"])

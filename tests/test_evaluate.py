@@ -7,8 +7,9 @@ import math
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
-from gpen_core import ImageError, read_image, write_image
+from gpen_core import GPEN, GPENConfig, ImageError, read_image, write_image
 from gpen_core.cli import main
 from gpen_core.training import measures
 from gpen_core.training.evaluate import (
@@ -250,6 +251,16 @@ def test_a_table_of_groups_that_names_no_face_is_refused(tmp_path, capsys, text)
     words = ["evaluate", "--data", str(folder), "--groups", str(tmp_path / "ages.tsv")]
     assert main([*words, "--device", "cpu"]) == 2
     assert "none of the 1 faces" in capsys.readouterr().err
+
+
+def test_a_network_that_enlarges_is_refused(tmp_path, capsys):
+    write_image(tmp_path / "face0.png", faces(64)[:1] / 255)
+    config = GPENConfig(32, 64, (8,) * 5, style_dim=8, mapping_layers=1)
+    state = {name: value.contiguous() for name, value in GPEN(config).state_dict().items()}
+    save_file(state, tmp_path / "enlarges.safetensors")
+    words = ["--model", str(tmp_path / "enlarges.safetensors"), "--device", "cpu"]
+    assert main(["evaluate", "--data", str(tmp_path), *words]) == 2
+    assert "makes 64 px of 32 px" in capsys.readouterr().err
 
 
 def test_an_unknown_degradation_is_refused_with_the_choices(tmp_path, capsys):

@@ -107,7 +107,19 @@ def test_a_table_drops_the_lines_of_lost_work_and_keeps_the_rest(tmp_path):
         table.append(step, {"a": step / 3})
     again = Table(path, ["a", "b"], step=2)
     again.append(3, {"b": 7})
-    assert path.read_text() == "step\ta\tb\n1\t0.333333\t\n2\t0.666667\t\n3\t\t7\n"
+    kept = "step\ta\tb\n1\t0.333333\t\n2\t0.666667\t\n3\t\t7\n"
+    assert path.read_text() == kept
+    with path.open("ab") as file:
+        file.write(b"4\t1\n\0\0\0\0\xff\t1\t2\t3\n")  # cut, then what a power cut leaves
+    Table(path, ["a", "b"], step=9)
+    assert path.read_text() == kept + "4\t1\t\n"
+
+
+def test_a_folder_that_cannot_be_made_is_refused_by_name(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(TrainingError, match=r"file cannot be the folder of a run"):
+        Journal(Trainer(PLAN, FACES, CPU), tmp_path / "file")
+    assert (tmp_path / "file").read_text() == "mine"
 
 
 def test_tensorboard_gets_scalars_and_sheets(tmp_path):

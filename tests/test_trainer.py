@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from dataclasses import replace
 
 import pytest
@@ -17,7 +18,7 @@ from gpen_core.training.discriminator import load_discriminator
 from gpen_core.training.loop import run
 from gpen_core.training.plan import TrainingPlan
 from gpen_core.training.start import start_as_identity
-from gpen_core.training.trainer import STATE_NAME, Trainer
+from gpen_core.training.trainer import STATE_NAME, WEIGHTS_NAME, Trainer
 
 CPU = torch.device("cpu")
 CONFIG = GPENConfig(64, 64, (16, 16, 16, 16, 8), style_dim=16, mapping_layers=2)
@@ -134,8 +135,71 @@ def test_a_damaged_state_is_refused_by_name(tmp_path):
     trainer.save(tmp_path)
     state = tmp_path / STATE_NAME
     state.write_bytes(state.read_bytes()[:-1000])
-    with pytest.raises(CheckpointError, match=STATE_NAME):
+    with pytest.raises(CheckpointError, match=rf"{STATE_NAME}.*--from .*{WEIGHTS_NAME}") as caught:
         trainer.resume(tmp_path)
+    assert "download" not in str(caught.value)
+
+
+def test_other_faces_than_those_a_run_began_with_are_refused(tmp_path):
+    Trainer(PLAN, smooth_faces(8), CPU).save(tmp_path)
+    with pytest.raises(CheckpointError, match="trained on 8 faces, and now there are 9"):
+        Trainer(PLAN, smooth_faces(9), CPU).resume(tmp_path)
+
+
+def state_of(folder):
+    return read_tensor_file(folder / STATE_NAME).contents
+
+
+@pytest.mark.parametrize("plan", [PLAN, MUON, ADVERSARIAL], ids=["plain", "muon", "adversarial"])
+def test_ctrl_c_in_the_middle_of_a_step_waits_for_its_end(tmp_path, plan):
+    whole = Trainer(plan, smooth_faces(8), CPU)
+    course = [whole.step() for _ in range(4)]
+    first = Trainer(plan, smooth_faces(8), CPU)
+    step = first.optimizer.step
+
+    def interrupted():
+        step()
+        if first.steps_done == 1:
+            signal.raise_signal(signal.SIGINT)
+
+    first.optimizer.step = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        run(first, tmp_path)
+    assert state_of(tmp_path)["steps_done"] == 2
+    second = Trainer(plan, smooth_faces(8), CPU)
+    second.resume(tmp_path)
+    assert [second.step() for _ in range(2)] == course[2:]
+
+
+def test_a_step_that_fails_half_way_is_not_saved(tmp_path, monkeypatch):
+    trainer = Trainer(ADVERSARIAL, smooth_faces(8), CPU)
+    trainer.step()
+    trainer.save(tmp_path)
+    before = (tmp_path / STATE_NAME).read_bytes()
+
+    def fail(*_, **__):
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(trainer.adversary, "learn", fail)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        run(trainer, tmp_path)
+    assert (tmp_path / STATE_NAME).read_bytes() == before
+
+
+@pytest.mark.parametrize("error", [RuntimeError("unexpected pos 64"), OSError(28, "No space left")])
+def test_a_full_disk_is_named_and_keeps_what_was_saved(tmp_path, monkeypatch, error):
+    trainer = Trainer(PLAN, smooth_faces(8), CPU)
+    trainer.save(tmp_path)
+    before = (tmp_path / STATE_NAME).read_bytes()
+
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr(torch, "save", fail)
+    with pytest.raises(TrainingError, match="cannot be saved in"):
+        run(trainer, tmp_path)
+    assert (tmp_path / STATE_NAME).read_bytes() == before
+    assert {path.name for path in tmp_path.iterdir()} == {STATE_NAME, WEIGHTS_NAME}
 
 
 def test_training_against_a_discriminator_brings_faces_nearer_to_the_clean_ones():
@@ -157,6 +221,7 @@ def test_a_state_of_before_there_was_a_discriminator_can_be_resumed(tmp_path):
     later = ("sharpness_weight", "target_sharpening", "adversarial_weight", "r1_weight", "start")
     for name in later:
         del state["plan"][name]
+    del state["faces"], state["plan"]["degradation"]["strength"]
     torch.save(state, tmp_path / STATE_NAME)
     assert trainer.resume(tmp_path)
     other = Trainer(replace(PLAN, sharpness_weight=1), smooth_faces(8), CPU)

@@ -42,6 +42,7 @@ CONFIG = GPENConfig(64, 64, (16,) * 5, style_dim=16, mapping_layers=2)
         ("--workers -1", "must be at least 0, found -1"),
         ("--workers 2.5", "invalid count value"),
         ("--samples -1", "must be at least 0, found -1"),
+        ("--discriminator-widths 8,8,8,8,8", "there is no discriminator"),
     ],
 )
 def test_networks_that_cannot_be_trained_are_refused_without_a_traceback(
@@ -63,8 +64,13 @@ def test_the_command_trains_resumes_and_evaluates(faces_folder, tmp_path, capsys
     assert main([*common, "--steps", "2"]) == 0
     assert "4 faces" in capsys.readouterr().out
     looking = ["--log-every", "2", "--sample-every", "2", "--samples", "1"]
+    with (tmp_path / "INDEX.tsv").open("a", encoding="utf-8") as index:
+        index.write("\nfaces/broken.png\t\tval\n")
+    (faces_folder / "broken.png").write_bytes(b"nothing")
     assert main([*common, *looking, "--sample-split", "val", "--steps", "4", "--workers", "2"]) == 0
-    assert "going on at step 2" in capsys.readouterr().out
+    printed = capsys.readouterr()
+    assert "going on at step 2" in printed.out
+    assert "broken.png" in printed.err
     written = {path.name for path in (tmp_path / "run").iterdir()}
     assert written == {STATE_NAME, WEIGHTS_NAME, LOSSES_NAME, SCORES_NAME, SAMPLES_NAME}
 

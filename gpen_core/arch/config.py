@@ -73,6 +73,13 @@ class GPENConfig:
         ]
         return cls(in_size=size, out_size=size, widths=tuple(widths))
 
+    @classmethod
+    def released(cls, size: int) -> GPENConfig:
+        """That of `GPEN-BFR-…` of `size` px: up to 256 px at half the width."""
+        if size <= 256:
+            return cls.published(size, channel_multiplier=1, narrow=0.5)
+        return cls.published(size)
+
     @property
     def resolutions(self) -> tuple[int, ...]:
         """4, 8, 16 … `out_size`."""

@@ -125,6 +125,8 @@ def _samples(trainer: Trainer, args: argparse.Namespace) -> torch.Tensor | None:
     faces = trainer.faces
     if args.sample_split:
         files = find_faces(args.data, split=args.sample_split)
-        faces, _ = load_faces(files, trainer.plan.config.in_size)
+        faces, complaints = load_faces(files, trainer.plan.config.in_size)
+        for line in complaints:
+            print(f"left out {line}", file=sys.stderr)
     count = min(args.samples, len(faces))
     return faces[torch.linspace(0, len(faces) - 1, count).round().long()]

@@ -17,7 +17,7 @@ from ..warp import check_image
 from .draws import PER_ROUND, Draws, choose, draw_round, generator
 from .jpeg import compress
 from .kernels import blurs, convolve, sincs
-from .resample import FILTERS, Canvas, resize
+from .resample import FILTERS, Canvas, extend, resize
 from .transfer import in_double, sent
 
 REFERENCE_SIZE = 256  # blur is stated for faces of this side
@@ -47,6 +47,7 @@ class Degradation:
         mild: probability that only traces are left (`TRACES`), instead of the ranges above.
         noisy: probability of a sharp image with much noise (`NOISY`), instead of the ranges above.
         clean: probability that an image stays as it is.
+        strength: how far into `TRACES` and `NOISY` those of `mild` and `noisy` go.
     """
 
     blur_sigma: tuple[float, float] = (0.2, 3.0)
@@ -63,6 +64,7 @@ class Degradation:
     mild: float = 0.0
     noisy: float = 0.0
     clean: float = 0.0
+    strength: float = 1.0
 
     def __post_init__(self) -> None:
         if not self.filters or not set(self.filters) <= set(FILTERS):
@@ -75,7 +77,7 @@ class Degradation:
     def weakened(self, strength: float) -> Degradation:
         """The same with every range drawn towards no change: 1 leaves it, 0 keeps images clean.
 
-        Probabilities stay as they are.
+        Probabilities stay as they are, but for that of ringing, which has no weaker form.
         """
         if strength == 0:
             return replace(self, clean=1.0)
@@ -86,7 +88,9 @@ class Degradation:
             scale=tuple(factor**strength for factor in self.scale),
             noise_sigma=tuple(strength * sigma for sigma in self.noise_sigma),
             jpeg_quality=(100 - strength * (100 - least), 100 - strength * (100 - most)),
+            ringing=strength * self.ringing,
             second=self.second and self.second.weakened(strength),
+            strength=strength * self.strength,
         )
 
 
@@ -178,8 +182,9 @@ def degrade(
     mild = kind[:, 1] < degradation.mild
     noisy = ~mild & (kind[:, 1] < degradation.mild + degradation.noisy)
     clean = kind[:, 2] < degradation.clean
-    first_round = choose(mild, draw_round(draws, TRACES), draw_round(draws, degradation))
-    rounds = [choose(noisy, draw_round(draws, NOISY), first_round)]
+    traces, grain = (preset.weakened(degradation.strength) for preset in (TRACES, NOISY))
+    first_round = choose(mild, draw_round(draws, traces), draw_round(draws, degradation))
+    rounds = [choose(noisy, draw_round(draws, grain), first_round)]
     if degradation.second is not None:
         rounds.append(draw_round(again, degradation.second))
 
@@ -214,13 +219,13 @@ def _play(canvas: Canvas, draws: Draws, blur_scale: float) -> Canvas:
     sigmas, angles, moving = (
         in_double(values, canvas.pixels.device) for values in (sigmas, draws.angles, draws.moving)
     )
-    pixels = convolve(canvas.pixels, blurs(sigmas, angles, moving, taps))
+    pixels = convolve(extend(canvas).pixels, blurs(sigmas, angles, moving, taps))
     heights, widths = (
         (side / draws.scales).round().long().maximum(side.clamp(max=LEAST_SIDE))
         for side in (canvas.heights, canvas.widths)
     )
     canvas = resize(canvas._replace(pixels=pixels), heights, widths, draws.filters)
-    pixels = _add_noise(canvas, draws)
+    pixels = extend(canvas._replace(pixels=_add_noise(canvas, draws))).pixels
     ringing = (~draws.cutoffs.isnan()).nonzero()[:, 0]
     if len(ringing):
         where = sent(ringing, pixels.device)

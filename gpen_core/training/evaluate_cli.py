@@ -64,6 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the scores of all pairs and of each group of faces; return the exit status."""
     from ..checkpoint import load_gpen
+    from ..errors import MismatchError
     from ..media import write_image
     from ..restore import restore_pixels
     from .degrade import find_preset
@@ -72,7 +73,13 @@ def run(args: argparse.Namespace) -> int:
 
     damage = Damage(find_preset(args.degradation), args.rounds, args.same_damage)
     model = load_gpen(args.model, device=args.device, dtype=args.dtype)
-    files, faces = _read(args, model.config.in_size)
+    config = model.config
+    if config.in_size != config.out_size:
+        raise MismatchError(
+            f"{args.model} makes {config.out_size} px of {config.in_size} px; faces are compared "
+            "with those that a network puts out at the size it takes in."
+        )
+    files, faces = _read(args, config.in_size)
     grouped = _groups(args, files, faces)
 
     def restore(images: torch.Tensor) -> torch.Tensor:
@@ -123,7 +130,8 @@ def _groups(
     from .evaluate import lightness_group
     from .measures import skin_lightness
 
-    angles = skin_lightness(faces.float() / 255).tolist()
+    # One by one: as floats all of them would take four times the memory.
+    angles = [float(skin_lightness(face[None].float() / 255)) for face in faces]
     groups = {"skin lightness": [lightness_group(angle) for angle in angles]}
     index = read_index(args.data)
     sources = [index.get(path.absolute(), {}).get("source") for path in files]

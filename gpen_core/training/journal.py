@@ -39,7 +39,7 @@ class Journal:
         board: also write for TensorBoard.
 
     Raises:
-        TrainingError: TensorBoard was asked for and is not installed.
+        TrainingError: the folder cannot be made, or TensorBoard was asked for and is not installed.
     """
 
     def __init__(
@@ -54,7 +54,12 @@ class Journal:
     ) -> None:
         self.trainer, self.folder = trainer, folder
         self.log_every, self.samples, self.sample_every = log_every, samples, sample_every
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise TrainingError(
+                f"{folder} cannot be the folder of a run: {error.strerror}. Name another one."
+            ) from error
         names = ["learning_rate", "loss", *trainer.plan.loss_weights]
         if trainer.adversary:
             names += ["discriminator", "r1"]

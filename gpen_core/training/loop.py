@@ -37,7 +37,8 @@ def run(
             to stop.
 
     Raises:
-        TrainingError: a loss is no longer finite; what was saved before stays.
+        TrainingError: a loss is no longer finite, or nothing can be saved; what was saved before
+            stays.
     """
     ranks, device = trainer.ranks, trainer.device
     started = saved = time.monotonic()
@@ -65,7 +66,7 @@ def run(
         raise
     finally:
         trainer.pairs.close()
-        if sound and ranks.first:
+        if sound and not trainer.torn and ranks.first:
             for figures in unread:  # a state that is not sound must not replace one that is
                 figures.read()
             trainer.save(folder)

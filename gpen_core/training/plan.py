@@ -107,6 +107,8 @@ class TrainingPlan:
         """
         asked = asdict(self)
         degradation = asdict(DEFAULT) | stored.get("degradation", {})
+        if degradation["second"]:
+            degradation["second"] = asdict(DEFAULT) | degradation["second"]
         stored = {**stored, "degradation": degradation}
         before = {
             field.name: stored.get(field.name, field.default)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -52,7 +53,11 @@ class Ranks:
         """`module`, made to average its gradients over all processes in backward()."""
         if self.count == 1:
             return module
-        return nn.parallel.DistributedDataParallel(module, broadcast_buffers=False)
+        wrapper = nn.parallel.DistributedDataParallel
+        # Buffers never change. PyTorch 2.14 has renamed what leaves them alone.
+        known = inspect.signature(wrapper).parameters
+        name = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
+        return wrapper(module, **{name: False})
 
     def mean(self, values: torch.Tensor) -> torch.Tensor:
         """The mean of `values` over all processes."""

@@ -39,9 +39,7 @@ def small_network(size: int) -> GPENConfig:
 
 def published_network(size: int) -> GPENConfig:
     """The network of `GPEN-BFR-…` of that size."""
-    if size <= 256:
-        return GPENConfig.published(size, channel_multiplier=1, narrow=0.5)
-    return GPENConfig.published(size)
+    return GPENConfig.released(size)
 
 
 @dataclass(frozen=True)
@@ -103,6 +101,11 @@ def read_request(args: argparse.Namespace) -> Request:
         raise MismatchError(
             "--discriminator was given, but nothing is learned from it: add --adversarial-weight, "
             "--feature-weight or both."
+        )
+    if args.discriminator_widths and not plan.has_adversary:
+        raise MismatchError(
+            "--discriminator-widths was given, but there is no discriminator: add "
+            "--adversarial-weight, --feature-weight or both."
         )
     if plan.sharpness_limit != 1 and not (plan.teacher and plan.target_sharpening):
         raise MismatchError(

@@ -54,6 +54,23 @@ def resize(
     return Canvas(rows @ pixels @ columns.transpose(2, 3), heights, widths)
 
 
+def extend(canvas: Canvas) -> Canvas:
+    """As if every image had a canvas of its own, as large as it must be: its edge goes on.
+
+    Noise and JPEG have made what lies beyond it depend on how large the others are.
+    """
+    ends = [-(-sides // CANVAS_STEP) * CANVAS_STEP for sides in (canvas.heights, canvas.widths)]
+    pixels = canvas.pixels
+    for dim, end in zip((2, 3), ends, strict=True):
+        side = pixels.shape[dim]
+        if int(end.min()) >= side:
+            continue
+        at = torch.arange(side, device=pixels.device).minimum(sent(end, pixels.device)[:, None] - 1)
+        at = at[:, None, :, None] if dim == 2 else at[:, None, None, :]
+        pixels = pixels.gather(dim, at.expand(pixels.shape))
+    return canvas._replace(pixels=pixels)
+
+
 def _weights(
     before: torch.Tensor,
     after: torch.Tensor,

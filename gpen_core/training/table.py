@@ -18,14 +18,18 @@ class Table:
     Args:
         path: the file; made, with a line of the columns' names, by the first `append`.
         columns: after `step`.
-        step: steps done. Later lines, of work that an interruption undid, are removed.
+        step: steps done. Later lines, of work that an interruption undid, and damaged ones are
+            removed.
     """
 
     def __init__(self, path: Path, columns: Sequence[str], *, step: int) -> None:
         self.path, self.columns = path, ["step", *columns]
         if path.exists():
-            with path.open(encoding="utf-8", newline="") as file:
-                rows = [r for r in csv.DictReader(file, delimiter="\t") if int(r["step"]) <= step]
+            with path.open(encoding="utf-8", errors="replace", newline="") as file:
+                lines = (line.replace("\0", "") for line in file)  # a power cut leaves zeros
+                found = csv.DictReader(lines, self.columns, delimiter="\t", restval="")
+                rows = [r for r in found if r["step"].isdecimal() and int(r["step"]) <= step]
+            rows = [{name: row[name] for name in self.columns} for row in rows]
             with replacing(path, overwrite=True) as scratch:
                 self._write(scratch, rows)
 

@@ -11,14 +11,15 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from ..arch import GPEN
 from ..checkpoint import sharpen_metadata
-from ..errors import CheckpointError, MismatchError
+from ..errors import CheckpointError, MismatchError, TrainingError
 from ..files import replacing
 from ..sharpen import unsharp_mask
-from ..tensor_files import read_tensor_file, write_safetensors
+from ..tensor_files import AGAIN, read_tensor_file, write_safetensors
 from . import compiling, graphed
 from .adversary import Adversary
 from .figures import Figures
 from .graphed import GraphedPass
+from .interrupts import interrupts_later
 from .losses import reconstruction_losses, sharpen_towards
 from .optimizers import make_optimizer
 from .pairs import Pairs, default_workers
@@ -41,7 +42,8 @@ WEIGHTS_NAME = "weights.safetensors"
 class Trainer:
     """Holds network, running mean and optimizer; `step` advances them by one batch.
 
-    Every random draw follows from the plan's seed and the number of the step.
+    Every random draw follows from the plan's seed and the number of the step. `torn` says that an
+    error broke a step off half-way: what is held then belongs to no step and is not to be saved.
 
     Args:
         plan: what to train.
@@ -119,6 +121,7 @@ class Trainer:
         ):
             self.graphed = GraphedPass(self._compute_losses, self.model.parameters(), device)
         self.steps_done = 0
+        self.torn = False
 
     def step(self) -> dict[str, float]:
         """Train on one batch; return every loss by name, and "loss", their weighted sum.
@@ -141,11 +144,14 @@ class Trainer:
         else:
             self.optimizer.zero_grad()
             losses, output = self._compute(degraded, target, clean)
-        self.optimizer.step()
-        if self.adversary and output is not None:
-            losses |= self.adversary.learn(output, clean, step=self.steps_done)
-        self.steps_done += 1
-        self._update_ema()
+        with interrupts_later():
+            self.torn = True
+            self.optimizer.step()
+            if self.adversary and output is not None:
+                losses |= self.adversary.learn(output, clean, step=self.steps_done)
+            self.steps_done += 1
+            self._update_ema()
+            self.torn = False
         values = self.ranks.mean(torch.stack([value.detach() for value in losses.values()]))
         return Figures(self.steps_done, tuple(losses), values)
 
@@ -194,10 +200,25 @@ class Trainer:
         get_ema_multi_avg_fn(decay)(means, values, self.steps_done)
 
     def save(self, folder: Path) -> None:
-        """Write the state to resume from and the weights to use, each whole or not at all."""
+        """Write the state to resume from and the weights to use, each whole or not at all.
+
+        Raises:
+            TrainingError: the disk is full or does not let itself be written to.
+        """
+        try:
+            self._save(folder)
+        except (OSError, RuntimeError) as error:  # PyTorch's writer raises the second
+            raise TrainingError(
+                f"Step {self.steps_done} cannot be saved in {folder}: {error}. What was saved "
+                "before is kept; make room, or let the folder be written to, and repeat the "
+                "command to go on from there."
+            ) from error
+
+    def _save(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         state = {
             "plan": asdict(self.plan),
+            "faces": len(self.faces),
             "steps_done": self.steps_done,
             "model": self.model.state_dict(),
             "ema": self.ema.state_dict(),
@@ -215,8 +236,8 @@ class Trainer:
         """Continue from the state in `folder`; False when there is none.
 
         Raises:
-            CheckpointError: the state is damaged, belongs to another plan, or is not the same for
-                all processes.
+            CheckpointError: the state is damaged, belongs to another plan or another number of
+                faces, or is not the same for all processes.
         """
         path = folder / STATE_NAME
         found = path.exists()
@@ -232,7 +253,20 @@ class Trainer:
         return found
 
     def _load(self, path: Path) -> None:
-        state = read_tensor_file(path).contents
+        try:
+            state = read_tensor_file(path).contents
+        except CheckpointError as error:
+            raise CheckpointError(
+                f"{str(error).removesuffix(AGAIN).strip()} This run goes on from it: bring a copy "
+                f"back, or move it away and begin a run --from {path.with_name(WEIGHTS_NAME)}."
+            ) from error
+        count = state.get("faces", len(self.faces))
+        if count != len(self.faces):
+            raise CheckpointError(
+                f"{path} was trained on {count} faces, and now there are {len(self.faces)}: every "
+                "draw would be another. Give it the same faces, or begin a run with others --from "
+                f"{path.with_name(WEIGHTS_NAME)}."
+            )
         changed = self.plan.differences(state["plan"])
         if changed:
             raise CheckpointError(
