@@ -12,7 +12,7 @@ from .warp import check_image, cut_crops
 
 if TYPE_CHECKING:
     from .faces import Faces
-    from .restore import OnProgress
+    from .progress import OnProgress
 
 TEMPLATES = {
     # The published GPEN pipeline's; the checkpoints were trained on faces that lie like this.

@@ -13,15 +13,13 @@ from . import warp
 from .blending import Patch, blend
 from .detail import detail_share
 from .errors import MismatchError
+from .masks import crop_mask, limit_patch
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from .faces import Crops
-    from .restore import OnProgress
-
-CORNER_RADIUS = 0.4
-"""Of the rounded square that a crop covers, in crop sides: hair and chin in, corners out."""
+    from .progress import OnProgress
 
 FEATHER = 0.15
 """Default width of the mask's slope, in crop sides."""
@@ -244,9 +242,9 @@ def _patches(
         values = values.clamp(0, 1)[0]
         if strength < 1:
             values = warp.cut_rectangle(own, band)[0].to(values).lerp(values, strength)
-        weights = _crop_mask(to_crop, band, size, feather, values)
+        weights = crop_mask(to_crop, band, size, feather, values)
         if limit is not None:
-            weights = weights * _limit_patch(limit, index, band, scale, device).to(weights)
+            weights = weights * limit_patch(limit, index, band, scale, device).to(weights)
         yield Patch(band, values, weights)
 
 
@@ -263,47 +261,3 @@ def _clipped(rectangle: warp.Rectangle, base: torch.Tensor) -> warp.Rectangle:
         min(rectangle.right, base.shape[3]),
         min(rectangle.bottom, base.shape[2]),
     )
-
-
-def _crop_mask(
-    to_crop: torch.Tensor,
-    rectangle: warp.Rectangle,
-    size: int,
-    feather: float,
-    like: torch.Tensor,
-) -> torch.Tensor:
-    """[1, h, w] weights: 0 at and beyond the crop's border, 1 from `feather` inside it.
-
-    The mask is computed from each pixel's place in the crop, not resampled, so that it ends in 0
-    with slope 0 at any scale.
-    """
-    matrix = (to_crop / size).tolist()
-    x = torch.arange(rectangle.width, device=like.device, dtype=like.dtype) + 0.5
-    y = torch.arange(rectangle.height, device=like.device, dtype=like.dtype)[:, None] + 0.5
-    beyond = [
-        ((a * x + b * y + c) - 0.5).abs() - (0.5 - CORNER_RADIUS) for a, b, c in matrix
-    ]  # distances past the straight part of the rounded square's sides, in crop sides
-    outside = torch.hypot(beyond[0].clamp(min=0), beyond[1].clamp(min=0))
-    inside = torch.maximum(beyond[0], beyond[1]).clamp(max=0)
-    depth = ((CORNER_RADIUS - outside - inside) / feather).clamp(0, 1)
-    return (depth * depth * (3 - 2 * depth))[None]
-
-
-def _limit_patch(
-    limit: torch.Tensor,
-    index: int,
-    rectangle: warp.Rectangle,
-    scale: tuple[float, float],
-    device: torch.device,
-) -> torch.Tensor:
-    """[1, h, w] of the limiting mask at the rectangle."""
-    own = limit[index % limit.shape[0]][None]
-    if scale == (1, 1):
-        return warp.cut_rectangle(own, rectangle)[0].to(device)
-    to_limit = warp.compose(
-        warp.scaling(1 / scale[0], 1 / scale[1]), warp.translation(*rectangle.origin)
-    )
-    around = warp.bounding_rectangle(to_limit, rectangle.width, rectangle.height)
-    local = warp.compose(warp.translation(-around.left, -around.top), to_limit)
-    part = warp.cut_rectangle(own, around).to(device, warp.working_dtype(own))
-    return warp.resample(part, local, rectangle.height, rectangle.width)[0].clamp(0, 1)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .arch import GPEN, GPENConfig
     from .detectors import Detector
     from .faces import Faces
-    from .restore import OnProgress
+    from .progress import OnProgress
 
 CROPS_BUDGET = 512 << 20
 """Bytes of crops, before and after restoring, held at a time: 5 faces at 2048 px, 85 at 512."""

@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .arch import GPEN, GPENConfig
-
-    OnProgress = Callable[[int, int], None]
+    from .progress import OnProgress
 
 UNKNOWN_BUDGET = 2 << 30
 """Bytes that a forward pass may take on a GPU that cannot be asked what is free."""

@@ -18,7 +18,7 @@ from .errors import MismatchError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from .restore import OnProgress
+    from .progress import OnProgress
 
 KERNEL_REACH = 2
 """A cubic kernel reads two samples on either side of a point."""

@@ -1,0 +1,116 @@
+"""Image files that are odd or damaged: read as they are meant, or named."""
+
+from __future__ import annotations
+
+import io
+import struct
+
+import numpy as np
+import pytest
+from PIL import ExifTags, Image, TiffImagePlugin
+
+from gpen_core.errors import ImageError
+from gpen_core.media import read_image, read_picture, tiff_tags, write_picture
+
+
+def levels(*shape: int) -> np.ndarray:
+    return np.random.default_rng(7).integers(0, 256, shape, dtype=np.uint8)
+
+
+def tiff_of(path, samples, **tags):
+    """A TIFF of uncompressed samples [H, W] or [H, W, C], with tags t258=…, in little endian."""
+    samples = samples.reshape(*samples.shape[:2], -1)
+    height, width, count = samples.shape
+    stated = {256: width, 257: height, 259: 1, 273: 8, 277: count, 278: height,
+              279: samples.nbytes, 284: 1, **{int(k[1:]): v for k, v in tags.items()}}  # fmt: skip
+    entries = {tag: tiff_tags.pack("<", tiff_tags.LONG, value) for tag, value in stated.items()}
+    entries[258] = tiff_tags.pack("<", tiff_tags.SHORT, *[8 * samples.itemsize] * count)
+    start = 8 + samples.nbytes
+    directory = tiff_tags.pack_directory("<", entries, start)
+    path.write_bytes(b"II*\0" + struct.pack("<L", start) + samples.tobytes() + directory)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_tiff_whose_zero_is_white_is_no_negative(tmp_path, dtype):
+    top = np.iinfo(dtype).max
+    tiff_of(tmp_path / "a.tif", np.array([[0, top // 5, top]], dtype), t262=0)
+    assert read_image(tmp_path / "a.tif")[0, 0, 0] == pytest.approx([1, 0.8, 0], abs=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_tiff_with_premultiplied_alpha_is_read_straight(tmp_path, dtype):
+    half, quarter = (np.iinfo(dtype).max // part for part in (2, 4))
+    samples = np.array([[[quarter, half, 0, half], [0, 0, 0, 0]]], dtype)
+    tiff_of(tmp_path / "a.tif", samples, t262=2, t338=1)
+    picture = read_picture(tmp_path / "a.tif")
+    assert picture.pixels[0, :, 0, 0] == pytest.approx([0.5, 1, 0], abs=0.01)
+    assert picture.alpha[0, 0, 0] == pytest.approx([0.5, 0], abs=0.02)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "I;16"])
+def test_grey_png_whose_one_level_is_transparent_keeps_its_alpha(tmp_path, mode):
+    white = 65535 if mode == "I;16" else 255
+    samples = np.array([[0, white], [white, white]], np.uint16 if mode == "I;16" else np.uint8)
+    image = Image.fromarray(samples)
+    (image.convert("1") if mode == "1" else image).save(tmp_path / "a.png", transparency=0)
+    picture = read_picture(tmp_path / "a.png")
+    assert picture.channels == 1
+    assert picture.alpha[0, 0].tolist() == [[0, 1], [1, 1]]
+    with pytest.raises(ImageError, match="no transparency"):
+        write_picture(tmp_path / "a.jpg", picture)
+
+
+def test_damage_that_decoders_answer_in_their_own_way_is_named(tmp_path):
+    avif, tiff = io.BytesIO(), io.BytesIO()
+    Image.fromarray(levels(64, 64, 3)).save(avif, "AVIF")
+    Image.fromarray(levels(64, 64, 3)).save(tiff, "TIFF")
+    damaged = []
+    for start in range(0, len(avif.getvalue()), 32):
+        holed = bytearray(avif.getvalue())
+        holed[start : start + 16] = bytes(len(holed[start : start + 16]))
+        (tmp_path / "a.avif").write_bytes(holed)
+        try:
+            read_image(tmp_path / "a.avif")
+        except ImageError as error:
+            damaged.append(str(error))
+    assert any("damaged" in message for message in damaged)
+    widthless = tiff.getvalue()
+    for kind in (3, 4):  # SHORT or LONG
+        widthless = widthless.replace(struct.pack("<HH", 256, kind), struct.pack("<HH", 255, kind))
+    (tmp_path / "a.tif").write_bytes(widthless)
+    with pytest.raises(ImageError):
+        read_image(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("dots", [(0, 0), (2**32 - 1, 1), (0, 1)])
+def test_an_impossible_resolution_or_profile_does_not_disturb(tmp_path, dots):
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    tags[282] = tags[283] = TiffImagePlugin.IFDRational(*dots)
+    tags[296], tags[34675], tags.tagtype[34675] = 2, "text", 2
+    Image.fromarray(levels(8, 8, 3)).save(tmp_path / "in.tif", tiffinfo=tags)
+    picture = read_picture(tmp_path / "in.tif")
+    assert (picture.metadata.dpi, picture.metadata.icc) == (None, b"")
+    for suffix in (".tif", ".png", ".jpg", ".bmp", ".webp"):
+        write_picture(tmp_path / f"out{suffix}", picture)
+        assert read_picture(tmp_path / f"out{suffix}").size == (8, 8)
+
+
+def test_the_thumbnail_of_what_was_before_is_unlinked(tmp_path):
+    small = io.BytesIO()
+    Image.new("RGB", (16, 8)).save(small, "JPEG")
+    pack, long = tiff_tags.pack, tiff_tags.LONG
+    first = tiff_tags.pack_directory("<", {274: pack("<", tiff_tags.SHORT, 6)}, 8)
+    at = 8 + len(first)
+    entries = {513: pack("<", long, at + 30), 514: pack("<", long, len(small.getvalue()))}
+    second = tiff_tags.pack_directory("<", entries, at)
+    exif = b"II*\0" + struct.pack("<L", 8) + first[:-4] + struct.pack("<L", at) + second
+    Image.fromarray(levels(8, 16, 3)).save(
+        tmp_path / "in.jpg", exif=b"Exif\0\0" + exif + small.getvalue()
+    )
+    with Image.open(tmp_path / "in.jpg") as before:
+        assert before.getexif().get_ifd(ExifTags.IFD.IFD1)
+    for suffix in (".jpg", ".tif"):
+        write_picture(tmp_path / f"out{suffix}", read_picture(tmp_path / "in.jpg"))
+        with Image.open(tmp_path / f"out{suffix}") as after:
+            assert after.size == (8, 16)
+            assert not after.getexif().get_ifd(ExifTags.IFD.IFD1)
