@@ -56,8 +56,9 @@ class Ranks:
         wrapper = nn.parallel.DistributedDataParallel
         # Buffers never change. PyTorch 2.14 has renamed what leaves them alone.
         known = inspect.signature(wrapper).parameters
-        name = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
-        return wrapper(module, **{name: False})
+        if "forward_sync_buffers" in known:
+            return wrapper(module, forward_sync_buffers=False)
+        return wrapper(module, broadcast_buffers=False)
 
     def mean(self, values: torch.Tensor) -> torch.Tensor:
         """The mean of `values` over all processes."""
