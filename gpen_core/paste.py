@@ -79,10 +79,9 @@ def paste(
         MismatchError: crops, image, background or limit do not belong together, or an option is
             out of range.
     """
-    _check_crops(image, crops)
     return paste_parts(
         image,
-        _one_by_one(crops, on_progress),
+        _one_by_one(image, crops, on_progress),
         detail=detail,
         feather=feather,
         background=background,
@@ -138,8 +137,11 @@ def paste_parts(
     return Pasted(result, mask)
 
 
-def _one_by_one(crops: Crops, on_progress: OnProgress | None) -> Iterator[Crops]:
+def _one_by_one(
+    image: torch.Tensor, crops: Crops, on_progress: OnProgress | None
+) -> Iterator[Crops]:
     """Each crop by itself, in the order of the images."""
+    _check_crops(image, crops)  # of no crops, too
     rows = crops.alignment.image_index.argsort(stable=True).tolist()
     for done, row in enumerate(rows, start=1):
         yield crops[row]

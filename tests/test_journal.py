@@ -113,6 +113,9 @@ def test_a_table_drops_the_lines_of_lost_work_and_keeps_the_rest(tmp_path):
         file.write(b"4\t1\n\0\0\0\0\xff\t1\t2\t3\n")  # cut, then what a power cut leaves
     Table(path, ["a", "b"], step=9)
     assert path.read_text() == kept + "4\t1\t\n"
+    path.write_text("step\tb\n1\t7\n")  # of a version that had fewer figures
+    Table(path, ["a", "b"], step=9)
+    assert path.read_text() == "step\ta\tb\n1\t\t7\n"
 
 
 def test_a_folder_that_cannot_be_made_is_refused_by_name(tmp_path):

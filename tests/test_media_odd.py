@@ -82,7 +82,7 @@ def test_damage_that_decoders_answer_in_their_own_way_is_named(tmp_path):
         read_image(tmp_path / "a.tif")
 
 
-@pytest.mark.parametrize("dots", [(0, 0), (2**32 - 1, 1), (0, 1)])
+@pytest.mark.parametrize("dots", [(0, 0), (2**32 - 1, 1), (70_000, 1), (0, 1)])
 def test_an_impossible_resolution_or_profile_does_not_disturb(tmp_path, dots):
     tags = TiffImagePlugin.ImageFileDirectory_v2()
     tags[282] = tags[283] = TiffImagePlugin.IFDRational(*dots)

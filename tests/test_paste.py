@@ -95,6 +95,15 @@ def test_strength_mixes_what_is_pasted_with_the_image_itself(large, detail, enla
     assert torch.equal(none.mask, whole.mask)
 
 
+@pytest.mark.parametrize("count", [0, 1])
+def test_crops_of_another_image_are_refused_and_so_is_what_is_no_image(photograph, count):
+    crops = Crops(torch.rand(1, 3, 64, 64), alignment(60.0, 64, (1, 300, 300)))[:count]
+    with pytest.raises(MismatchError, match="1 images of 300 × 300"):
+        paste(photograph, crops)
+    with pytest.raises(MismatchError, match=r"\[B, 3, H, W\]"):
+        paste(photograph[0], crops)
+
+
 def test_each_crop_pasted_is_reported_and_the_caller_may_stop(photograph):
     place = both(alignment(60.0, 64, (1, 512, 512)), alignment(90.0, 64, (1, 512, 512)))
     seen = []

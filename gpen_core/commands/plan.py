@@ -143,21 +143,19 @@ def _expand(
         yield path, Path(path.name)
     elif glob.has_magic(word):
         base = Path(*_before_magic(path.parts))
+        results = _identity(output)
+        among_results = _is_below(_identity(base), results)
         # Path.glob takes no absolute pattern.
         for match in map(Path, sorted(glob.glob(word, recursive=True))):  # noqa: PTH207
             for file in _images_below(match, output, unread) if match.is_dir() else [match]:
-                if file.suffix.lower() in IMAGES and not _is_result(file, base, output):
+                if file.suffix.lower() in IMAGES and (
+                    among_results or not _is_below(_identity(file), results)
+                ):
                     yield file, file.relative_to(base)
 
 
 def _before_magic(parts: tuple[str, ...]) -> Iterator[str]:
     return itertools.takewhile(lambda part: not glob.has_magic(part), parts)
-
-
-def _is_result(file: Path, base: Path, output: Path) -> bool:
-    """Whether a pattern that begins above the output folder reaches into it."""
-    results = _identity(output)
-    return _is_below(_identity(file), results) and not _is_below(_identity(base), results)
 
 
 def _images_below(folder: Path, output: Path, unread: list[OSError]) -> Iterator[Path]:

@@ -196,12 +196,10 @@ def _plain(image: Image.Image, path: Path) -> tuple[Image.Image, bytes | None]:
         return image.convert("LA" if image.mode == "L" else "RGBA"), None
     if image.mode in ("L", "LA", "RGB", "RGBA"):
         return image, None
+    if image.mode == "1" and image.has_transparency_data:
+        return image.convert("RGBA").convert("LA"), None
     if image.mode == "1":
-        return (
-            image.convert("RGBA").convert("LA")
-            if image.has_transparency_data
-            else image.convert("L")
-        ), None
+        return image.convert("L"), None
     if image.mode == "CMYK" and image.info.get("icc_profile"):
         return _from_ink(image, path), b""
     if image.mode in ("P", "YCbCr", "CMYK"):

@@ -25,7 +25,7 @@ def bits_per_sample(image: Image.Image, data: bytes) -> int:
         return 16 if data[_BIT_DEPTH_AT] == 16 else 8
     if image.format != "TIFF":
         return 8
-    tags: Any = getattr(image, "tag_v2")  # noqa: B009  only TIFF images have it
+    tags = _tags(image)
     bits = set(tags.get(_TIFF_BITS_PER_SAMPLE, (1,)))
     kinds = set(tags.get(_TIFF_SAMPLE_FORMAT, (_TIFF_UNSIGNED,)))
     return 16 if bits == {16} and kinds == {_TIFF_UNSIGNED} else 8
@@ -46,8 +46,7 @@ def decode(image: Image.Image, data: bytes, path: Path) -> np.ndarray:
     if samples.ndim == 3:
         samples = samples[..., (2, 1, 0, *range(3, samples.shape[2]))]
     if image.format == "TIFF":
-        tags: Any = getattr(image, "tag_v2")  # noqa: B009  only TIFF images have it
-        return _as_stated(samples, tags)
+        return _as_stated(samples, _tags(image))
     colour_type = data[_COLOUR_TYPE_AT]
     if colour_type == _GREY_ALPHA:
         return samples[..., (0, 3)]
@@ -55,6 +54,10 @@ def decode(image: Image.Image, data: bytes, path: Path) -> np.ndarray:
     if colour_type == _GREY and isinstance(clear, int):
         return np.stack([samples, np.where(samples == clear, 0, 65535).astype(np.uint16)], axis=-1)
     return samples
+
+
+def _tags(image: Image.Image) -> Any:
+    return getattr(image, "tag_v2")  # noqa: B009  only TIFF images have it
 
 
 def _as_stated(samples: np.ndarray, tags: Any) -> np.ndarray:

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     import numpy as np
     from PIL import Image
 
-MOST_DPI = 1_000_000
-"""What says more is damaged, and more than kinds of file can hold."""
+MOST_DPI = 65_536
+"""What says as much is damaged, and more than JPEG can hold."""
 
 _PREFIX = b"Exif\0\0"
 _HEADERS = (b"II*\0", b"MM\0*")

@@ -225,12 +225,13 @@ def _play(canvas: Canvas, draws: Draws, blur_scale: float) -> Canvas:
         for side in (canvas.heights, canvas.widths)
     )
     canvas = resize(canvas._replace(pixels=pixels), heights, widths, draws.filters)
-    pixels = extend(canvas._replace(pixels=_add_noise(canvas, draws))).pixels
+    pixels = _add_noise(canvas, draws)
     ringing = (~draws.cutoffs.isnan()).nonzero()[:, 0]
     if len(ringing):
         where = sent(ringing, pixels.device)
         # Computed on the CPU: a GPU's Bessel function is compiled when it is first asked for.
-        pixels[where] = convolve(pixels[where], sincs(draws.cutoffs[ringing], SINC_TAPS))
+        part = extend(Canvas(pixels[where], heights[ringing], widths[ringing]))
+        pixels[where] = convolve(part.pixels, sincs(draws.cutoffs[ringing], SINC_TAPS))
     return canvas._replace(pixels=compress(pixels, draws.quality))
 
 

@@ -27,9 +27,11 @@ class Table:
         if path.exists():
             with path.open(encoding="utf-8", errors="replace", newline="") as file:
                 lines = (line.replace("\0", "") for line in file)  # a power cut leaves zeros
-                found = csv.DictReader(lines, self.columns, delimiter="\t", restval="")
-                rows = [r for r in found if r["step"].isdecimal() and int(r["step"]) <= step]
-            rows = [{name: row[name] for name in self.columns} for row in rows]
+                rows = [
+                    {name: row.get(name) or "" for name in self.columns}
+                    for row in csv.DictReader(lines, delimiter="\t")
+                ]
+            rows = [r for r in rows if r["step"].isdecimal() and int(r["step"]) <= step]
             with replacing(path, overwrite=True) as scratch:
                 self._write(scratch, rows)
 
