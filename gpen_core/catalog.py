@@ -80,7 +80,7 @@ def find(name: str) -> Entry:
     Raises:
         CheckpointError: there is none; the message lists the names.
     """
-    entry = _find(name)
+    entry = look_up(name)
     if entry is None:
         raise CheckpointError(
             f"No weights are called {name!r}. Known: {', '.join(e.name for e in entries())}. "
@@ -89,7 +89,8 @@ def find(name: str) -> Entry:
     return entry
 
 
-def _find(name: str) -> Entry | None:
+def look_up(name: str) -> Entry | None:
+    """As `find`, or None if there is none."""
     wanted = name.lower()
     for entry in entries():
         files = [file.lower() for file in entry.files]
@@ -159,7 +160,7 @@ def resolve(source: str | Path) -> Path:
     entry = next((entry for entry in entries() if entry.name.lower() == source.lower()), None)
     if entry is None and Path(source).exists():
         return Path(source)
-    entry = entry or _find(source)
+    entry = entry or look_up(source)
     if entry is None and (Path(source).suffix or Path(source).name != source):
         return Path(source)  # a path of a file that is not there, which the reader reports
     entry = entry or find(source)

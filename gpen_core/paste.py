@@ -12,7 +12,7 @@ import torch
 from . import warp
 from .blending import Patch, blend
 from .detail import detail_share
-from .errors import MismatchError
+from .errors import ImageError, MismatchError
 from .masks import crop_mask, limit_patch
 
 if TYPE_CHECKING:
@@ -78,6 +78,7 @@ def paste(
     Raises:
         MismatchError: crops, image, background or limit do not belong together, or an option is
             out of range.
+        ImageError: a crop holds NaN.
     """
     return paste_parts(
         image,
@@ -144,6 +145,11 @@ def _one_by_one(
     _check_crops(image, crops)  # of no crops, too
     rows = crops.alignment.image_index.argsort(stable=True).tolist()
     for done, row in enumerate(rows, start=1):
+        if crops.pixels[row].isnan().any():
+            raise ImageError(
+                f"Crop {row} holds NaN; nothing was pasted. What made it overflowed, as a network "
+                "in float16 may."
+            )
         yield crops[row]
         if on_progress is not None:
             on_progress(done, len(rows))

@@ -9,6 +9,8 @@ import torch
 
 from .align import alignable, cut, find_alignment, left_out_messages
 from .detectors import detect
+from .detectors.regions import limit_faces
+from .detectors.scales import check_max_faces
 from .faces import Crops
 from .paste import FEATHER, Pasted, check_options, paste_parts
 from .restore import Forward, restore_pixels
@@ -57,7 +59,8 @@ def restore_image(
         model: from `load_gpen`.
         detector: from `load_detector`.
         image: [B, 3, H, W] RGB float in [0, 1], on any device; it is not modified.
-        threshold, min_size, max_faces: see `detect`.
+        threshold, min_size: see `detect`.
+        max_faces: keep only so many in each image, the largest that are `alignable`.
         template: see `find_alignment`.
         batch_size, noise_seed: see `restore`.
         strength, detail, feather: see `paste`.
@@ -79,18 +82,19 @@ def restore_image(
         GPENError: see the four verbs.
     """
     check_options(image, detail, feather, background, limit, strength)  # before a long search
+    check_max_faces(max_faces)
     faces = detect(
         detector,
         image,
         threshold=threshold,
         min_size=min_size,
-        max_faces=max_faces,
         on_progress=on_search,
     )
     fit = alignable(faces, template=template)
     if not fit.all():
         (on_left_out or _warn_of_left_out)(faces[~fit])
-        faces = faces[fit]
+    # Of the faces that can be cut: one that cannot would take another's place.
+    faces = limit_faces(faces[fit], max_faces=max_faces)
     faces = faces[torch.argsort(faces.image_index, stable=True)]
     alignment = find_alignment(faces, size=model.config.in_size, template=template)
     most = _crops_at_a_time(model.config)

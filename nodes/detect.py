@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from comfy_api.latest import io, ui
+from comfy_api.latest import io
 
 from ..gpen_core.align import TEMPLATES
 from ..gpen_core.preview import draw_faces
@@ -13,6 +13,7 @@ from .load import make_detector, stamp_if_automatic
 from .sockets import (
     CATEGORY,
     CROP_SIZES,
+    PREVIEW_IMAGES,
     AlignedFaces,
     FaceLandmarks,
     GPENDetector,
@@ -23,6 +24,7 @@ from .sockets import (
     faces_in,
     image_in,
     image_out,
+    preview_out,
 )
 
 if TYPE_CHECKING:
@@ -35,8 +37,6 @@ if TYPE_CHECKING:
 FROM_MODEL = "from model"
 AS_CUT = "as detected"
 DEFAULT_CROP_SIZE = 512
-PREVIEW_FRAMES = 16
-"""Frames shown on the node: a preview of a whole video would take longer than finding its faces."""
 
 
 class DetectFaces(io.ComfyNode):
@@ -105,20 +105,18 @@ class DetectFaces(io.ComfyNode):
         bboxes: Any = None,
     ) -> io.NodeOutput:
         from ..gpen_core.align import align, alignable, left_out_messages
+        from ..gpen_core.detectors.regions import limit_faces
 
         pixels, _ = image_in(image)
         device = host.device_for_faces()  # before the detector goes there
-        limits = {
-            "threshold": threshold or None,
-            "min_size": min_size,
-            "max_faces": max_faces or None,
-        }
+        limits = {"threshold": threshold or None, "min_size": min_size}
         boxes = None if bboxes is None else boxes_in(bboxes, len(pixels))
         if landmarks is None:
             found, missed = _detect(detector or make_detector(), pixels, boxes, limits)
             fit = alignable(found, template=template)
-            faces, left_out = found[fit], found[~fit]
+            faces, left_out = limit_faces(found[fit], max_faces=max_faces or None), found[~fit]
         else:
+            limits["max_faces"] = max_faces or None
             faces, missed = _take(faces_in(landmarks, pixels), boxes, limits)
             left_out = faces[[]]
         size = _crop_size(crop_size, model)
@@ -142,7 +140,7 @@ class DetectFaces(io.ComfyNode):
             image_out(crops.pixels),
             boxes_out(faces),
             len(faces),
-            ui=ui.PreviewImage(_preview(pixels, faces, missed, left_out), cls=cls),
+            ui=preview_out(_preview(pixels, faces, missed, left_out)),
         )
 
 
@@ -155,8 +153,8 @@ class CropFaces(io.ComfyNode):
             node_id="GPENCropFaces",
             display_name="Crop Faces (GPEN)",
             category=CATEGORY,
-            description="Cuts the crops of faces already found: of those that Select Faces left, "
-            "or at another size.",
+            description="Cuts the crops of faces already found: of those that Select Faces did "
+            "not keep, or at another size.",
             search_aliases=["crop face", "face crop", "align face"],
             inputs=[
                 io.Image.Input("image", tooltip="The image that went into Detect Faces."),
@@ -242,6 +240,6 @@ def _memory_warnings(count: int, size: int) -> list[str]:
 def _preview(
     pixels: torch.Tensor, faces: Faces, missed: list[Missed], left_out: Faces
 ) -> torch.Tensor:
-    """The first frames with what was found, and in red what was not, as the host has images."""
+    """The first frames with what was found, and in red what was not, [B, 3, H, W]."""
     red = [*missed, *zip(left_out.image_index.tolist(), left_out.boxes.tolist(), strict=True)]
-    return draw_faces(pixels[:PREVIEW_FRAMES], faces, missed=red).movedim(1, -1)
+    return draw_faces(pixels[:PREVIEW_IMAGES], faces, missed=red)

@@ -31,11 +31,11 @@ def add_model_folders() -> None:
     for key in (*GPEN_FOLDERS, *DETECTOR_FOLDERS):
         folder_paths.add_model_folder_path(key, str(Path(folder_paths.models_dir) / key))
         paths, extensions = folder_paths.folder_names_and_paths[key]
-        if not extensions:
-            wanted = set(folder_paths.supported_pt_extensions)
-            if key in DETECTOR_FOLDERS:
-                wanted.add(".onnx")
-            folder_paths.folder_names_and_paths[key] = (paths, wanted)
+        wanted = set(extensions or folder_paths.supported_pt_extensions)
+        if key in DETECTOR_FOLDERS:
+            wanted.add(".onnx")  # YuNet's
+        # A new set: the host has one for several keys.
+        folder_paths.folder_names_and_paths[key] = (paths, wanted)
 
 
 def model_files(folders: tuple[str, ...]) -> list[str]:
@@ -139,6 +139,11 @@ class WholePatcher(comfy.model_patcher.ModelPatcher):
         return 0
 
 
+def _same(one: torch.device, other: torch.device) -> bool:
+    """Whether two names are of one device: "mps" and "mps:0" are, which compare unequal."""
+    return one.type == other.type and (one.index or 0) == (other.index or 0)
+
+
 class HostedGPEN:
     """What GPEN_MODEL carries: a network that the host loads, offloads and frees.
 
@@ -168,7 +173,7 @@ class HostedGPEN:
         memory = forward_memory(self.config, faces, self.network.dtype)
         mm.load_models_gpu([self.patcher], memory_required=memory, force_full_load=True)
         # With --novram the host leaves weights on the CPU whatever it is asked.
-        if any(p.device != self.device for p in self.network.parameters()):
+        if any(not _same(p.device, self.device) for p in self.network.parameters()):
             self.network.to(self.device)
 
     def forward(self, faces: torch.Tensor, *, noise_seed: int = 0) -> torch.Tensor:

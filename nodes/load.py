@@ -57,7 +57,7 @@ class LoadGPEN(io.ComfyNode):
         )  # fmt: skip
 
     @classmethod
-    def validate_inputs(cls, file: str | None) -> bool | str:
+    def validate_inputs(cls, file: str | None = None) -> bool | str:
         # In place of the host's own check, which says "value not in list" and no more. What a link
         # will bring is not known yet and comes as None.
         if file in (None, BUILTIN) or host.model_path(host.GPEN_FOLDERS, file):
@@ -66,8 +66,8 @@ class LoadGPEN(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, file: str | None, dtype: str | None) -> str:
-        if file is None:  # linked
-            return str(dtype)
+        if file is None:  # linked: it may be any
+            return f"{_stamps(host.GPEN_FOLDERS)} {dtype}"
         path = _gpen_path(file)
         return f"{path if file == BUILTIN else _stamp(path)} {dtype}"
 
@@ -120,14 +120,16 @@ class LoadFaceDetector(io.ComfyNode):
         )  # fmt: skip
 
     @classmethod
-    def validate_inputs(cls, file: str | None) -> bool | str:
+    def validate_inputs(cls, file: str | None = None) -> bool | str:
         if file in (None, NO_FILE) or host.model_path(host.DETECTOR_FOLDERS, file):
             return True
         return _missing_message(host.DETECTOR_FOLDERS, file)
 
     @classmethod
     def fingerprint_inputs(cls, detector: str | None, file: str | None) -> str:
-        if file in (None, NO_FILE):
+        if file is None:  # linked: it may be any
+            return f"{stamp_detector(detector or AUTO)} {_stamps(host.DETECTOR_FOLDERS)}"
+        if file == NO_FILE:
             return stamp_detector(detector or AUTO)
         path = host.model_path(host.DETECTOR_FOLDERS, file)
         return f"{detector} {_stamp(path) if path else ''}"
@@ -141,10 +143,17 @@ class LoadFaceDetector(io.ComfyNode):
 def gpen_choices() -> list[str]:
     """What the file widget offers: the built-in model, files for GPEN, GPEN files of other packs.
 
-    models/facerestore_models holds other networks too, so only names with "gpen" count there.
+    models/facerestore_models holds other networks too, so only names with "gpen" and published ones
+    count there.
     """
+    from ..gpen_core import catalog
+
+    def is_gpen(name: str) -> bool:
+        entry = catalog.look_up(_file_name(name))
+        return "gpen" in name.lower() or (entry is not None and entry.kind == "gpen")
+
     own, shared = host.GPEN_FOLDERS
-    other = [name for name in host.model_files((shared,)) if "gpen" in name.lower()]
+    other = [name for name in host.model_files((shared,)) if is_gpen(name)]
     files = [BUILTIN, *host.model_files((own,)), *other]
     # Other packs keep GPEN there as ONNX, which is no checkpoint.
     return list(dict.fromkeys(name for name in files if not name.lower().endswith(".onnx")))
@@ -180,7 +189,7 @@ def _gpen_path(file: str) -> Path:
 
 
 def _path(folders: tuple[str, ...], file: str) -> Path:
-    path = host.model_path(folders, file)
+    path = host.model_path(folders, file) if isinstance(file, str) else None
     if path is None:
         raise CheckpointError(_missing_message(folders, file))
     return path
@@ -190,13 +199,25 @@ def _missing_message(folders: tuple[str, ...], file: str) -> str:
     """Where a file that is not here belongs and, if it is known, where it is published."""
     from ..gpen_core import catalog
 
+    if not isinstance(file, str):
+        return f"`file` is the name of a file, found {file!r}. Choose one in the node."
     here = " or ".join(f"`{folder}`" for folder in host.model_folders(folders))
     message = f"`{file}` is not here. Put it into {here} and press R."
-    try:
-        known = catalog.find(file.replace("\\", "/").rsplit("/", 1)[-1])
-    except CheckpointError:
+    known = catalog.look_up(_file_name(file))
+    if known is None:
         return message
     return f"{message} It is published at {known.url} ({known.licence})."
+
+
+def _file_name(name: str) -> str:
+    """Without the folders, in the way of either system."""
+    return name.replace("\\", "/").rsplit("/", 1)[-1]
+
+
+def _stamps(folders: tuple[str, ...]) -> str:
+    """Changes when one of the files in these model folders is replaced."""
+    paths = (host.model_path(folders, name) for name in host.model_files(folders))
+    return " ".join(_stamp(path) for path in paths if path)
 
 
 def _stamp(path: Path) -> str:

@@ -10,12 +10,14 @@ from . import host
 from .load import make_detector, stamp_if_automatic
 from .sockets import (
     CATEGORY,
+    PREVIEW_IMAGES,
     GPENDetector,
     GPENModel,
     crops_in,
     image_in,
     image_out,
     mask_out,
+    preview_out,
 )
 
 if TYPE_CHECKING:
@@ -37,6 +39,9 @@ ROOM_FOR = 8
 """Faces per pass that other models are moved out of memory for; more run together if they fit."""
 
 
+PREVIEW_SIDE = 512
+
+
 class RestoreFaces(io.ComfyNode):
     """Run GPEN on face crops."""
 
@@ -48,6 +53,7 @@ class RestoreFaces(io.ComfyNode):
             category=CATEGORY,
             description="Restores aligned face crops with GPEN, at the size of the model.",
             search_aliases=["face restore", "face enhance", "gpen", "upscale face", "fix face"],
+            has_intermediate_output=True,
             inputs=[
                 GPENModel.Input("model", tooltip="From Load GPEN."),
                 io.Image.Input("crops", tooltip="Face crops from Detect Faces or Crop Faces. "
@@ -83,7 +89,15 @@ class RestoreFaces(io.ComfyNode):
             is_oom=host.is_oom,
             on_progress=host.progress(len(pixels)),
         )
-        return io.NodeOutput(image_out(restored))
+        return io.NodeOutput(image_out(restored), ui=preview_out(_shown(restored)))
+
+
+def _shown(crops: torch.Tensor) -> torch.Tensor:
+    """The first crops as small as they are shown."""
+    from ..gpen_core.warp import resize
+
+    side = min(PREVIEW_SIDE, crops.shape[-1])
+    return resize(crops[:PREVIEW_IMAGES], side, side).clamp(0, 1)
 
 
 class RestoreImage(io.ComfyNode):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
-from comfy_api.latest import io
+from comfy_api.latest import io, ui
 
 from ..gpen_core.errors import MismatchError
 from . import host
@@ -25,6 +25,8 @@ FaceLandmarks = io.Custom("FACE_LANDMARKS")
 
 CATEGORY = "image/face restoration"
 CROP_SIZES = ("256", "512", "1024", "2048")
+PREVIEW_IMAGES = 16
+"""Images shown on a node: a preview of a whole video would take longer than finding its faces."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,9 +57,16 @@ class AlignedFaces:
             )
 
     def check_mask(self, mask: torch.Tensor | None) -> None:
-        """Raise unless `mask` [B, H, W], [H, W] or None is of the size of the faces' image."""
-        height, width = self.faces.image_size[1:]
-        if mask is not None and tuple(mask.shape[-2:]) != (height, width):
+        """Raise unless `mask` [B, H, W], [H, W] or None fits the images of the faces."""
+        images, height, width = self.faces.image_size
+        if mask is None:
+            return
+        masks = mask.shape[:-2].numel()
+        if masks not in (1, images):
+            raise MismatchError(
+                f"{masks} masks do not fit {images} images: connect one for each, or one for all."
+            )
+        if tuple(mask.shape[-2:]) != (height, width):
             raise MismatchError(
                 f"The mask must have the size of the image, {width}×{height}; found "
                 f"{mask.shape[-1]}×{mask.shape[-2]}. Load Image gives a mask of 64×64 for a "
@@ -99,6 +108,14 @@ def image_out(image: torch.Tensor, alpha: torch.Tensor | None = None) -> torch.T
     return host.keep(image.movedim(1, -1).contiguous())
 
 
+def preview_out(images: torch.Tensor) -> ui.PreviewImage | None:
+    """What a node shows of RGB images [B, 3, H, W] in [0, 1]: the first; nothing if there are none.
+
+    The host's own preview fails on an empty batch.
+    """
+    return ui.PreviewImage(images[:PREVIEW_IMAGES].movedim(1, -1)) if len(images) else None
+
+
 def crops_in(crops: torch.Tensor) -> torch.Tensor:
     """Face crops from an IMAGE socket as RGB [N, 3, S, S].
 
@@ -116,10 +133,10 @@ def crops_in(crops: torch.Tensor) -> torch.Tensor:
 
 
 def mask_in(mask: torch.Tensor | None) -> torch.Tensor | None:
-    """The host's mask [B, H, W] or [H, W] as [B, 1, H, W] float32."""
+    """The host's mask [B, H, W] or [H, W] as [B, 1, H, W] float32 in [0, 1]."""
     if mask is None:
         return None
-    return mask.reshape(-1, 1, *mask.shape[-2:]).float()
+    return mask.reshape(-1, 1, *mask.shape[-2:]).float().clamp(0, 1)
 
 
 def mask_out(mask: torch.Tensor) -> torch.Tensor:
@@ -152,7 +169,7 @@ def boxes_in(bboxes: Any, count: int) -> list[torch.Tensor]:
     for each image.
 
     Raises:
-        MismatchError: it has lists for another number of images.
+        MismatchError: it has lists for another number of images, or holds something else.
     """
     if isinstance(bboxes, dict):
         bboxes = [bboxes]
@@ -165,13 +182,23 @@ def boxes_in(bboxes: Any, count: int) -> list[torch.Tensor]:
             f"Boxes of {len(bboxes)} images do not fit a batch of {count}: connect boxes that were "
             "found in these images, or one list for all."
         )
-    return [
-        torch.tensor(
+    return [_corners(boxes) for boxes in bboxes]
+
+
+def _corners(boxes: Any) -> torch.Tensor:
+    """One image's boxes as [K, 4] xyxy."""
+    try:
+        corners = torch.tensor(
             [[b["x"], b["y"], b["x"] + b["width"], b["y"] + b["height"]] for b in boxes],
             dtype=torch.float32,
         ).reshape(-1, 4)
-        for boxes in bboxes
-    ]
+    except (TypeError, KeyError, ValueError) as error:
+        raise MismatchError(
+            f"A box is a dictionary of the numbers x, y, width and height; found {boxes!r:.200}."
+        ) from error
+    if not corners.isfinite().all():
+        raise MismatchError(f"A box holds NaN or infinite numbers: {corners.tolist()}.")
+    return corners
 
 
 def boxes_out(faces: Faces) -> list[list[dict[str, Any]]]:

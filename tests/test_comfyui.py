@@ -30,7 +30,7 @@ NODE_IDS = {
 }  # fmt: skip
 DIRECT_TESTS = (
     "test_nodes.py", "test_nodes_run.py", "test_nodes_inputs.py", "test_nodes_host.py",
-    "test_nodes_degrade.py",
+    "test_nodes_files.py", "test_nodes_degrade.py",
 )  # fmt: skip
 
 

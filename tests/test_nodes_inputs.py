@@ -177,6 +177,75 @@ def test_a_detection_that_is_no_face_is_left_out_and_named(
         assert not torch.equal(result[0], image)
 
 
+def test_a_detection_that_is_no_face_takes_no_other_faces_place(
+    node, found, detector, nodes, monkeypatch
+):
+    find = detector.find
+
+    def find_unlike(pixels, **options):
+        seen = find(pixels, **options)
+        seen.boxes[0] += torch.tensor([-5.0, -5, 5, 5])  # the largest of its image
+        seen.landmarks[0] = seen.landmarks[0, [1, 0, 2, 4, 3]]
+        return seen
+
+    monkeypatch.setattr(detector, "find", find_unlike)
+    said(monkeypatch, nodes)
+    options = {"image": found[0][:1], "detector": detector, "max_faces": 1}
+    for boxes in (None, [[box(0, 0, 200, 96)]]):
+        faces = node("GPENDetectFaces", **options, bboxes=boxes)[0]
+        assert [int(x) for x in faces.faces.boxes[:, 0]] == [80]
+
+
+@pytest.mark.parametrize(
+    ("bboxes", "words"),
+    [
+        ([(0, 0, 9, 9)], r"dictionary of the numbers x, y, width and height; found \(0, 0, 9, 9\)"),
+        ([None], "found None"),
+        ([[{"x": 1, "y": 1}]], r"found \[\{'x': 1"),
+        ([[box(0, 0, float("nan"), 9)]], "NaN"),
+    ],
+)
+def test_what_is_no_box_is_refused_in_words(node, found, detector, bboxes, words):
+    with pytest.raises(ValueError, match=words):
+        node("GPENDetectFaces", image=found[0], detector=detector, bboxes=bboxes)
+
+
+def test_an_empty_batch_has_no_faces_and_no_preview(node, detector, model):
+    image = torch.zeros(0, 96, 200, 3)
+    result = node("GPENDetectFaces", image=image, detector=detector, model=model)
+    assert (result[1].shape, result[2], result[3]) == ((0, SIDE, SIDE, 3), [], 0)
+    assert result.ui is None
+
+
+def test_restore_faces_shows_the_first_crops_no_larger_than_needed(node, model, monkeypatch, nodes):
+    monkeypatch.setattr(nodes.restore, "PREVIEW_SIDE", SIDE // 2)
+    shown = node("GPENRestoreFaces", model=model, crops=torch.rand(20, SIDE, SIDE, 3)).ui.values
+    assert [crop.shape for crop in shown] == [(SIDE // 2, SIDE // 2, 3)] * 16
+
+
+def test_masks_count_as_white_at_most(node, found):
+    image, faces, crops = found
+    options = {"image": image, "faces": faces, "crops": crops}
+    strong = node("GPENPasteBack", **options, mask=torch.full(image.shape[:3], 3.0)).args
+    whole = node("GPENPasteBack", **options).args
+    assert torch.equal(strong[0], whole[0])
+    assert torch.equal(strong[1], whole[1])
+
+
+def test_masks_of_another_number_are_refused_with_both_numbers(node, found):
+    image, faces, crops = found
+    with pytest.raises(ValueError, match="3 masks do not fit 2 images"):
+        node("GPENPasteBack", image=image, faces=faces, crops=crops, mask=torch.ones(3, 96, 200))
+
+
+def test_crops_of_nan_are_not_pasted(node, found, core):
+    image, faces, crops = found
+    crops = crops.clone()
+    crops[2, 5, 5, 1] = float("nan")
+    with pytest.raises(core("errors").ImageError, match="Crop 2 holds NaN"):
+        node("GPENPasteBack", image=image, faces=faces, crops=crops)
+
+
 def test_landmarks_given_that_are_no_face_are_an_error(node, found, core):
     mesh = {"landmarks_xy": np.zeros((478, 2), np.float32), "bbox_xyxy": np.array([1, 2, 3, 4.0])}
     landmarks = {"frames": [[mesh], []], "image_size": (96, 200)}

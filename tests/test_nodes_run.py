@@ -49,8 +49,10 @@ def test_a_batch_without_faces_goes_through_every_node_unchanged(node, detector,
     assert (count, boxes, crops.shape) == (0, [[], []], (0, SIDE, SIDE, 3))
     faces, crops, rest = node("GPENSelectFaces", faces=faces, crops=crops).args
     assert len(faces) == len(rest) == 0
-    restored = node("GPENRestoreFaces", model=model, crops=crops)[0]
+    result = node("GPENRestoreFaces", model=model, crops=crops)
+    restored = result[0]
     assert restored.shape == (0, SIDE, SIDE, 3)
+    assert result.ui is None
     for inputs in ({"crops": restored}, {}):
         pasted, mask = node("GPENPasteBack", image=image, faces=faces, **inputs).args
         assert torch.equal(pasted, image)

@@ -15,7 +15,8 @@ import torch
 from gpen_core import pipeline
 from gpen_core.align import align
 from gpen_core.arch import GPEN, GPENConfig
-from gpen_core.errors import MismatchError
+from gpen_core.detectors.regions import limit_faces
+from gpen_core.errors import DetectorError, MismatchError
 from gpen_core.faces import Faces
 from gpen_core.paste import paste
 from gpen_core.pipeline import restore_image
@@ -78,8 +79,7 @@ def test_it_is_the_four_verbs_in_a_row(model, found):
     assert torch.equal(result.image, expected.image)
     assert torch.equal(result.mask, expected.mask)
     assert asked == {
-        "detector": "detector", "threshold": 0.6, "min_size": 9, "max_faces": 4,
-        "on_progress": None,
+        "detector": "detector", "threshold": 0.6, "min_size": 9, "on_progress": None,
     }  # fmt: skip
 
 
@@ -97,6 +97,25 @@ def test_a_detection_that_is_no_face_is_left_out_with_a_warning_that_names_it(mo
     told = []
     restore_image(model, None, pixels, on_left_out=told.append)
     assert [faces.image_index.tolist() for faces in told] == [[1]]
+
+
+def test_the_largest_of_the_faces_that_can_be_cut_are_restored(model, found):
+    pixels, faces = image(1), faces_per_image([3])
+    largest = int((faces.widths * faces.heights).argmax())
+    landmarks = faces.landmarks.clone()
+    landmarks[largest] = landmarks[largest, [1, 0, 2, 4, 3]]
+    others = faces[[row for row in range(3) if row != largest]]
+    found(limit_faces(others, max_faces=1))
+    expected = restore_image(model, None, pixels)
+    found(replace(faces, landmarks=landmarks))
+    result = restore_image(model, None, pixels, max_faces=1, on_left_out=lambda faces: None)
+    assert torch.equal(result.image, expected.image)
+    assert expected.mask.any()
+
+
+def test_a_number_of_faces_below_0_is_refused_before_the_search(model):
+    with pytest.raises(DetectorError, match="max_faces is 0 or more"):
+        restore_image(model, None, image(1), max_faces=-1)
 
 
 def test_where_nothing_found_is_a_face_the_image_comes_back(model, found):

@@ -7,7 +7,7 @@ import torch
 from node_fixtures import KnownFaces, scene
 
 from gpen_core.detectors.regions import detect_in_boxes, keep_in_boxes, limit_faces
-from gpen_core.errors import MismatchError
+from gpen_core.errors import DetectorError, MismatchError
 from gpen_core.faces import Faces
 
 
@@ -102,5 +102,7 @@ def test_limit_faces_keeps_the_largest_of_each_image_in_order():
     widths = [int(w) for w in limit_faces(faces).widths]
     assert widths == [30, 20, 40, 10]
     assert [int(w) for w in limit_faces(faces, max_faces=1).widths] == [30, 40]
+    with pytest.raises(DetectorError, match="found -1"):
+        limit_faces(faces, max_faces=-1)
     assert [int(w) for w in limit_faces(faces, min_size=20).widths] == [30, 20, 40]
     assert [int(w) for w in limit_faces(faces, threshold=0.75).widths] == [30, 10]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 
 from ..errors import MismatchError
-from .scales import detect, join, merge
+from .scales import check_max_faces, detect, join, merge
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -115,7 +115,11 @@ def limit_faces(
         threshold: lowest score kept.
         min_size: shorter side in pixels of the smallest box kept.
         max_faces: keep only so many in each image, the largest.
+
+    Raises:
+        DetectorError: `max_faces` is below 0.
     """
+    check_max_faces(max_faces)
     allowed = torch.minimum(faces.widths, faces.heights) >= min_size
     if threshold is not None:
         allowed &= faces.scores >= threshold

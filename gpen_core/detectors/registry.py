@@ -71,7 +71,7 @@ def load_detector(
                 return MTCNN(resolve_device(device))
         elif (file := find_weights(candidate, folders)) is not None:
             return _load_file(candidate, file, device)
-    raise DetectorError(_missing_message(name))
+    raise DetectorError(_missing_message(name, folders))
 
 
 def find_weights(name: str, folders: Sequence[Path] = ()) -> Path | None:
@@ -106,11 +106,12 @@ def _load_file(name: str, file: Path, device: str | torch.device) -> Detector:
     return RetinaFace(kind, state_dict, resolve_device(device), str(file))
 
 
-def _missing_message(name: str) -> str:
+def _missing_message(name: str, folders: Sequence[Path]) -> str:
     if name == "auto":
+        searched = (*folders, *catalog.search_folders())
         return (
             "No face detector is here. Either install one that needs no file (pip install "
             f"{FACENET}), or fetch one: gpen download retinaface_resnet50. "
-            f"Files are looked for in {', '.join(str(f) for f in catalog.search_folders())}."
+            f"Files are looked for in {', '.join(map(str, searched))}."
         )
     return catalog.missing_message(catalog.find(_catalogue_names(name)[0]))

@@ -140,6 +140,11 @@ def check_options(threshold: float, min_size: float, max_faces: int | None) -> N
         raise DetectorError(f"threshold is a score from 0 to 1; found {threshold}.")
     if not 0 <= min_size < math.inf:
         raise DetectorError(f"min_size is a side in pixels, 0 or more; found {min_size}.")
+    check_max_faces(max_faces)
+
+
+def check_max_faces(max_faces: int | None) -> None:
+    """Raise DetectorError unless so many faces can be kept."""
     if max_faces is not None and max_faces < 0:
         raise DetectorError(f"max_faces is 0 or more, or None for all; found {max_faces}.")
 
