@@ -72,6 +72,12 @@ def find_alignment(faces: Faces, *, size: int, template: str = "gpen") -> Alignm
     )
 
 
+def check_template(template: str) -> None:
+    """Raise MismatchError unless there is a template of that name."""
+    if template not in TEMPLATES:
+        raise MismatchError(f"Unknown template {template!r}; use {', '.join(TEMPLATES)}.")
+
+
 def alignable(faces: Faces, *, template: str = "gpen") -> torch.Tensor:
     """[N] bool, which faces lie like a face, so that `align` accepts them.
 
@@ -99,9 +105,8 @@ def left_out_messages(faces: Faces) -> list[str]:
 
 
 def _fit(faces: Faces, template: str, size: int) -> tuple[torch.Tensor, torch.Tensor]:
-    if template not in TEMPLATES:
-        raise MismatchError(f"Unknown template {template!r}; use {', '.join(TEMPLATES)}.")
-    target = torch.tensor(TEMPLATES[template], dtype=torch.float64) * size
+    check_template(template)
+    target = torch.tensor(TEMPLATES[template], dtype=torch.float64, device="cpu") * size
     return fit_similarity(faces.landmarks.double(), target)
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from . import download as _download
 from .errors import CheckpointError
+from .files import exists
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -141,7 +142,10 @@ def locate(name: str, folders: Sequence[Path] = ()) -> Path | None:
     """
     entry = find(name)
     for folder in (*folders, *search_folders()):
-        here = {path.name.lower(): path for path in folder.iterdir()} if folder.is_dir() else {}
+        try:
+            here = {path.name.lower(): path for path in folder.iterdir()}
+        except OSError:  # it is not there, or is somebody else's
+            continue
         for file in entry.files:
             if file.lower() in here:
                 return here[file.lower()]
@@ -158,7 +162,7 @@ def resolve(source: str | Path) -> Path:
     if isinstance(source, Path):
         return source
     entry = next((entry for entry in entries() if entry.name.lower() == source.lower()), None)
-    if entry is None and Path(source).exists():
+    if entry is None and exists(source):
         return Path(source)
     entry = entry or look_up(source)
     if entry is None and (Path(source).suffix or Path(source).name != source):
@@ -210,6 +214,11 @@ def download(
         DownloadError: the server cannot be reached or the file not be written.
     """
     entry = find(name)
+    if not entry.url and folder:
+        raise CheckpointError(
+            f"`{entry.file}` comes with this package and is not downloaded: leave the folder out, "
+            "and its path is told."
+        )
     if not entry.url:
         found = locate(name)
         if found is None:

@@ -92,6 +92,7 @@ class Checkpoint:
         return "\n".join(f"{name:<11} {value}" for name, value in lines.items())
 
 
+@torch.inference_mode(mode=False)  # its weights would be of no use outside of that mode
 def load_gpen(
     source: str | Path = "builtin",
     *,

@@ -91,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # What is left in the buffer would fail again when Python flushes it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return UNREAD
-    except GPENError as error:
+    except (GPENError, OSError) as error:
         print(f"gpen: {error}", file=sys.stderr)
         return REFUSED
     except KeyboardInterrupt:

@@ -62,4 +62,4 @@ def noise_level(pixels: torch.Tensor) -> float:
     ) / 2
     if not diagonal.numel():
         return 0.0
-    return float(diagonal.abs().flatten().median()) / 0.6745
+    return float(diagonal.detach().abs().flatten().median()) / 0.6745

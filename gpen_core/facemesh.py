@@ -43,8 +43,10 @@ def faces_from_mesh(
     boxes, landmarks, scores, index = [], [], [], []
     for image, found in enumerate(frames):
         for face in found:
-            boxes.append(torch.as_tensor(face["bbox_xyxy"], dtype=torch.float32))
-            landmarks.append(_five(torch.as_tensor(face["landmarks_xy"], dtype=torch.float32)))
+            boxes.append(torch.as_tensor(face["bbox_xyxy"], dtype=torch.float32, device="cpu"))
+            landmarks.append(
+                _five(torch.as_tensor(face["landmarks_xy"], dtype=torch.float32, device="cpu"))
+            )
             scores.append(float(face.get("score", 1.0)))
             index.append(image)
     if not boxes:
@@ -52,8 +54,8 @@ def faces_from_mesh(
     return Faces(
         boxes=torch.stack(boxes),
         landmarks=torch.stack(landmarks),
-        scores=torch.tensor(scores),
-        image_index=torch.tensor(index),
+        scores=torch.tensor(scores, dtype=torch.float32, device="cpu"),
+        image_index=torch.tensor(index, device="cpu"),
         image_size=image_size,
     )
 

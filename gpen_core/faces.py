@@ -18,7 +18,7 @@ import torch
 from .errors import MismatchError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     Index = torch.Tensor | Sequence[int] | Sequence[bool] | slice | int
     _Value = TypeVar("_Value", "Faces", "Alignment")
@@ -54,6 +54,9 @@ class Faces:
     def __len__(self) -> int:
         return len(self.boxes)
 
+    def __iter__(self) -> Iterator[Faces]:
+        return (self[row] for row in range(len(self)))
+
     def __getitem__(self, index: Index) -> Faces:
         return _select(self, index)
 
@@ -61,10 +64,10 @@ class Faces:
     def empty(cls, image_size: tuple[int, int, int]) -> Faces:
         """No face in a batch of `image_size` (B, H, W)."""
         return cls(
-            boxes=torch.zeros(0, 4),
-            landmarks=torch.zeros(0, 5, 2),
-            scores=torch.zeros(0),
-            image_index=torch.zeros(0, dtype=torch.int64),
+            boxes=torch.zeros(0, 4, dtype=torch.float32, device="cpu"),
+            landmarks=torch.zeros(0, 5, 2, dtype=torch.float32, device="cpu"),
+            scores=torch.zeros(0, dtype=torch.float32, device="cpu"),
+            image_index=torch.zeros(0, dtype=torch.int64, device="cpu"),
             image_size=image_size,
         )
 
@@ -98,11 +101,18 @@ class Alignment:
     def __post_init__(self) -> None:
         _settle(self, "affine", torch.float64, (2, 3))
         _settle_index(self)
-        if self.crop_size < 1:
-            raise MismatchError(f"Alignment.crop_size must be at least 1, found {self.crop_size}.")
+        if not isinstance(self.crop_size, int) or self.crop_size < 1:
+            raise MismatchError(
+                f"Alignment.crop_size must be a whole number from 1, found {self.crop_size!r}."
+            )
+        if (torch.linalg.det(self.affine[:, :, :2]) == 0).any():
+            raise MismatchError("Alignment.affine holds a map that has no inverse.")
 
     def __len__(self) -> int:
         return len(self.affine)
+
+    def __iter__(self) -> Iterator[Alignment]:
+        return (self[row] for row in range(len(self)))
 
     def __getitem__(self, index: Index) -> Alignment:
         return _select(self, index)
@@ -133,6 +143,9 @@ class Crops:
     alignment: Alignment
 
     def __post_init__(self) -> None:
+        if not isinstance(self.pixels, torch.Tensor):
+            kind = type(self.pixels).__name__
+            raise MismatchError(f"Crops.pixels must be a tensor [N, 3, S, S], found {kind}.")
         shape = tuple(self.pixels.shape)
         if len(shape) != 4 or shape[1] != 3 or shape[2] != shape[3] or shape[2] < 1:
             raise MismatchError(f"Crops.pixels must be [N, 3, S, S], found {list(shape)}.")
@@ -149,6 +162,9 @@ class Crops:
     def __len__(self) -> int:
         return len(self.alignment)
 
+    def __iter__(self) -> Iterator[Crops]:
+        return (self[row] for row in range(len(self)))
+
     def __getitem__(self, index: Index) -> Crops:
         rows = _rows(index, len(self))
         return Crops(self.pixels[rows.to(self.pixels.device)], self.alignment[rows])
@@ -160,8 +176,8 @@ class Crops:
 
 
 def _settle(value: Any, name: str, dtype: torch.dtype, tail: tuple[int, ...]) -> None:
-    """Bring one field to the CPU in its dtype and check its shape and that it is finite."""
-    tensor = torch.as_tensor(getattr(value, name)).detach().to("cpu", dtype)
+    """Copy one field to the CPU in its dtype and check its shape and that it is finite."""
+    tensor = _copied(value, name).to(dtype)
     if tensor.ndim != len(tail) + 1 or tuple(tensor.shape[1:]) != tail:
         wanted = ", ".join(["N", *map(str, tail)])
         raise MismatchError(
@@ -172,14 +188,31 @@ def _settle(value: Any, name: str, dtype: torch.dtype, tail: tuple[int, ...]) ->
     object.__setattr__(value, name, tensor)
 
 
+def _copied(value: Any, name: str) -> torch.Tensor:
+    """A copy of a field on the CPU, so that what it was made of may change."""
+    given = getattr(value, name)
+    try:
+        return torch.as_tensor(given, device="cpu").detach().clone()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise MismatchError(
+            f"{type(value).__name__}.{name} must be a tensor, found {given!r:.100}."
+        ) from error
+
+
 def _settle_index(value: Any) -> None:
     """Check image_index against image_size, and that every per-face field has N rows."""
     kind = type(value).__name__
-    index = torch.as_tensor(value.image_index).detach().to("cpu", torch.int64)
+    given = _copied(value, "image_index")
+    index = given.to(torch.int64)
+    if index.ndim != 1 or not torch.equal(index.to(given.dtype), given):
+        raise MismatchError(f"{kind}.image_index must be [N] whole numbers, found {given}.")
     object.__setattr__(value, "image_index", index)
-    size = tuple(int(n) for n in value.image_size)
+    try:
+        size = tuple(int(n) for n in value.image_size)
+    except (TypeError, ValueError):
+        size = ()
     if len(size) != 3 or min(size) < 0:
-        raise MismatchError(f"{kind}.image_size must be (B, H, W), found {value.image_size}.")
+        raise MismatchError(f"{kind}.image_size must be (B, H, W), found {value.image_size!r}.")
     object.__setattr__(value, "image_size", size)
     rows = {
         f.name: len(getattr(value, f.name))
@@ -198,20 +231,28 @@ def _settle_index(value: Any) -> None:
 def _rows(index: Index, count: int) -> torch.Tensor:
     """Turn a mask, list, slice or single index into [M] int64 row numbers."""
     if isinstance(index, slice):
-        return torch.arange(count)[index]
-    if isinstance(index, int):
-        index = [index]
-    rows = torch.atleast_1d(torch.as_tensor(index, device="cpu"))
-    if rows.numel() == 0:
-        return torch.zeros(0, dtype=torch.int64)
+        index = list(range(count))[index]
+    if isinstance(index, (list, tuple)) and not index:
+        return torch.zeros(0, dtype=torch.int64, device="cpu")
+    try:
+        rows = torch.atleast_1d(torch.as_tensor(index, device="cpu"))
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise MismatchError(
+            f"Faces are chosen by numbers, a slice or a mask, found {index!r:.100}."
+        ) from error
     if rows.dtype == torch.bool:
         if rows.shape != (count,):
             raise MismatchError(f"A mask over {count} faces has shape {list(rows.shape)}.")
         return rows.nonzero()[:, 0]
+    if rows.is_floating_point() or rows.ndim != 1:
+        raise MismatchError(
+            f"Faces are chosen by [M] whole numbers or a mask, found {rows.dtype} of shape "
+            f"{list(rows.shape)}."
+        )
     absent = rows[(rows < -count) | (rows >= count)]
     if len(absent):
         raise MismatchError(f"Face {int(absent[0])} was asked for; there are {count}.")
-    return torch.arange(count)[rows.to(torch.int64)]
+    return torch.arange(count, device="cpu")[rows.to(torch.int64)]
 
 
 def _select(value: _Value, index: Index) -> _Value:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import secrets
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -19,7 +20,7 @@ def replacing(target: Path, *, overwrite: bool) -> Iterator[Path]:
     Raises:
         FileExistsError: `target` exists and `overwrite` is false.
     """
-    if target.exists() and not overwrite:
+    if exists(target) and not overwrite:
         raise FileExistsError(target)
     scratch = target.with_name(f".{secrets.token_hex(8)}.tmp")  # same folder: a rename is atomic
     try:
@@ -27,6 +28,24 @@ def replacing(target: Path, *, overwrite: bool) -> Iterator[Path]:
         scratch.replace(target)
     finally:
         scratch.unlink(missing_ok=True)
+
+
+def exists(path: str | Path) -> bool:
+    """Whether there is such a file or folder, as far as one may look.
+
+    `Path.exists` raises before Python 3.14 where a folder may not be entered or a name is too long.
+    """
+    return os.path.exists(path)  # noqa: PTH110
+
+
+def is_file(path: str | Path) -> bool:
+    """As `exists`, of files only."""
+    return os.path.isfile(path)  # noqa: PTH113
+
+
+def is_folder(path: str | Path) -> bool:
+    """As `exists`, of folders only."""
+    return os.path.isdir(path)  # noqa: PTH112
 
 
 def sha256(path: Path) -> str:

@@ -44,11 +44,11 @@ def limit_patch(
     """[1, h, w] of the limiting mask at the rectangle."""
     own = limit[index % limit.shape[0]][None]
     if scale == (1, 1):
-        return warp.cut_rectangle(own, rectangle)[0].to(device)
+        return warp.cut_rectangle(own, rectangle)[0].to(device).clamp(0, 1)
     to_limit = warp.compose(
         warp.scaling(1 / scale[0], 1 / scale[1]), warp.translation(*rectangle.origin)
     )
     around = warp.bounding_rectangle(to_limit, rectangle.width, rectangle.height)
     local = warp.compose(warp.translation(-around.left, -around.top), to_limit)
-    part = warp.cut_rectangle(own, around).to(device, warp.working_dtype(own))
+    part = warp.cut_rectangle(own, around).to(device, warp.working_dtype(own)).clamp(0, 1)
     return warp.resample(part, local, rectangle.height, rectangle.width)[0].clamp(0, 1)

@@ -237,7 +237,7 @@ def _patches(
     if share > 0:
         # Warping is linear: crop + share · (photograph − what the crop held), in one warp.
         held = warp.cut_crops(
-            base, to_base[None], torch.tensor([index]), alignment.crop_size, device
+            base, to_base[None], torch.tensor([index], device="cpu"), alignment.crop_size, device
         )
         pixels = pixels - share * warp.resize(held.to(device), size, size)
     resized = size / alignment.crop_size

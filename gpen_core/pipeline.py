@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from .align import alignable, cut, find_alignment, left_out_messages
+from .align import alignable, check_template, cut, find_alignment, left_out_messages
 from .detectors import detect
 from .detectors.regions import limit_faces
 from .detectors.scales import check_max_faces
 from .faces import Crops
 from .paste import FEATHER, Pasted, check_options, paste_parts
-from .restore import Forward, restore_pixels
+from .restore import Forward, check_passes, restore_pixels
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,6 +83,8 @@ def restore_image(
     """
     check_options(image, detail, feather, background, limit, strength)  # before a long search
     check_max_faces(max_faces)
+    check_template(template)
+    check_passes(batch_size, noise_seed)
     faces = detect(
         detector,
         image,

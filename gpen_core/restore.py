@@ -61,7 +61,7 @@ def restore(
         DeviceError: memory does not suffice for one face, or a half-precision dtype overflowed.
         CheckpointError: the network computed NaN in float32.
         ImageError: a crop holds NaN. Values beyond [0, 1], infinite ones too, are clamped.
-        MismatchError: `strength` or `batch_size` is out of range.
+        MismatchError: `strength`, `batch_size` or `noise_seed` is out of range.
     """
     pixels = restore_pixels(
         model,
@@ -97,7 +97,7 @@ def restore_pixels(
     Returns:
         [N, 3, out_size, out_size] float32 in [0, 1], on the device of `pixels`.
     """
-    _check(pixels, strength, batch_size)
+    _check(pixels, strength, batch_size, noise_seed)
     device = device or model.device
     is_oom = is_oom or is_out_of_memory
     config = model.config
@@ -105,6 +105,7 @@ def restore_pixels(
 
     def step(faces: torch.Tensor) -> torch.Tensor:
         if strength == 0:
+            _check_no_nan(faces)
             return _resize(faces, config.out_size)
         given = _resize(faces, config.in_size)
         x = given.to(device) * 2 - 1
@@ -121,7 +122,7 @@ def restore_pixels(
 
     # Made outside inference mode: callers may go on to change or differentiate the result.
     shape = (len(pixels), 3, config.out_size, config.out_size)
-    restored = torch.empty(shape, device=pixels.device)
+    restored = torch.empty(shape, device=pixels.device, dtype=torch.float32)
     done = 0
     while done < len(pixels):
         faces = pixels[done : done + batch_size]
@@ -209,10 +210,11 @@ def _smaller(batch_size: int, config: GPENConfig, device: torch.device) -> int:
 
 
 def _resize(faces: torch.Tensor, size: int) -> torch.Tensor:
-    return warp.resize(faces.float(), size, size).clamp(0, 1)  # bicubic overshoots at edges
+    # Clamped before, too: infinite values side by side would become NaN. Bicubic overshoots.
+    return warp.resize(faces.float().clamp(0, 1), size, size).clamp(0, 1)
 
 
-def _check(pixels: torch.Tensor, strength: float, batch_size: int | None) -> None:
+def _check(pixels: torch.Tensor, strength: float, batch_size: int | None, noise_seed: int) -> None:
     shape = list(pixels.shape)
     if len(shape) != 4 or shape[1] != 3 or shape[2] != shape[3] or shape[2] < 1:
         raise MismatchError(f"Faces must be [N, 3, S, S], found {shape}.")
@@ -220,15 +222,26 @@ def _check(pixels: torch.Tensor, strength: float, batch_size: int | None) -> Non
         raise MismatchError(f"Faces must be floating point in [0, 1], found {pixels.dtype}.")
     if not 0 <= strength <= 1:
         raise MismatchError(f"strength must lie in 0 … 1, found {strength}.")
-    if batch_size is not None and batch_size < 1:
-        raise MismatchError(f"batch_size must be at least 1, found {batch_size}.")
+    check_passes(batch_size, noise_seed)
+
+
+def check_passes(batch_size: int | None, noise_seed: int) -> None:
+    """Raise MismatchError for what `restore` refuses whatever the faces are."""
+    if batch_size is not None and (not isinstance(batch_size, int) or batch_size < 1):
+        raise MismatchError(f"batch_size must be a whole number from 1, found {batch_size!r}.")
+    if not isinstance(noise_seed, int) or not -(2**63) <= noise_seed < 2**63:
+        raise MismatchError(f"noise_seed must be a whole number of 64 bits, found {noise_seed!r}.")
+
+
+def _check_no_nan(faces: torch.Tensor) -> None:
+    if torch.isnan(faces).any():
+        raise ImageError("A face crop holds NaN; nothing was restored from it.")
 
 
 def _check_finite(y: torch.Tensor, faces: torch.Tensor, dtype: torch.dtype) -> None:
     if torch.isfinite(y).all():
         return
-    if torch.isnan(faces).any():
-        raise ImageError("A face crop holds NaN; nothing was restored from it.")
+    _check_no_nan(faces)
     if dtype != torch.float32:
         raise DeviceError(f"The network overflowed in {dtype}: restore with dtype fp32 or bf16.")
     raise CheckpointError("The network computed NaN or infinite values: the weights are unusable.")

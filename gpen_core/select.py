@@ -66,9 +66,12 @@ def select_faces(
             for number, row in enumerate(rows)
             if bool(allowed[row]) and (wanted is None or any(number in part for part in wanted))
         ]
-        kept += chosen[:count]
+        kept += chosen[: None if count is None else max(0, count)]
     rest = sorted({*range(len(faces))} - {*kept})
-    return Selection(torch.tensor(kept, dtype=torch.int64), torch.tensor(rest, dtype=torch.int64))
+    return Selection(
+        torch.tensor(kept, dtype=torch.int64, device="cpu"),
+        torch.tensor(rest, dtype=torch.int64, device="cpu"),
+    )
 
 
 def parse_indices(text: str) -> list[range] | None:
@@ -93,7 +96,7 @@ def parse_indices(text: str) -> list[range] | None:
 def _rank(faces: Faces, order: str) -> list[int]:
     centres = _centres(faces)
     keys = {
-        "as detected": torch.zeros(len(faces)),
+        "as detected": torch.zeros(len(faces), dtype=torch.float32, device="cpu"),
         "largest": -faces.widths * faces.heights,
         "left to right": centres[:, 0],
         "top to bottom": centres[:, 1],

@@ -201,6 +201,6 @@ def _check_values(tensors: Mapping[str, torch.Tensor]) -> None:
 
 def _kernel(name: str) -> torch.Tensor:
     """The [4, 4] blur stored under that name: sum 4 where it upsamples, 1 in the encoder."""
-    taps = torch.tensor(FIR_TAPS)
+    taps = torch.tensor(FIR_TAPS, dtype=torch.float32, device="cpu")
     gain = 4 if name.startswith("generator.") else 1
     return torch.outer(taps, taps) / taps.sum() ** 2 * gain

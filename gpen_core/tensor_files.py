@@ -10,7 +10,9 @@ import argparse
 import pickle
 import re
 import struct
+import threading
 import zipfile
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -23,7 +25,7 @@ from .errors import CheckpointError
 from .files import replacing
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 LEGACY_MAGIC = pickle.dumps(0x1950A86A20F9469CFC6C, protocol=2)
 """How files of `torch.save` began before PyTorch 1.6."""
@@ -33,6 +35,8 @@ DAMAGED_PICKLE_ERRORS = (
     AttributeError, AssertionError, OverflowError, struct.error, zipfile.BadZipFile,
 )  # fmt: skip
 """What torch.load was seen to raise for cut and altered files (tests alter them at random)."""
+
+_ALLOWING = threading.Lock()
 
 AGAIN = "Fetch the file again: the download was cut off or altered."
 
@@ -180,8 +184,7 @@ def _identify_zip(path: Path) -> str:
 
 def _unpickle(file: BinaryIO, path: Path) -> Any:
     try:
-        # Self-trained GPENs keep their command line beside the weights.
-        with torch.serialization.safe_globals([argparse.Namespace]):
+        with _namespaces_allowed():
             return torch.load(file, map_location="cpu", weights_only=True)
     except DAMAGED_PICKLE_ERRORS as error:
         # PyTorch's own message advises to switch the protection off; it must not reach a user.
@@ -196,6 +199,21 @@ def _unpickle(file: BinaryIO, path: Path) -> Any:
         if not isinstance(error, pickle.UnpicklingError):
             detail += f": {str(error).partition(chr(10))[0][:200]}"
         raise CheckpointError(f"`{path}` is a damaged PyTorch file ({detail}). {AGAIN}") from error
+
+
+@contextmanager
+def _namespaces_allowed() -> Iterator[None]:
+    """Where PyTorch reads the command lines that self-trained GPENs keep beside their weights.
+
+    What it allows holds for the whole process: threads take turns, and what was allowed before
+    stays so.
+    """
+    with _ALLOWING:
+        if argparse.Namespace in torch.serialization.get_safe_globals():
+            yield
+            return
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            yield
 
 
 def _onnx_message(path: Path) -> str:

@@ -118,10 +118,11 @@ def enlarge(
         on_progress: called with (tiles done, all tiles); may raise.
 
     Returns:
-        [1, 3, scale·H, scale·W] float32 in [0, 1] on the image's device.
+        [1, 3, scale·H, scale·W] float32 in [0, 1] on the image's device; with `scale` 1 the very
+        image.
 
     Raises:
-        MismatchError: the image has another shape, or `scale` is below 1.
+        MismatchError: the image has another shape or kind of numbers, or `scale` is below 1.
         DeviceError: memory does not suffice for a tile of `SMALLEST_TILE`.
     """
     shape = list(image.shape)
@@ -129,6 +130,8 @@ def enlarge(
         raise MismatchError(
             f"[1, 3, H, W] and a scale from 1 up are needed, found {shape} and {scale}."
         )
+    if not image.is_floating_point():
+        raise MismatchError(f"The image must be floating point in [0, 1], found {image.dtype}.")
     if scale == 1:
         return image
     size = (shape[2] * scale, shape[3] * scale)
@@ -148,7 +151,9 @@ def _enlarge_tiled(
     scale = upscaler.scale
     height, width = image.shape[2:]
     # Made outside inference mode, so that the caller may change it.
-    enlarged = torch.empty(1, 3, height * scale, width * scale, device=image.device)
+    enlarged = torch.empty(
+        1, 3, height * scale, width * scale, device=image.device, dtype=torch.float32
+    )
     tiles = list(_tiles(height, width, tile))
     for done, (top, left, bottom, right) in enumerate(tiles):
         y0, x0 = max(top - MARGIN, 0), max(left - MARGIN, 0)

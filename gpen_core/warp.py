@@ -78,18 +78,18 @@ def compose(outer: torch.Tensor, inner: torch.Tensor) -> torch.Tensor:
 
 def scaling(x: float, y: float) -> torch.Tensor:
     """The [2, 3] float64 affine (x·X, y·Y)."""
-    return torch.tensor([[x, 0.0, 0.0], [0.0, y, 0.0]], dtype=torch.float64)
+    return torch.tensor([[x, 0.0, 0.0], [0.0, y, 0.0]], dtype=torch.float64, device="cpu")
 
 
 def translation(x: float, y: float) -> torch.Tensor:
     """The [2, 3] float64 affine (X + x, Y + y)."""
-    return torch.tensor([[1.0, 0.0, x], [0.0, 1.0, y]], dtype=torch.float64)
+    return torch.tensor([[1.0, 0.0, x], [0.0, 1.0, y]], dtype=torch.float64, device="cpu")
 
 
 def bounding_rectangle(affine: torch.Tensor, width: float, height: float) -> Rectangle:
     """The smallest rectangle around the image of 0 … width × 0 … height under `affine`."""
     corners = torch.tensor(
-        [[0.0, width, 0.0, width], [0.0, 0.0, height, height]], dtype=torch.float64
+        [[0.0, width, 0.0, width], [0.0, 0.0, height, height]], dtype=torch.float64, device="cpu"
     )
     points = affine[:, :2] @ corners + affine[:, 2:]
     left, top = (math.floor(low) for low in points.amin(dim=1).tolist())
@@ -126,7 +126,7 @@ def cut_rectangle(image: torch.Tensor, rectangle: Rectangle) -> torch.Tensor:
 def _mirrored(start: int, stop: int, length: int) -> slice | torch.Tensor:
     if 0 <= start and stop <= length:
         return slice(start, stop)
-    folded = torch.arange(start, stop).remainder(2 * length)
+    folded = torch.arange(start, stop, device="cpu").remainder(2 * length)
     return torch.where(folded < length, folded, 2 * length - 1 - folded)
 
 

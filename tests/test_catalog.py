@@ -165,6 +165,21 @@ def test_sources_are_names_or_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         catalog.resolve("none")
 
 
+def test_folders_that_may_not_be_looked_into_are_passed_over(elsewhere: Path, monkeypatch):
+    def refuse(path: Path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    assert catalog.locate("gpen-bfr-512", [elsewhere]) is None
+    assert catalog.resolve("x" * 300 + "/y.pth").name == "y.pth"
+
+
+def test_what_comes_along_is_not_downloaded_into_a_folder(tmp_path: Path):
+    assert catalog.download("builtin").is_file()
+    with pytest.raises(CheckpointError, match="comes with this package"):
+        catalog.download("builtin", tmp_path)
+
+
 def test_a_missing_built_in_model_asks_for_a_new_installation(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

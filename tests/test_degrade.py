@@ -226,6 +226,42 @@ def test_less_strength_leaves_more_of_the_image(preset):
     assert PRESETS[preset].weakened(1) == PRESETS[preset]
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"seed": 1.5},
+        {"seed": 1, "first": -1},
+        {"seed": 1, "face_size": 0},
+        {"seed": 1, "face_size": -5},
+    ],
+    ids=str,
+)
+def test_options_out_of_range_are_refused(options):
+    with pytest.raises(MismatchError, match=list(options)[-1]):
+        degrade(torch.rand(1, 3, 32, 32), **options)
+
+
+@pytest.mark.parametrize(
+    "ranges",
+    [
+        {"scale": (0, 0)}, {"scale": (2, 1)}, {"blur_sigma": (-1, 2)}, {"noise_sigma": (-1, 0)},
+        {"jpeg_quality": (0, 90)}, {"jpeg_quality": (50, 500)},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_ranges_that_make_no_sense_are_refused(ranges):
+    with pytest.raises(ValueError, match=next(iter(ranges))):
+        Degradation(**ranges)
+
+
+def test_images_beyond_their_range_come_back_within_it():
+    images = torch.rand(8, 3, 32, 32) * 3 - 1
+    found = degrade(images, seed=1, degradation=replace(MIXED, clean=0.5))
+    assert found.min() >= 0
+    assert found.max() <= 1
+    assert torch.equal(degrade(images, seed=1), degrade(images.clamp(0, 1), seed=1))
+
+
 def test_wrong_presets_are_refused():
     with pytest.raises(ValueError, match=r"area, bilinear, bicubic, found .*lanczos"):
         Degradation(filters=("lanczos",))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 import torch
 
@@ -34,6 +36,30 @@ def test_a_folder_is_degraded_as_the_library_does_it(folder, tmp_path, capsys):
             first=number,
         )
         assert (read_image(tmp_path / "out" / name) - expected).abs().max() <= 0.51 / 255
+
+
+def test_a_missing_result_is_made_again_as_it_was(folder, tmp_path, capsys):
+    words = ["degrade", str(folder), "-o", str(tmp_path / "out"), "--device", "cpu"]
+    assert main(words) == 0
+    path = tmp_path / "out" / "inner" / "b.png"
+    before = path.read_bytes()
+    path.unlink()
+    assert main(words) == 1
+    assert "a.png exists" in capsys.readouterr().err
+    assert path.read_bytes() == before
+
+
+def test_memory_that_runs_out_is_a_failure_of_that_file(folder, tmp_path, capsys, monkeypatch):
+    def fail_first(image, **options):
+        if options["first"] == 0:
+            raise MemoryError
+        return image
+
+    monkeypatch.setattr(sys.modules["gpen_core.training.degrade"], "degrade", fail_first)
+    words = ["degrade", str(folder), "-o", str(tmp_path / "out"), "--device", "cpu"]
+    assert main(words) == 1
+    assert "a.png: memory ran out" in capsys.readouterr().err
+    assert (tmp_path / "out" / "inner" / "b.png").exists()
 
 
 def test_transparency_stays_and_existing_results_are_not_replaced(tmp_path, capsys):

@@ -96,6 +96,83 @@ def test_faces_that_are_not_there_cannot_be_selected(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", VALUES)
+def test_values_are_iterated_face_by_face(kind: str) -> None:
+    value = VALUES[kind](3)
+    each = list(value)
+    assert [len(one) for one in each] == [1, 1, 1]
+    for row, one in enumerate(each):
+        for name, tensor in tensors(one).items():
+            assert torch.equal(tensor, tensors(value)[name][row : row + 1])
+
+
+@pytest.mark.parametrize("kind", VALUES)
+@pytest.mark.parametrize(
+    "index",
+    [
+        torch.tensor([0.9]),
+        [0.5],
+        torch.zeros(0, dtype=torch.bool),
+        "a",
+        None,
+        torch.zeros(1, 1).int(),
+    ],
+    ids=str,
+)
+def test_what_names_no_rows_is_refused(kind: str, index: Any) -> None:
+    with pytest.raises(MismatchError):
+        VALUES[kind](3)[index]
+
+
+@pytest.mark.parametrize("kind", VALUES)
+def test_slices_may_run_backwards(kind: str) -> None:
+    value = VALUES[kind](3)
+    for name, tensor in tensors(value[::-1]).items():
+        assert torch.equal(tensor, tensors(value)[name].flip(0))
+
+
+def test_what_values_were_made_of_may_change() -> None:
+    boxes = torch.rand(3, 4)
+    value = replace(faces(3), boxes=boxes)
+    kept = value.boxes.clone()
+    boxes.mul_(0)
+    assert torch.equal(value.boxes, kept)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"boxes": None},
+        {"boxes": [[1, 2, 3, 4], [1]]},
+        {"image_size": 64},
+        {"image_index": torch.zeros(3, 2)},
+        {"image_index": torch.tensor(0)},
+        {"image_index": [0.9, 0, 0]},
+    ],
+    ids=str,
+)
+def test_fields_of_another_kind_are_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(MismatchError, match=next(iter(changes))):
+        replace(faces(3), **changes)
+
+
+@pytest.mark.parametrize("size", [16.5, "16", 0])
+def test_a_crop_has_a_whole_number_of_pixels(size: Any) -> None:
+    with pytest.raises(MismatchError, match="crop_size"):
+        replace(alignment(2), crop_size=size)
+
+
+def test_a_map_without_an_inverse_is_refused() -> None:
+    with pytest.raises(MismatchError, match="no inverse"):
+        Alignment(torch.zeros(1, 2, 3), 16, torch.tensor([0]), SIZE)
+
+
+@pytest.mark.parametrize("pixels", [None, [[1.0]]])
+def test_crops_are_a_tensor(pixels: Any) -> None:
+    with pytest.raises(MismatchError, match="must be a tensor"):
+        Crops(pixels, alignment(1))
+
+
+@pytest.mark.parametrize("kind", VALUES)
 def test_no_face_is_ordinary(kind: str) -> None:
     none = VALUES[kind](0)
     assert len(none) == 0
@@ -187,7 +264,7 @@ def test_affine_keeps_double_precision() -> None:
         ({"affine": torch.zeros(4, 3, 3)}, r"affine must be \[N, 2, 3\], found \[4, 3, 3\]"),
         ({"affine": torch.full((4, 2, 3), float("nan"))}, "affine holds NaN"),
         ({"affine": torch.zeros(3, 2, 3)}, "one row per face"),
-        ({"crop_size": 0}, "crop_size must be at least 1, found 0"),
+        ({"crop_size": 0}, "crop_size must be a whole number from 1, found 0"),
         ({"image_index": torch.tensor([0, 1, 2, 0])}, "lie in 0 … 1"),
     ],
 )

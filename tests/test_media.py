@@ -294,7 +294,7 @@ def test_what_cannot_be_read_is_named(tmp_path):
         "text.jpg": "not an image that can be read",
         "cut.jpg": "damaged",
         "cut.png": "damaged",
-        "cut.tif": "not an image that can be read",
+        "cut.tif": "a TIFF that cannot be read",
         "float.tif": "mode 'F'",
         "two.gif": "2 frames",
         "two.tif": "2 frames",

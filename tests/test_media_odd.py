@@ -47,6 +47,28 @@ def test_tiff_with_premultiplied_alpha_is_read_straight(tmp_path, dtype):
     assert picture.alpha[0, 0, 0] == pytest.approx([0.5, 0], abs=0.02)
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_saved_selection_in_a_tiff_is_no_transparency(tmp_path, dtype):
+    samples = levels(3, 5, 4).astype(dtype)
+    tiff_of(tmp_path / "a.tif", samples, t262=2, t338=0)
+    picture = read_picture(tmp_path / "a.tif")
+    assert picture.alpha is None
+    top = np.iinfo(dtype).max
+    assert (picture.pixels[0].movedim(0, -1) * top).round().numpy().astype(dtype) == pytest.approx(
+        samples[..., :3]
+    )
+
+
+def test_sixteen_bits_stored_channel_by_channel_are_refused_by_name(tmp_path):
+    samples = levels(4, 6, 3).astype(np.uint16) * 257
+    tiff_of(tmp_path / "a.tif", samples, t262=2, t284=2)
+    with pytest.raises(ImageError, match=r"a\.tif .*planar.* Save it interleaved"):
+        read_image(tmp_path / "a.tif")
+    grey = samples[..., 0]
+    tiff_of(tmp_path / "g.tif", grey, t262=1, t284=2)  # of one channel it is the same
+    assert (read_image(tmp_path / "g.tif")[0, 0] * 65535).round().numpy() == pytest.approx(grey)
+
+
 @pytest.mark.parametrize("mode", ["1", "L", "I;16"])
 def test_grey_png_whose_one_level_is_transparent_keeps_its_alpha(tmp_path, mode):
     white = 65535 if mode == "I;16" else 255

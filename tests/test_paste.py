@@ -9,7 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from gpen_core import Alignment, Crops, MismatchError, paste
+from gpen_core import Alignment, Crops, ImageError, MismatchError, paste
 from gpen_core.align import cut
 from gpen_core.detail import noise_level
 from gpen_core.paste import paste_parts
@@ -291,6 +291,30 @@ def test_a_limit_keeps_the_crop_out_of_what_it_covers(photograph, enlarged):
     border = round(256 * enlarged)
     assert torch.equal(result.image[..., border + 4 :], background[..., border + 4 :])
     assert (result.mask[..., : border - 4] == 1).any()
+
+
+@pytest.mark.parametrize("enlarged", [1, 2])
+def test_a_limit_counts_as_white_at_most(photograph, enlarged):
+    crops = Crops(torch.zeros(1, 3, 256, 256), alignment(300.0, 256, (1, 512, 512)))
+    size = (512 * enlarged,) * 2
+    background = F.interpolate(photograph, size=size, mode="bicubic").clamp(0, 1)
+    results = [
+        paste(photograph, crops, background=background, limit=torch.full((1, 1, 512, 512), value))
+        for value in (1.0, 255.0, float("inf"))
+    ]
+    for result in results[1:]:
+        assert torch.equal(result.image, results[0].image)
+        assert torch.equal(result.mask, results[0].mask)
+
+
+def test_crops_that_hold_nan_are_not_pasted(photograph):
+    pixels = torch.zeros(2, 3, 256, 256)
+    pixels[1, 0, 7, 7] = float("nan")
+    place = alignment(300.0, 256, (1, 512, 512))[[0, 0]]
+    before = photograph.clone()
+    with pytest.raises(ImageError, match="Crop 1 holds NaN"):
+        paste(photograph, Crops(pixels, place))
+    assert torch.equal(photograph, before)
 
 
 def test_a_face_that_lies_outside_the_frame_changes_nothing(photograph):

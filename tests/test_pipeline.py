@@ -249,6 +249,8 @@ def test_no_face_returns_the_input_itself(model, found):
         ({"strength": 7}, "strength"),
         ({"feather": 9}, "feather"),
         ({"limit": torch.ones(1, 1, 3, 3)}, "limit"),
+        ({"template": "dlib"}, "template"),
+        ({"batch_size": 0}, "batch_size"),
     ],
 )
 def test_options_are_refused_before_faces_are_searched(model, monkeypatch, option, message):

@@ -163,10 +163,57 @@ def test_what_is_not_there_is_a_problem_of_its_own(tree):
     )
     assert [job.source.name for job in jobs] == ["a.jpg"]
     assert [(problem.name, problem.reason.split(" (")[0]) for problem in problems] == [
-        ("no.jpg", "does not exist"),
+        ("no.jpg", "does not exist, or may not be read"),
         ("*.bmp", "no image matches"),
         ("empty", "the folder holds no image"),
     ]
+
+
+def test_a_link_is_restored_under_its_own_name_and_linked_folders_are_searched(tree):
+    (tree / "photos/best.jpg").symlink_to(tree / "photos/sub/a.jpg")
+    (tree / "other").mkdir()
+    (tree / "other/o.jpg").write_bytes(b"x")
+    (tree / "other/back").symlink_to(tree / "photos")  # without end
+    (tree / "photos/linked").symlink_to(tree / "other")
+    found = pairs("photos")
+    assert {target.removeprefix("out/") for target in found.values()} == {
+        "a.jpg", "a.png", "b.GIF.png", "best.jpg", "linked/o.jpg", "sub/a.jpg", "sub/顔 [1].webp",
+    }  # fmt: skip
+    assert "which is an input" in reasons("photos", output="photos", overwrite=True)["photos/a.jpg"]
+    found = reasons("photos/best.jpg", output="photos/sub/a.jpg", overwrite=True)
+    assert "which is an input" in found["photos/best.jpg"]
+
+
+def test_a_pattern_below_a_folder_whose_name_holds_brackets(tree):
+    (tree / "2019 [a]").mkdir()
+    (tree / "2019 [a]/x.jpg").write_bytes(b"x")
+    assert pairs("2019 [a]/*.jpg") == {"2019 [a]/x.jpg": "out/x.jpg"}
+
+
+def test_names_that_are_too_long_are_problems_of_their_own(tree):
+    word = "x" * 300 + ".jpg"
+    (tree / "out").mkdir()
+    long = "y" * 250 + ".gif"  # whose result has four letters more
+    (tree / "photos" / long).write_bytes(b"x")
+    jobs, problems = plan(["photos", word], Path("out"), overwrite=False)
+    assert [problem.name for problem in problems] == [word]
+    assert len(jobs) == 6  # writing that one will fail by name
+
+
+def test_inputs_are_numbered_whether_or_not_they_are_done(tree):
+    (tree / "out").mkdir()
+    (tree / "out/a.png").write_bytes(b"x")
+    jobs, _ = plan(["photos"], Path("out"), overwrite=False)
+    assert {job.source.name: job.number for job in jobs if job.source.parent.name == "photos"} == {
+        "a.jpg": 0, "b.GIF": 2,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("output", "words"), [("r.gif", "is not written"), ("plain", "a file")])
+def test_an_output_that_cannot_be_is_refused_at_once(tree, output, words):
+    (tree / "plain").write_bytes(b"x")
+    with pytest.raises(GPENError, match=words):
+        plan(["photos/a.jpg"], Path(output), overwrite=True)
 
 
 def test_an_existing_result_is_kept_unless_told_otherwise(tree):

@@ -267,16 +267,31 @@ def test_nan_is_an_error_and_says_whose():
         restore_pixels(half, faces(2), forward=forward)
     broken = faces(2)
     broken[1, 0, 3, 3] = float("nan")
-    with pytest.raises(ImageError, match="face crop holds NaN"):
-        restore_pixels(network(), broken)
+    for strength in (0, 0.5, 1):
+        with pytest.raises(ImageError, match="face crop holds NaN"):
+            restore_pixels(network(), broken, strength=strength)
+
+
+@pytest.mark.parametrize("strength", [0, 1])
+def test_infinite_values_count_as_white_and_black(strength):
+    pixels = faces(1, 40)
+    wild = pixels.clone()
+    wild[..., 3:9, 3:9], pixels[..., 3:9, 3:9] = float("inf"), 1
+    wild[..., 20:23, :], pixels[..., 20:23, :] = -float("inf"), 0
+    found, expected = (restore_pixels(network(), x, strength=strength) for x in (wild, pixels))
+    assert torch.equal(found, expected)
 
 
 def test_what_does_not_fit_is_named():
     model = network()
     with pytest.raises(MismatchError, match=r"strength must lie in 0 … 1, found 1\.5"):
         restore_pixels(model, faces(1), strength=1.5)
-    with pytest.raises(MismatchError, match="batch_size"):
-        restore_pixels(model, faces(1), batch_size=-1)
+    for wrong in (-1, 1.5):
+        with pytest.raises(MismatchError, match="batch_size"):
+            restore_pixels(model, faces(1), batch_size=wrong)
+    for wrong in (2**64, 1.5):
+        with pytest.raises(MismatchError, match="noise_seed"):
+            restore_pixels(model, faces(1), noise_seed=wrong)
     with pytest.raises(MismatchError, match=r"\[N, 3, S, S\], found \[1, 3, 16, 8\]"):
         restore_pixels(model, faces(1)[..., :8])
     with pytest.raises(MismatchError, match="uint8"):

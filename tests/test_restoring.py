@@ -308,6 +308,8 @@ def test_a_defect_of_ours_is_not_hidden(gpen, monkeypatch):
         (["--size", "512"], "restores at 32 px, but --size 512 was given"),
         (["--dtype", "fp16", "--device", "cpu"], "fp16 is refused on a CPU"),
         (["--device", "cuda:99"], "cuda:99"),
+        (["--aligned", "--max-faces", "2", "--detail", "1"], "Leave out: --max-faces, --detail."),
+        (["--aligned", "--scale", "2"], "Leave out: --scale."),
     ],
 )
 def test_what_cannot_work_for_any_file_ends_at_once(gpen, words, message):

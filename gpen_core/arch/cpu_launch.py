@@ -122,7 +122,7 @@ def winograd_products(
     down, across = products.shape[2:]
     count = products.shape[1] // 36
     height, total = out.shape[2], noise.shape[1]
-    spare = torch.empty(4 * across * 2 * total, dtype=out.dtype)
+    spare = torch.empty(4 * across * 2 * total, dtype=out.dtype, device="cpu")
     _run(
         out.dtype, "winograd_products", down * across, _in_order(products), *_after(factors, first),
         noise[:, first:], out[:, first:], spare, height, across, count, total, _pitch(noise),
@@ -256,4 +256,4 @@ def _in_order(x: torch.Tensor) -> torch.Tensor:
 @functools.lru_cache(maxsize=64)
 def _zeros(count: int, dtype: torch.dtype) -> torch.Tensor:
     with torch.inference_mode(False):
-        return torch.zeros(count, dtype=dtype)
+        return torch.zeros(count, dtype=dtype, device="cpu")

@@ -237,7 +237,7 @@ class GPEN(nn.Module):
             # Drawn on the CPU and for one face: the same on every device and in every batch.
             resolution = self.config.resolutions[level]
             shape = (1, self.config.widths[level], resolution, resolution)
-            return torch.randn(shape, generator=noise_generator)
+            return torch.randn(shape, generator=noise_generator, dtype=torch.float32, device="cpu")
 
         return draw
 

@@ -42,7 +42,7 @@ def _try_all(device: torch.device) -> None:
     """Run every kernel of a forward pass on two pixels, in a form that is needed anyway."""
 
     def zeros(*shape: int) -> torch.Tensor:
-        return torch.zeros(shape, device=device)
+        return torch.zeros(shape, device=device, dtype=torch.float32)
 
     x, taps = zeros(1, 16, 2, 2).half(), zeros(4, 4)
     activation = Activation(zeros(1, 16), zeros(16), zeros(1), zeros(16), zeros(1, 32))
@@ -165,7 +165,7 @@ def finished(
     gain, bias, noise_gain, noise_bias, scale = activation
     x = x.contiguous(memory_format=torch.channels_last)
     out = None if scale is None else _empty((count, 2 * channels, size, size), x)
-    rgb = torch.empty(count, 3, size, size, device=x.device)
+    rgb = torch.empty(count, 3, size, size, device=x.device, dtype=torch.float32)
     skip, taps = below or (rgb, rgb)  # what is not used needs an address all the same
     pixels, block, warps = (128, 16, 2) if channels <= 64 else (8, 128, 4)
     _kernels().finished[(-(-size * size // pixels), count)](

@@ -55,7 +55,7 @@ class Level:
         edge: torch.Tensor | None = None
         for y, before, first, rows in self._transpose(strips):
             if edge is None:
-                edge = torch.zeros((), dtype=y.dtype)
+                edge = torch.zeros((), dtype=y.dtype, device="cpu")
                 edge = edge.expand(1, self.up.channels_out, 1, self.size + 2)
             bottom = top + rows
             above = edge.shape[2]

@@ -69,7 +69,7 @@ def lay_out(weight: torch.Tensor, down: int, across: int) -> Phases:
     """What multiplies weights [O, I, 3, 3] with down × across tiles at a time."""
     scale = 1 / (2 * (B**2 - A**2))  # of what gives the coefficients, see polyphase_kernels.py
     points = [[scale, scale * point] for point in (A, -A, B, -B)]
-    evaluate = torch.tensor([*points, [0, 1]], dtype=torch.float64)
+    evaluate = torch.tensor([*points, [0, 1]], dtype=torch.float64, device=weight.device)
     taps = weight.float().permute(2, 3, 0, 1).flatten(2)  # [3, 3, O · I]
     phases = (
         torch.kron(evaluate, evaluate).float() @ taps[::2, ::2].flatten(0, 1),

@@ -157,7 +157,7 @@ def _multiplication(
     _evaluate_taps(filtered.unbind(1), transformed.unbind(1))
     rounded = transformed.view(-1, inputs, 1, 1).to(weight.dtype)
     if bias is not None:
-        ones = torch.tensor(ONE)
+        ones = torch.tensor(ONE, dtype=torch.float32, device=bias.device)
         bias = (ones[:, None, None] * ones[:, None] * bias).flatten().to(weight.dtype)
     return packed.convolution(rounded, bias, tiles, groups=36)
 

@@ -27,7 +27,7 @@ def keep_freed_memory() -> None:
     It takes the largest block freed so far for what is typical, and gives back to the system what
     exceeds twice that at its end. So a block is freed that is nearly as large as it may count.
     """
-    torch.empty(LARGEST_THRESHOLD - (1 << 16), dtype=torch.uint8)
+    torch.empty(LARGEST_THRESHOLD - (1 << 16), dtype=torch.uint8, device="cpu")
 
 
 def keep_all_freed_memory() -> None:
@@ -46,7 +46,7 @@ def keep_all_freed_memory() -> None:
 def empty_rows(channels: int, height: int, width: int, dtype: torch.dtype) -> torch.Tensor:
     """An uninitialised [1, C, H, W] in channels_last order."""
     shape = (1, channels, height, width)
-    return torch.empty(shape, dtype=dtype, memory_format=torch.channels_last)
+    return torch.empty(shape, dtype=dtype, memory_format=torch.channels_last, device="cpu")
 
 
 class Workspace(threading.local):
@@ -66,12 +66,12 @@ class Workspace(threading.local):
         """An uninitialised contiguous tensor; the next `take` of that name reuses its memory."""
         size = math.prod(shape) * dtype.itemsize
         if size < SMALL:
-            return torch.empty(shape, dtype=dtype)
+            return torch.empty(shape, dtype=dtype, device="cpu")
         buffer = self._buffers.get(name)
         if buffer is None or len(buffer) < size:
             # A tensor made in inference mode could not be written to outside it.
             with torch.inference_mode(False):
-                buffer = self._buffers[name] = torch.empty(size, dtype=torch.uint8)
+                buffer = self._buffers[name] = torch.empty(size, dtype=torch.uint8, device="cpu")
         return buffer[:size].view(dtype).view(shape)
 
     def take_rows(

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import GPENError
-from .arguments import fraction, positive
+from .arguments import fraction, not_negative, positive
+from .failures import reason_of
 from .plan import plan
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--threshold", metavar="0…1", type=fraction, help="lowest score (default: the detector's)"
     )
     find.add_argument(
-        "--min-size", metavar="PX", type=float, default=0, help="leave out smaller faces"
+        "--min-size", metavar="PX", type=not_negative, default=0, help="leave out smaller faces"
     )
     find.add_argument(
         "--max-faces", metavar="N", type=positive, help="at most so many faces in an image"
@@ -97,10 +98,8 @@ def run(args: argparse.Namespace) -> int:
     """Restore every file; report those that fail and go on."""
     from tqdm import tqdm
 
-    if args.aligned and args.scale > 1:
-        raise GPENError("--aligned gives the model's own size; leave --scale out.")
-    if args.aligned and args.save_faces:
-        raise GPENError("--aligned writes nothing but the restored face; leave --save-faces out.")
+    if args.aligned:
+        _refuse_unused(args)
     if args.upscaler and args.scale == 1:
         raise GPENError("--upscaler enlarges nothing without --scale 2 or --scale 4.")
     folders = {"compare": args.compare, "faces": args.save_faces}
@@ -124,22 +123,34 @@ def run(args: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def _attempt(restorer: Restorer, job: Job, bar: tqdm, number: int) -> bool:
-    from ..restore import is_out_of_memory
+def _refuse_unused(args: argparse.Namespace) -> None:
+    """Raise for an option that does nothing where each input is a face."""
+    unused = {
+        "scale": 1, "save_faces": False, "detector": "auto", "detector_weights": None,
+        "threshold": None, "min_size": 0, "max_faces": None, "template": "gpen", "detail": "auto",
+        "feather": None,
+    }  # fmt: skip
+    given = [name for name, default in unused.items() if getattr(args, name) != default]
+    if given:
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise GPENError(
+            "--aligned restores each input as it is, at the model's own size; nothing is found, "
+            f"cut or pasted. Leave out: {options}."
+        )
 
+
+def _attempt(restorer: Restorer, job: Job, bar: tqdm, number: int) -> bool:
     def on_progress(done: int, total: int) -> None:
         bar.set_postfix_str(f"{job.source.name}: face {done} of {total}", refresh=False)
         bar.update(number + done / total - bar.n)
 
     try:
         outcome = restorer.restore(job, on_progress)
-    except (GPENError, OSError, MemoryError) as error:
-        _report(str(job.source), str(error) or "memory ran out")
-        return False
-    except RuntimeError as error:
-        if not is_out_of_memory(error):
+    except Exception as error:
+        reason = reason_of(error, out_of_memory="try a smaller --scale or --device cpu")
+        if reason is None:
             raise
-        _report(str(job.source), "memory ran out; try a smaller --scale or --device cpu")
+        _report(str(job.source), reason)
         return False
     bar.write(f"{job.source} → {job.target}: {outcome}", file=sys.stdout)
     return True

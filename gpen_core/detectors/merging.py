@@ -19,7 +19,9 @@ SAME_FACE_IOU = 0.4
 def merge(levels: Sequence[Faces], size: tuple[int, int, int]) -> Faces:
     """Each face of one image once, from what its passes found, coarse to fine."""
     faces = join(levels, size)
-    level = torch.repeat_interleave(torch.tensor([len(found) for found in levels])).tolist()
+    level = torch.repeat_interleave(
+        torch.tensor([len(found) for found in levels], device="cpu")
+    ).tolist()
     overlap, inside = compare(faces.boxes)
     order = sorted(range(len(faces)), key=lambda i: (level[i], -float(faces.scores[i])))
     kept: list[int] = []
@@ -56,7 +58,7 @@ def compare(boxes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 def clip(faces: Faces) -> Faces:
     """The same faces, their boxes cut at the image's border."""
     _, H, W = faces.image_size
-    limit = torch.tensor([W, H, W, H])
+    limit = torch.tensor([W, H, W, H], device="cpu")
     boxes = torch.minimum(faces.boxes.clamp(min=0), limit)
     return replace(faces, boxes=boxes)
 

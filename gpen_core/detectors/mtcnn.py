@@ -88,7 +88,7 @@ class MTCNN:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Square boxes [K, 4] that may hold a face, and their images [K], from a pyramid."""
         H, W = halves[0].shape[2:]
-        found = [torch.zeros(0, 6, device=self.device)]
+        found = [torch.zeros(0, 6, device=self.device, dtype=torch.float32)]
         side = float(self.smallest)
         # One level above the largest wanted: a level also answers for somewhat smaller faces.
         while side <= min(H, W) and side * PYRAMID_STEP <= largest:
@@ -109,7 +109,7 @@ class MTCNN:
         index, y, x = (probability[:, 1] > PROPOSE).nonzero(as_tuple=True)
         scores = probability[index, 1, y, x]
         corner = torch.stack([x, y], dim=1) * STRIDE
-        steps = torch.tensor([step_x, step_y] * 2, device=level.device)
+        steps = torch.tensor([step_x, step_y] * 2, device=level.device, dtype=level.dtype)
         boxes = torch.cat([corner, corner + CELL], dim=1) * steps
         boxes = shift(boxes, offsets[index, :, y, x])
         kept = suppress(boxes, scores, index, LEVEL_IOU)
@@ -121,7 +121,8 @@ def load_network(kind: type[nn.Module], device: torch.device) -> nn.Module:
     import facenet_pytorch
 
     file = Path(facenet_pytorch.__file__).parent / "data" / f"{kind.__name__.lower()}.pt"
-    network = kind(pretrained=False)
+    with torch.device("cpu"):
+        network = kind(pretrained=False).float()
     network.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
     # Channels last halves the time of the first network on a CPU.
     network = network.eval().requires_grad_(False)

@@ -60,7 +60,7 @@ def detect_in_boxes(
             left, top, right, bottom = _surroundings(box, *size[1:])
             region = image[index : index + 1, :, top:bottom, left:right]
             faces = detect(detector, region, threshold=threshold, min_size=min_size)
-            corner = torch.tensor([left, top])
+            corner = torch.tensor([left, top], device="cpu")
             levels.append(
                 replace(
                     faces,
@@ -90,7 +90,7 @@ def keep_in_boxes(faces: Faces, boxes: Sequence[torch.Tensor]) -> tuple[Faces, l
     """
     _check_count(boxes, faces.image_size[0])
     centres = (faces.boxes[:, :2] + faces.boxes[:, 2:]) / 2
-    kept = torch.zeros(len(faces), dtype=torch.bool)
+    kept = torch.zeros(len(faces), dtype=torch.bool, device="cpu")
     missed = []
     for index, frame_boxes in enumerate(boxes):
         for box in frame_boxes:

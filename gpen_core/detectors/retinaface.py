@@ -135,7 +135,8 @@ class RetinaFace:
         self.name = name
         self.device = device
         try:
-            network = RetinaFaceNetwork(name.removeprefix("retinaface_"))
+            with torch.device("cpu"):
+                network = RetinaFaceNetwork(name.removeprefix("retinaface_"))
         except ImportError as error:
             raise DetectorError(
                 f'Detector "{name}" needs facexlib, which cannot be imported ({error}). '
@@ -149,7 +150,8 @@ class RetinaFace:
         fuse_batch_norms(network)
         take_rgb(network)
         self.network = network.to(device).to(memory_format=torch.channels_last)
-        self._mean = torch.tensor(MEAN_BGR[::-1], device=device).view(1, 3, 1, 1) / 255
+        self._mean = torch.tensor(MEAN_BGR[::-1], device=device, dtype=torch.float32)
+        self._mean = self._mean.view(1, 3, 1, 1) / 255
 
     @torch.no_grad()
     def find(self, pixels: torch.Tensor, *, threshold: float, largest: float) -> Faces:
@@ -204,9 +206,10 @@ def make_priors(height: int, width: int, *, device: torch.device) -> torch.Tenso
     for stride, sides in zip(STRIDES, ANCHORS, strict=True):
         y = (torch.arange(height // stride, device=device) + 0.5) * stride
         x = (torch.arange(width // stride, device=device) + 0.5) * stride
-        y, x, side = torch.meshgrid(y, x, torch.tensor(sides, device=device) * 1.0, indexing="ij")
+        side = torch.tensor(sides, device=device, dtype=y.dtype)
+        y, x, side = torch.meshgrid(y, x, side, indexing="ij")
         levels.append(torch.stack([x, y, side, side], dim=3).reshape(-1, 4))
-    return torch.cat(levels)
+    return torch.cat(levels).float()
 
 
 def decode_boxes(offsets: torch.Tensor, priors: torch.Tensor) -> torch.Tensor:

@@ -179,15 +179,19 @@ def search(
 ) -> Iterator[Faces]:
     """Faces of one pass, a forward at a time, in pixels of the image."""
     B, _, H, W = image.shape
-    scale = torch.tensor([W / searched.width, H / searched.height])
+    scale = torch.tensor(
+        [W / searched.width, H / searched.height], dtype=torch.float32, device="cpu"
+    )
     for first in range(0, B, searched.batch):
         pixels = shrink(image[first : first + searched.batch], searched.height, searched.width)
         for top, height in searched.rows:
             for left, width in searched.columns:
                 tile = pixels[:, :, top : top + height, left : left + width]
-                faces = detector.find(tile, threshold=threshold, largest=searched.largest)
+                # In half precision landmarks would move by a pixel.
+                with torch.autocast(detector.device.type, enabled=False):
+                    faces = detector.find(tile, threshold=threshold, largest=searched.largest)
                 faces = faces[is_trusted(faces, searched, top, left)]
-                corner = torch.tensor([left, top])
+                corner = torch.tensor([left, top], device="cpu")
                 yield Faces(
                     (faces.boxes.view(-1, 2, 2) + corner).mul(scale).view(-1, 4),
                     (faces.landmarks + corner) * scale,

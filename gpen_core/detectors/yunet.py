@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -74,6 +75,7 @@ class YuNet:
             ) from error
         finally:
             cv2.utils.logging.setLogLevel(level)
+        self._lock = threading.Lock()
 
     def find(self, pixels: torch.Tensor, *, threshold: float, largest: float) -> Faces:
         """Faces in pixels at this scale only; see `Detector.find`."""
@@ -82,11 +84,12 @@ class YuNet:
         # Bytes before they leave the device, and sides that the network's strides divide.
         rgb = (pixels.float() * 255).add_(0.5).clamp_(0, 255).byte()
         bgr = F.pad(rgb, (0, -W % 32, 0, -H % 32)).flip(1).permute(0, 2, 3, 1).cpu().numpy()
-        self._net.setInputSize((bgr.shape[2], bgr.shape[1]))
-        self._net.setScoreThreshold(threshold)
-        found = [self._net.detect(np.ascontiguousarray(frame))[1] for frame in bgr]
+        with self._lock:  # OpenCV's detector keeps size and threshold from call to call
+            self._net.setInputSize((bgr.shape[2], bgr.shape[1]))
+            self._net.setScoreThreshold(threshold)
+            found = [self._net.detect(np.ascontiguousarray(frame))[1] for frame in bgr]
         found = [np.zeros((0, 15), np.float32) if rows is None else rows for rows in found]
         rows = torch.from_numpy(np.concatenate(found))
-        index = torch.repeat_interleave(torch.tensor([len(part) for part in found]))
+        index = torch.repeat_interleave(torch.tensor([len(part) for part in found], device="cpu"))
         boxes = torch.cat([rows[:, :2], rows[:, :2] + rows[:, 2:4]], dim=1)
         return Faces(boxes, rows[:, 4:14].view(-1, 5, 2), rows[:, 14], index, (N, H, W))

@@ -24,7 +24,7 @@ from ..errors import ImageError
 from ..files import replacing
 from . import deep, own_writers
 from .formats import READ_ONLY, WRITABLE, format_for
-from .metadata import Metadata, upright
+from .metadata import HEADERS, Metadata, upright
 from .picture import Picture
 
 if TYPE_CHECKING:
@@ -89,9 +89,11 @@ def read_picture(path: str | os.PathLike[str]) -> Picture:
         except Image.DecompressionBombError as error:
             raise ImageError(f"{path} is too large to open: {error}") from error
         except UnidentifiedImageError as error:
+            is_tiff = data[:4] in HEADERS
             raise ImageError(
-                f"{path} is not an image that can be read ({len(data)} bytes, starting "
-                f"{data[:8]!r}). Convert it to PNG, JPEG, WebP or TIFF."
+                f"{path} is {'a TIFF that cannot' if is_tiff else 'not an image that can'} be read "
+                f"({len(data)} bytes, starting {data[:8]!r}). Convert it to PNG, JPEG, WebP or "
+                "TIFF, of 8 or 16 bits."
             ) from error
         except _DAMAGED as error:
             raise ImageError(f"{path} is damaged and cannot be decoded: {error}") from error
@@ -133,7 +135,9 @@ def write_picture(
             elif bits == 16:
                 own_writers.write_png16(file, samples, picture.metadata)
             else:
-                options = picture.metadata.save_options(picture.size) | dict(kind.options)
+                options = picture.metadata.save_options(kind.name, picture.size) | dict(
+                    kind.options
+                )
                 Image.fromarray(samples).save(file, kind.name, **options)
     except FileExistsError as error:
         raise ImageError(
@@ -227,7 +231,7 @@ def _from_ink(image: Image.Image, path: Path) -> Image.Image:
 
 def _planes(samples: np.ndarray, columns: tuple[int, ...]) -> torch.Tensor:
     """[H, W, C] integers to [1, len(columns), H, W] floats, one plane at a time to save memory."""
-    planes = torch.empty(1, len(columns), *samples.shape[:2])
+    planes = torch.empty(1, len(columns), *samples.shape[:2], dtype=torch.float32, device="cpu")
     for i, column in enumerate(columns):
         planes[0, i] = torch.from_numpy(samples[..., column].astype(np.float32))
     return planes.div_(np.iinfo(samples.dtype).max)

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 _BIT_DEPTH_AT, _COLOUR_TYPE_AT = 24, 25  # in every PNG
 _GREY, _GREY_ALPHA = 0, 4
 _TIFF_BITS_PER_SAMPLE, _TIFF_PHOTOMETRIC, _TIFF_EXTRA, _TIFF_SAMPLE_FORMAT = 258, 262, 338, 339
-_TIFF_UNSIGNED, _TIFF_WHITE_IS_ZERO, _TIFF_PREMULTIPLIED = 1, 0, 1
+_TIFF_SAMPLES, _TIFF_PLANES = 277, 284
+_TIFF_UNSIGNED, _TIFF_WHITE_IS_ZERO, _TIFF_PREMULTIPLIED, _TIFF_STRAIGHT = 1, 0, 1, 2
+_TIFF_APART = 2
 
 
 def bits_per_sample(image: Image.Image, data: bytes) -> int:
@@ -35,6 +37,11 @@ def decode(image: Image.Image, data: bytes, path: Path) -> np.ndarray:
     """Decode to uint16 [H, W], or [H, W, C] as grey + alpha, RGB or RGBA."""
     import cv2
 
+    if image.format == "TIFF" and _is_planar(_tags(image)):
+        raise ImageError(
+            f"{path} is a 16-bit TIFF that stores its channels apart (planar, per channel), which "
+            "is not read. Save it interleaved."
+        )
     samples = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if samples is None:
         raise ImageError(f"{path} is damaged, or OpenCV cannot decode its 16-bit {image.format}.")
@@ -60,11 +67,19 @@ def _tags(image: Image.Image) -> Any:
     return getattr(image, "tag_v2")  # noqa: B009  only TIFF images have it
 
 
+def _is_planar(tags: Any) -> bool:
+    """Whether R, G and B lie one after the other, which OpenCV takes for grey."""
+    return tags.get(_TIFF_PLANES, 1) == _TIFF_APART and tags.get(_TIFF_SAMPLES, 1) > 1
+
+
 def _as_stated(samples: np.ndarray, tags: Any) -> np.ndarray:
     """A TIFF's samples with 0 as black and straight alpha, which OpenCV leaves as they are."""
     if tags.get(_TIFF_PHOTOMETRIC) == _TIFF_WHITE_IS_ZERO:
         return 65535 - samples
-    if samples.ndim == 3 and _TIFF_PREMULTIPLIED in tags.get(_TIFF_EXTRA, ()):
+    extra = tags.get(_TIFF_EXTRA, ())
+    if samples.ndim == 3 and extra and not {_TIFF_PREMULTIPLIED, _TIFF_STRAIGHT} & set(extra):
+        return samples[..., :3]  # what else is there, a saved selection say, is no transparency
+    if samples.ndim == 3 and _TIFF_PREMULTIPLIED in extra:
         colours, alpha = samples[..., :-1].astype(np.float64), samples[..., -1:]
         straight = (colours * (65535 / np.maximum(alpha, 1))).round().clip(0, 65535)
         return np.concatenate([straight.astype(np.uint16), alpha], axis=-1)

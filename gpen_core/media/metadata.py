@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import tiff_tags
 from .tiff_tags import EXIF_IFD, LONG, ORIENTATION, PIXEL_HEIGHT, PIXEL_WIDTH, SHORT, X_RESOLUTION
+from .xmp import read_xmp, save_xmp, xmp_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,7 +21,8 @@ MOST_DPI = 65_536
 """What says as much is damaged, and more than JPEG can hold."""
 
 _PREFIX = b"Exif\0\0"
-_HEADERS = (b"II*\0", b"MM\0*")
+HEADERS = (b"II*\0", b"MM\0*")
+"""How a TIFF, or EXIF, begins."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,7 @@ class Metadata:
     """What goes from the input file to the output file.
 
     Attributes:
+        xmp: a packet of XMP; empty when there is none.
         exif: a TIFF structure as in the file, without the leading "Exif"; empty when there is none.
         icc: the colour profile; empty when there is none.
         dpi: (x, y) dots per inch, or None.
@@ -36,6 +39,7 @@ class Metadata:
     exif: bytes = b""
     icc: bytes = b""
     dpi: tuple[float, float] | None = None
+    xmp: bytes = b""
 
     @classmethod
     def read(cls, image: Image.Image, data: bytes) -> tuple[Metadata, int]:
@@ -47,7 +51,7 @@ class Metadata:
         orientation = 1
         if image.format == "TIFF":
             exif = tiff_tags.extract_exif(data)
-        elif exif and exif[:4] not in _HEADERS:
+        elif exif and exif[:4] not in HEADERS:
             exif = b""
         else:
             tags = image.getexif()  # finds it in XMP and in a PNG's text too
@@ -61,9 +65,10 @@ class Metadata:
             if not all(math.isfinite(dots) and 0 < dots < MOST_DPI for dots in dpi):
                 dpi = None
         icc = image.info.get("icc_profile")
-        return cls(
-            exif=exif, icc=icc if isinstance(icc, bytes) else b"", dpi=dpi
-        ), orientation if orientation in range(1, 9) else 1
+        read = cls(
+            exif=exif, icc=icc if isinstance(icc, bytes) else b"", dpi=dpi, xmp=read_xmp(image.info)
+        )
+        return read, orientation if orientation in range(1, 9) else 1
 
     def exif_for(self, size: tuple[int, int]) -> bytes:
         """The EXIF of a written file of `size` (width, height), whose pixels are upright.
@@ -82,10 +87,16 @@ class Metadata:
         tiff_tags.unlink_next_directory(exif)
         return bytes(exif)
 
-    def save_options(self, size: tuple[int, int]) -> dict[str, Any]:
-        """What to hand to Pillow's `Image.save` for a file of `size` (width, height)."""
+    def save_options(self, kind: str, size: tuple[int, int]) -> dict[str, Any]:
+        """What to hand to Pillow's `Image.save` for a file of `size` (width, height).
+
+        Args:
+            kind: Pillow's name of the format.
+            size: of the picture.
+        """
         exif = self.exif_for(size)
         options = {"icc_profile": self.icc, "dpi": self.dpi, "exif": exif and _PREFIX + exif}
+        options |= save_xmp(kind, xmp_for(self.xmp, size))
         return {name: value for name, value in options.items() if value}
 
 

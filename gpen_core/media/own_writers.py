@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .tiff_tags import (
+    BYTE,
     DESCRIPTIVE,
     LONG,
     PER_INCH,
@@ -25,6 +26,7 @@ from .tiff_tags import (
     pack_directory,
     read_directory,
 )
+from .xmp import PNG_KEYWORD, xmp_for
 
 if TYPE_CHECKING:
     from typing import BinaryIO
@@ -48,6 +50,9 @@ def write_png16(file: BinaryIO, samples: np.ndarray, metadata: Metadata) -> None
         _write_chunk(file, b"pHYs", struct.pack(">IIB", *per_metre, 1))
     if metadata.exif:
         _write_chunk(file, b"eXIf", metadata.exif_for((width, height)))
+    if metadata.xmp:
+        head = PNG_KEYWORD.encode() + b"\0\0\0\0\0"  # not compressed, of no language
+        _write_chunk(file, b"iTXt", head + xmp_for(metadata.xmp, (width, height)))
     packer = zlib.compressobj(6)
     above = np.zeros(2 * width * count, np.uint8)
     for row in samples.reshape(height, -1):
@@ -98,6 +103,9 @@ def write_tiff(file: BinaryIO, samples: np.ndarray, metadata: Metadata) -> None:
         entries[RESOLUTION_UNIT] = pack(order, SHORT, PER_INCH)
     if metadata.icc:
         entries[34675] = Entry(UNDEFINED, len(metadata.icc), metadata.icc)
+    if metadata.xmp:
+        xmp = xmp_for(metadata.xmp, (width, height))
+        entries[700] = Entry(BYTE, len(xmp), xmp)
     directory_length = len(pack_directory(order, entries, start))
     entries[273] = pack(order, LONG, start + directory_length)  # where the pixels are
     file.write(exif[:4] + struct.pack(order + "L", start) + exif[8:].ljust(start - 8, b"\0"))

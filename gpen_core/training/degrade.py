@@ -71,6 +71,16 @@ class Degradation:
             raise ValueError(
                 f"filters must name some of {', '.join(FILTERS)}, found {self.filters}."
             )
+        bounds = {
+            "blur_sigma": (0, math.inf), "scale": (1e-3, math.inf), "noise_sigma": (0, math.inf),
+            "jpeg_quality": (1, 100),
+        }  # fmt: skip
+        for name, (lowest, highest) in bounds.items():
+            least, most = getattr(self, name)
+            if not lowest <= least <= most <= highest:
+                raise ValueError(
+                    f"{name} must rise within {lowest} … {highest}, found {least} … {most}."
+                )
         if self.twice and self.second is None:
             raise ValueError(f"twice is {self.twice}, but `second` does not say what to draw from.")
 
@@ -171,12 +181,24 @@ def degrade(
         [B, 3, H, W] RGB in [0, 1], of the images' dtype and on their device.
 
     Raises:
-        MismatchError: `images` is not [B, 3, H, W] floating point.
+        MismatchError: `images` is not [B, 3, H, W] floating point, or an option is out of range.
     """
     check_image(images)
+    if not isinstance(seed, int) or not isinstance(first, int) or first < 0:
+        raise MismatchError(
+            f"seed is a whole number, first one from 0; found {seed!r} and {first!r}."
+        )
+    if face_size is not None and not face_size > 0:
+        raise MismatchError(f"face_size is a side in px, above 0; found {face_size}.")
     count, height, width = len(images), *images.shape[2:]
     blur_scale = (face_size or min(height, width)) / REFERENCE_SIZE
-    uniform = torch.rand(first + count, 2 * PER_ROUND + 3, generator=generator(seed))[first:]
+    uniform = torch.rand(
+        first + count,
+        2 * PER_ROUND + 3,
+        generator=generator(seed),
+        dtype=torch.float32,
+        device="cpu",
+    )[first:]
     draws, again, kind = uniform.double().split([PER_ROUND, PER_ROUND, 3], dim=1)
     twice = kind[:, 0] < degradation.twice
     mild = kind[:, 1] < degradation.mild
@@ -188,7 +210,7 @@ def degrade(
     if degradation.second is not None:
         rounds.append(draw_round(again, degradation.second))
 
-    degraded = images.float().clone()
+    degraded = images.float().clamp(0, 1)  # a copy
     twice &= ~mild & ~noisy
     for repeats, chosen in ((1, ~twice & ~clean), (2, twice & ~clean)):
         indices = chosen.nonzero()[:, 0]
@@ -198,17 +220,18 @@ def degrade(
                 continue
             draws = [round_.of(part) for round_ in rounds[:repeats]]
             where = sent(part, images.device)
-            degraded[where] = _worsen(degraded[where], draws, blur_scale)
+            with torch.autocast(images.device.type, enabled=False):
+                degraded[where] = _worsen(degraded[where], draws, blur_scale)
     return degraded.to(images.dtype)
 
 
 def _worsen(images: torch.Tensor, rounds: list[Draws], blur_scale: float) -> torch.Tensor:
     """Put [B, 3, H, W] through rounds and bring the result back to its size."""
-    heights, widths = (torch.full((len(images),), side) for side in images.shape[2:])
+    heights, widths = (torch.full((len(images),), side, device="cpu") for side in images.shape[2:])
     canvas = Canvas(images, heights, widths)
     for draws in rounds:
         canvas = _play(canvas, draws, blur_scale)
-    bicubic = torch.full((len(images),), list(FILTERS).index("bicubic"))
+    bicubic = torch.full((len(images),), list(FILTERS).index("bicubic"), device="cpu")
     return resize(canvas, heights, widths, bicubic, step=1).pixels.clamp(0, 1)
 
 
@@ -238,12 +261,16 @@ def _play(canvas: Canvas, draws: Draws, blur_scale: float) -> Canvas:
 def _add_noise(canvas: Canvas, draws: Draws) -> torch.Tensor:
     """The canvas' pixels with each image's own noise."""
     device = canvas.pixels.device
-    noise = torch.zeros(canvas.pixels.shape, pin_memory=device.type == "cuda")
+    noise = torch.zeros(
+        canvas.pixels.shape, pin_memory=device.type == "cuda", dtype=torch.float32, device="cpu"
+    )
     chosen = (canvas.heights, canvas.widths, draws.gray, draws.noise_seeds)
     for image, height, width, gray, seed in zip(noise, *(x.tolist() for x in chosen), strict=True):
         # Drawn image by image, so that it does not depend on the canvas that others share.
         shape = (1 if gray else 3, height, width)
-        image[:, :height, :width] = torch.randn(shape, generator=generator(seed))
+        image[:, :height, :width] = torch.randn(
+            shape, generator=generator(seed), dtype=torch.float32, device="cpu"
+        )
     sigma = sent((draws.noise / 255).float(), device)[:, None, None, None]
     shot = sent(draws.shot, device)[:, None, None, None]
     brightness = canvas.pixels.clamp(0, 1)

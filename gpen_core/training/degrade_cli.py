@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..commands.arguments import fraction, positive
+from ..commands.failures import reason_of
 from ..commands.plan import plan
-from ..errors import GPENError
 
 if TYPE_CHECKING:
     import argparse
@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--overwrite", action="store_true", help="replace results that exist")
     parser.add_argument(
-        "--seed", type=int, default=0, help="the n-th image gets what it says (default 0)"
+        "--seed", type=int, default=0, help="the n-th input gets what it says (default 0)"
     )
     parser.add_argument(
         "--preset",
@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
     device = resolve_device(args.device)
     jobs, problems = plan(args.inputs, args.output, overwrite=args.overwrite)
     failures = [f"{problem.name}: {problem.reason}" for problem in problems]
-    for number, job in enumerate(jobs):
+    for job in jobs:
         try:
             picture = read_picture(job.source)
             degraded = degrade(
@@ -72,13 +72,16 @@ def run(args: argparse.Namespace) -> int:
                 seed=args.seed,
                 degradation=degradation,
                 face_size=args.face_size,
-                first=number,
+                first=job.number,
             )
             job.target.parent.mkdir(parents=True, exist_ok=True)
             picture = picture.with_pixels(degraded.cpu())
             write_picture(job.target, picture, overwrite=args.overwrite)
-        except (GPENError, OSError) as error:
-            failures.append(str(error))
+        except Exception as error:
+            reason = reason_of(error, out_of_memory="try a smaller image or --face-size")
+            if reason is None:
+                raise
+            failures.append(f"{job.source}: {reason}")
         else:
             print(f"{job.source} → {job.target}")
     for line in failures:

@@ -73,7 +73,7 @@ def draw_round(uniform: torch.Tensor, ranges: Degradation) -> Draws:
         noise=_between(columns[5], ranges.noise_sigma),
         gray=columns[6] < ranges.gray_noise,
         quality=_between(columns[7], ranges.jpeg_quality).round(),
-        filters=torch.tensor(names)[(columns[8] * len(names)).long()],
+        filters=torch.tensor(names, device="cpu")[(columns[8] * len(names)).long()],
         shot=columns[9] < ranges.shot_noise,
         noise_seeds=(columns[10] * 2**24).long(),
         cutoffs=torch.where(ringing, cutoffs, math.nan),
@@ -82,7 +82,7 @@ def draw_round(uniform: torch.Tensor, ranges: Degradation) -> Draws:
 
 def choose(first: torch.Tensor, one: Draws, other: Draws) -> Draws:
     """Draws of `one` where `first` [B] is true, else of `other`."""
-    mixed = other.of(torch.arange(len(first)))  # a copy
+    mixed = other.of(torch.arange(len(first), device="cpu"))  # a copy
     for target, values in zip(mixed, one, strict=True):
         target[first] = values[first]
     return mixed

@@ -56,7 +56,7 @@ def compress(images: torch.Tensor, quality: torch.Tensor) -> torch.Tensor:
     height, width = images.shape[2:]
     levels = (images.clamp(0, 1) * 255).round()
     padded = F.pad(levels, (0, -width % MCU, 0, -height % MCU), mode="replicate")
-    to_ycc = torch.tensor(TO_YCC, dtype=images.dtype)
+    to_ycc = torch.tensor(TO_YCC, dtype=images.dtype, device="cpu")
     to_rgb = sent(to_ycc.inverse(), images.device)
     transform = sent(_cosine_transform().to(images.dtype), images.device)
     steps = _steps(quality.to(images.dtype))
@@ -90,7 +90,7 @@ def _quantize(planes: torch.Tensor, steps: torch.Tensor, transform: torch.Tensor
 @cache
 def _cosine_transform() -> torch.Tensor:
     """[64, 64] float64: the orthonormal cosine transform of a flattened 8 × 8 block."""
-    position = torch.arange(BLOCK, dtype=torch.float64)
+    position = torch.arange(BLOCK, dtype=torch.float64, device="cpu")
     cosines = torch.cos(math.pi / BLOCK * (position + 0.5) * position[:, None]) / 2  # [k, x]
     cosines[0] /= math.sqrt(2)
     return torch.kron(cosines, cosines)

@@ -1,0 +1,62 @@
+"""XMP: what photographers' programs wrote about a picture stays with it."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from PIL import Image, features
+
+from gpen_core.media import Picture, read_picture, write_picture, xmp
+
+PACKET = """<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF
+ xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about=""
+ xmlns:xmp="http://ns.adobe.com/xap/1.0/" xmlns:tiff="http://ns.adobe.com/tiff/1.0/"
+ xmlns:exif="http://ns.adobe.com/exif/1.0/" xmlns:dc="http://purl.org/dc/elements/1.1/"
+ xmp:Rating="5" tiff:Orientation="6" exif:PixelXDimension="4000">
+ <exif:PixelYDimension>3000</exif:PixelYDimension>
+ <dc:rights>© Zoë</dc:rights></rdf:Description></rdf:RDF></x:xmpmeta>""".encode()
+
+KINDS = [".jpg", ".png", ".webp", ".tif", *([".avif"] if features.check("avif") else [])]
+
+
+def source(path):
+    Image.new("RGB", (20, 12), (90, 120, 200)).save(path, xmp=PACKET)
+    return read_picture(path)
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("suffix", KINDS)
+def test_a_packet_goes_into_the_output_and_the_picture_is_upright(tmp_path, suffix, bits):
+    picture = source(tmp_path / "in.jpg")
+    assert picture.metadata.xmp == PACKET
+    assert picture.size == (12, 20)  # turned, as the packet says
+    path = tmp_path / f"out{suffix}"
+    write_picture(path, Picture(picture.pixels, bits=bits, metadata=picture.metadata))
+    again = read_picture(path)
+    assert again.size == (12, 20)
+    for kept in (b'xmp:Rating="5"', "© Zoë".encode(), b'tiff:Orientation="1"'):
+        assert kept in again.metadata.xmp
+    assert b'exif:PixelXDimension="12"' in again.metadata.xmp
+    assert b"<exif:PixelYDimension>20</" in again.metadata.xmp
+    twice = tmp_path / f"twice{suffix}"
+    write_picture(twice, again)
+    assert read_picture(twice).metadata.xmp == again.metadata.xmp
+
+
+def test_a_packet_that_is_too_long_for_a_jpeg_does_not_keep_it_from_being_written(tmp_path):
+    picture = source(tmp_path / "in.jpg")
+    packet = picture.metadata.xmp + b" " * xmp.MOST_IN_JPEG
+    metadata = type(picture.metadata)(xmp=packet)
+    for suffix, kept in ((".jpg", False), (".png", True), (".bmp", False)):
+        path = tmp_path / f"out{suffix}"
+        write_picture(path, Picture(torch.rand(1, 3, 8, 8), metadata=metadata))
+        assert (len(read_picture(path).metadata.xmp) == len(xmp.xmp_for(packet, (8, 8)))) == kept
+
+
+def test_a_damaged_packet_does_not_disturb(tmp_path):
+    picture = source(tmp_path / "in.jpg")
+    metadata = type(picture.metadata)(xmp=b"\xff\xfe<x" + bytes(range(256)))
+    for suffix in KINDS:
+        path = tmp_path / f"out{suffix}"
+        write_picture(path, Picture(picture.pixels, metadata=metadata))
+        assert read_picture(path).size == (12, 20)
