@@ -33,7 +33,7 @@ def faces_from_mesh(
         image_size: (B, H, W) of the batch the mesh was found in.
 
     Raises:
-        MismatchError: another number of images or of points.
+        MismatchError: another number of images or of points, or no face mesh at all.
     """
     if len(frames) != image_size[0]:
         raise MismatchError(
@@ -43,11 +43,21 @@ def faces_from_mesh(
     boxes, landmarks, scores, index = [], [], [], []
     for image, found in enumerate(frames):
         for face in found:
-            boxes.append(torch.as_tensor(face["bbox_xyxy"], dtype=torch.float32, device="cpu"))
-            landmarks.append(
-                _five(torch.as_tensor(face["landmarks_xy"], dtype=torch.float32, device="cpu"))
-            )
-            scores.append(float(face.get("score", 1.0)))
+            try:
+                box, mesh = (
+                    torch.as_tensor(face[name], dtype=torch.float32, device="cpu")
+                    for name in ("bbox_xyxy", "landmarks_xy")
+                )
+                scores.append(float(face.get("score", 1.0)))
+            except (AttributeError, KeyError, TypeError, ValueError) as error:
+                raise MismatchError(
+                    "A face of a face mesh has the numbers bbox_xyxy [4] and landmarks_xy [468 or "
+                    f"478, 2], and perhaps a score; found {face!r:.200}."
+                ) from error
+            if box.shape != (4,):
+                raise MismatchError(f"A face's bbox_xyxy is [4], found {list(box.shape)}.")
+            boxes.append(box)
+            landmarks.append(_five(mesh))
             index.append(image)
     if not boxes:
         return Faces.empty(image_size)

@@ -122,9 +122,11 @@ def _size_allowed(
 def _inside(faces: Faces, region: torch.Tensor) -> torch.Tensor:
     batch, height, width = faces.image_size
     if tuple(region.shape) not in {(batch, 1, height, width), (1, 1, height, width)}:
+        shape = list(region.shape)
+        found = f"{shape[0]} of {shape[3]}×{shape[2]}" if len(shape) == 4 else f"the shape {shape}"
         raise MismatchError(
-            f"The region must be a mask of the image, {batch} or 1 of {width}×{height}; found "
-            f"{region.shape[0]} of {region.shape[-1]}×{region.shape[-2]}."
+            f"The region must be a mask of the image, {batch} or 1 of {width}×{height}, found "
+            f"{found}."
         )
     x, y = _centres(faces).floor().long().unbind(1)
     image = faces.image_index if region.shape[0] > 1 else torch.zeros_like(faces.image_index)

@@ -63,8 +63,13 @@ def settle(contents: Any) -> tuple[dict[str, torch.Tensor], GPENConfig, str]:
     if not all(name in tensors for name in SIGNATURE):
         _refuse_foreign(tensors)
     config = read_config({name: tuple(tensor.shape) for name, tensor in tensors.items()})
-    with torch.device("meta"):
-        expected = {name: tuple(t.shape) for name, t in GPEN(config).state_dict().items()}
+    try:
+        with torch.device("meta"):
+            expected = {name: tuple(t.shape) for name, t in GPEN(config).state_dict().items()}
+    except (ArithmeticError, RuntimeError) as error:
+        raise CheckpointError(
+            f"Damaged GPEN checkpoint: no network has the sizes read from it, {config}."
+        ) from error
     device = tensors[SIGNATURE[0]].device
     kernels = {name: _kernel(name).to(device) for name in expected if is_kernel(name)}
     tensors = kernels | tensors
@@ -184,8 +189,8 @@ def _check_values(tensors: Mapping[str, torch.Tensor]) -> None:
                 f"{tensor.device.type}); expected plain {', '.join(DTYPE_NAMES.values())}."
             )
         # One NaN or Inf makes the sum so: a quarter of the time of looking at each.
-        if not tensor.sum(dtype=torch.float32).isfinite() and not tensor.isfinite().all():
-            bad = int((~torch.isfinite(tensor)).sum())
+        if not tensor.sum(dtype=torch.float32).isfinite() and not tensor.float().isfinite().all():
+            bad = int((~torch.isfinite(tensor.float())).sum())
             raise CheckpointError(
                 f"Damaged GPEN checkpoint: `{name}` holds {bad} NaN or infinite values of "
                 f"{tensor.numel()}. Fetch the file again, or go back to an earlier one of the "

@@ -38,3 +38,19 @@ def test_a_mesh_of_another_batch_is_refused_with_both_numbers():
 def test_other_landmarks_are_refused_by_their_shape():
     with pytest.raises(MismatchError, match=r"468 or 478 points.*\[68, 2\]"):
         faces_from_mesh([[mesh(68)]], (1, 900, 900))
+
+
+@pytest.mark.parametrize(
+    "face",
+    [
+        {},
+        {"bbox_xyxy": torch.zeros(4)},
+        {"bbox_xyxy": torch.zeros(5), "landmarks_xy": torch.zeros(468, 2)},
+        {"bbox_xyxy": torch.zeros(4), "landmarks_xy": torch.zeros(468, 2), "score": None},
+        None,
+    ],
+    ids=["empty", "no landmarks", "another box", "another score", "no face"],
+)
+def test_what_is_no_face_of_a_mesh_is_refused(face):
+    with pytest.raises(MismatchError, match="bbox_xyxy"):
+        faces_from_mesh([[face]], (1, 9, 9))

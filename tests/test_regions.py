@@ -102,6 +102,9 @@ def test_limit_faces_keeps_the_largest_of_each_image_in_order():
     widths = [int(w) for w in limit_faces(faces).widths]
     assert widths == [30, 20, 40, 10]
     assert [int(w) for w in limit_faces(faces, max_faces=1).widths] == [30, 40]
+    for wrong in (torch.rand(2, 3), torch.rand(4), torch.full((1, 4), float("nan"))):
+        with pytest.raises(MismatchError, match="image 1 must be"):
+            keep_in_boxes(faces, [torch.zeros(0, 4), wrong])
     with pytest.raises(DetectorError, match="found -1"):
         limit_faces(faces, max_faces=-1)
     assert [int(w) for w in limit_faces(faces, min_size=20).widths] == [30, 20, 40]

@@ -90,6 +90,8 @@ def test_a_region_keeps_faces_whose_centre_lies_in_it(faces):
 def test_a_region_of_another_size_is_refused_with_both_sizes(faces):
     with pytest.raises(MismatchError, match=r"200×100.*64×64"):
         select_faces(faces, region=torch.zeros(1, 1, 64, 64))
+    with pytest.raises(MismatchError, match=r"found the shape \[\]"):
+        select_faces(faces, region=torch.tensor(1.0))
 
 
 def test_a_box_over_the_border_has_its_centre_looked_up_inside():

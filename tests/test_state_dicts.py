@@ -194,6 +194,23 @@ def test_nan_or_infinity_in_weights_is_named(
     assert f"`{name}` holds 1 NaN or infinite" in complaint(damaged)
 
 
+def test_sizes_that_no_network_has_are_damage(tensors: Tensors) -> None:
+    for name, shape in (
+        ("generator.style.1.weight", (0, 0)),
+        ("generator.conv1.conv.weight", (1, 2**40, 0, 3, 3)),
+    ):
+        with pytest.raises(CheckpointError, match=r"Damaged|Not a usable"):
+            settle(tensors | {name: torch.zeros(shape)})
+
+
+def test_weights_that_only_float64_holds_are_named(tensors: Tensors) -> None:
+    name = "generator.style.1.weight"
+    wide = tensors[name].double()
+    wide[0, 0] = 1e39
+    with pytest.raises(CheckpointError, match="1 NaN or infinite"):
+        settle(tensors | {name: wide})
+
+
 def test_large_weights_whose_sum_overflows_are_not_taken_for_damaged(tensors: Tensors) -> None:
     name = "generator.convs.3.conv.weight"
     build_gpen(tensors | {name: torch.full_like(tensors[name], 3e38)})

@@ -48,10 +48,10 @@ def detect_in_boxes(
         on_progress: called with (done, total) after every box; may raise to cancel.
 
     Raises:
-        MismatchError: boxes for another number of images.
+        MismatchError: boxes for another number of images, or that are none.
     """
     size = (len(image), image.shape[-2], image.shape[-1])
-    _check_count(boxes, size[0])
+    _check_boxes(boxes, size[0])
     done, total = 0, sum(map(len, boxes))
     found = []
     for index, frame_boxes in enumerate(boxes):
@@ -86,9 +86,9 @@ def keep_in_boxes(faces: Faces, boxes: Sequence[torch.Tensor]) -> tuple[Faces, l
         boxes: for each image of the batch [K, 4], x0 y0 x1 y1 in pixels.
 
     Raises:
-        MismatchError: boxes for another number of images.
+        MismatchError: boxes for another number of images, or that are none.
     """
-    _check_count(boxes, faces.image_size[0])
+    _check_boxes(boxes, faces.image_size[0])
     centres = (faces.boxes[:, :2] + faces.boxes[:, 2:]) / 2
     kept = torch.zeros(len(faces), dtype=torch.bool, device="cpu")
     missed = []
@@ -140,6 +140,12 @@ def _surroundings(box: Sequence[float], height: int, width: int) -> tuple[int, i
     return left, top, max(left, right), max(top, bottom)
 
 
-def _check_count(boxes: Sequence[torch.Tensor], count: int) -> None:
+def _check_boxes(boxes: Sequence[torch.Tensor], count: int) -> None:
     if len(boxes) != count:
         raise MismatchError(f"Boxes for {len(boxes)} images do not fit a batch of {count}.")
+    for index, own in enumerate(boxes):
+        if own.ndim != 2 or own.shape[1] != 4 or not own.isfinite().all():
+            raise MismatchError(
+                f"The boxes of image {index} must be [K, 4] finite numbers, x0 y0 x1 y1; found "
+                f"{list(own.shape)} {own.flatten()[:8].tolist()}."
+            )
