@@ -221,7 +221,7 @@ def test_the_command_prints_groups_and_writes_table_and_sheet(tmp_path, capsys):
     (tmp_path / "ages.tsv").write_text(ages, encoding="utf-8")
     index = "file\tsource\nface0.png\tone studio\nface1.png\tanother\n"
     (folder / "INDEX.tsv").write_text(index, encoding="utf-8")
-    table, sheet = tmp_path / "t.tsv", tmp_path / "s.png"
+    table, sheet = tmp_path / "new" / "t.tsv", tmp_path / "s.png"
     words = ["evaluate", "--data", str(folder), "--device", "cpu", "--degradation", "traces"]
     words += ["--groups", str(tmp_path / "ages.tsv"), "--same-damage", "--rounds", "2"]
     assert main([*words, "--table", str(table), "--sheet", str(sheet)]) == 0
@@ -261,6 +261,12 @@ def test_a_network_that_enlarges_is_refused(tmp_path, capsys):
     words = ["--model", str(tmp_path / "enlarges.safetensors"), "--device", "cpu"]
     assert main(["evaluate", "--data", str(tmp_path), *words]) == 2
     assert "makes 64 px of 32 px" in capsys.readouterr().err
+
+
+def test_a_sheet_that_cannot_be_written_is_refused_before_the_work(tmp_path, capsys):
+    words = ["evaluate", "--data", str(tmp_path / "none"), "--sheet", str(tmp_path / "s.gif")]
+    assert main(words) == 2
+    assert "its suffix '.gif'" in capsys.readouterr().err
 
 
 def test_an_unknown_degradation_is_refused_with_the_choices(tmp_path, capsys):

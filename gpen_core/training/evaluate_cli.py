@@ -66,12 +66,18 @@ def run(args: argparse.Namespace) -> int:
     from ..checkpoint import load_gpen
     from ..errors import MismatchError
     from ..media import write_image
+    from ..media.formats import format_for
     from ..restore import restore_pixels
     from .degrade import find_preset
     from .evaluate import Damage, Scores, group_scores, score_pairs
     from .report import contact_sheet, format_groups, write_table
 
     damage = Damage(find_preset(args.degradation), args.rounds, args.same_damage)
+    if args.sheet:
+        format_for(args.sheet)  # refuses the suffix now, not after the work
+    for path in (args.table, args.sheet):
+        if path:
+            path.parent.mkdir(parents=True, exist_ok=True)
     model = load_gpen(args.model, device=args.device, dtype=args.dtype)
     config = model.config
     if config.in_size != config.out_size:
