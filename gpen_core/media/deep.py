@@ -78,7 +78,8 @@ def _as_stated(samples: np.ndarray, tags: Any) -> np.ndarray:
         return 65535 - samples
     extra = tags.get(_TIFF_EXTRA, ())
     if samples.ndim == 3 and extra and not {_TIFF_PREMULTIPLIED, _TIFF_STRAIGHT} & set(extra):
-        return samples[..., :3]  # what else is there, a saved selection say, is no transparency
+        # What else is there, a saved selection say, is no transparency.
+        return samples[..., : 3 if samples.shape[2] > 3 else 1]
     if samples.ndim == 3 and _TIFF_PREMULTIPLIED in extra:
         colours, alpha = samples[..., :-1].astype(np.float64), samples[..., -1:]
         straight = (colours * (65535 / np.maximum(alpha, 1))).round().clip(0, 65535)
