@@ -18,11 +18,7 @@ SSIM_WINDOW = 11  # Wang et al. 2004
 
 
 def reconstruction_losses(
-    output: torch.Tensor,
-    target: torch.Tensor,
-    clean: torch.Tensor,
-    names: Collection[str],
-    importance: torch.Tensor | None = None,
+    output: torch.Tensor, target: torch.Tensor, clean: torch.Tensor, names: Collection[str]
 ) -> dict[str, torch.Tensor]:
     """Those of "l1", "ssim" and "sharpness" that are in `names`.
 
@@ -32,29 +28,17 @@ def reconstruction_losses(
             of them.
         clean: the same, for sharpness.
         names: which to compute; others are ignored.
-        importance: [S, S], how much each pixel counts in L1 and SSIM; None counts all alike.
     """
     losses = {}
     if "l1" in names:
-        losses["l1"] = _mean((output - target).abs(), importance)
+        losses["l1"] = (output - target).abs().mean()
     if "ssim" in names or "sharpness" in names:
         output = luma(output)
     if "ssim" in names:
-        losses["ssim"] = 1 - _mean(_box_ssim(output, luma(target)), importance)
+        losses["ssim"] = 1 - _box_ssim(output, luma(target))
     if "sharpness" in names:
         losses["sharpness"] = sharpness(output, luma(clean))
     return losses
-
-
-def _mean(values: torch.Tensor, importance: torch.Tensor | None) -> torch.Tensor:
-    """Mean of [N, C, H, W]; of a smaller map the border of `importance` is left out."""
-    if importance is None:
-        return values.mean()
-    left_out = (len(importance) - values.shape[-1]) // 2
-    importance = importance[
-        left_out : left_out + values.shape[-2], left_out : left_out + values.shape[-1]
-    ]
-    return (values * importance).mean() / importance.mean()
 
 
 def sharpen_towards(
@@ -108,7 +92,7 @@ def _gradient(light: torch.Tensor) -> torch.Tensor:
 
 
 def _box_ssim(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    """SSIM of [N, 1, H, W] in 7 px boxes, [N, 1, H − 6, W − 6].
+    """Mean SSIM of [N, 1, H, W] in 7 px boxes.
 
     `kornia.losses.ssim_loss` with its Gaussian windows on R, G and B took 40 % of a training step
     on a CPU; this takes 10 %, or 4 % compiled.
@@ -119,7 +103,7 @@ def _box_ssim(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     luminance = (2 * mean_x * mean_y + c1) / (mean_x**2 + mean_y**2 + c1)
     variances = (xx - mean_x**2) + (yy - mean_y**2)
     structure = (2 * (xy - mean_x * mean_y) + c2) / (variances + c2)
-    return luminance * structure
+    return (luminance * structure).mean()
 
 
 def psnr(

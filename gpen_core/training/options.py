@@ -60,7 +60,6 @@ def _add_loss_options(group: argparse._ArgumentGroup) -> None:
         )
 
     weight("--ssim-weight", 0.1, "of 1 − SSIM of the luma")
-    weight("--face-weight", 1, "of a pixel from brow to chin in L1 and SSIM, others having 1")
     weight("--sharpness-weight", 0, "of the difference in mean gradient of 8 px boxes; 0 is off")
     group.add_argument(
         "--teacher",

@@ -29,8 +29,6 @@ class TrainingPlan:
         learning_rate: of the optimizer.
         decay: share of the steps over which the learning rate falls.
         ssim_weight: weight of 1 − SSIM.
-        face_weight: how often a pixel from brow to chin, inside `measures.face_oval`, counts in L1
-            and SSIM.
         sharpness_weight: weight of the difference in local gradient, `losses.sharpness`.
         teacher: the file and hash of a network whose faces L1 and SSIM compare with, instead of the
             clean ones.
@@ -59,7 +57,6 @@ class TrainingPlan:
     learning_rate: float = 2e-3
     decay: float = 0.4
     ssim_weight: float = 0.1
-    face_weight: float = 1
     sharpness_weight: float = 0
     teacher: str | None = None
     target_sharpening: float = 0

@@ -79,7 +79,6 @@ def read_request(args: argparse.Namespace) -> Request:
         learning_rate=args.learning_rate,
         decay=args.decay,
         ssim_weight=args.ssim_weight,
-        face_weight=args.face_weight,
         sharpness_weight=args.sharpness_weight,
         teacher=described,
         target_sharpening=args.sharpen_targets,

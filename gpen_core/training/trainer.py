@@ -21,7 +21,6 @@ from .figures import Figures
 from .graphed import GraphedPass
 from .interrupts import interrupts_later
 from .losses import reconstruction_losses, sharpen_towards
-from .measures import face_oval
 from .optimizers import make_optimizer
 from .pairs import Pairs, default_workers
 from .ranks import ALONE, Ranks
@@ -113,10 +112,6 @@ class Trainer:
         self.forward = ranks.average_gradients(forward)
         self.perceptual = perceptual.to(device) if perceptual and plan.perceptual_weight else None
         self.teacher = Teacher(teacher, plan, device) if teacher else None
-        self.importance = None
-        if plan.face_weight != 1:
-            oval = face_oval(plan.config.out_size).to(device)
-            self.importance = torch.where(oval, plan.face_weight, 1.0)
         self.adversary = None
         if plan.has_adversary:
             self.adversary = Adversary(plan, device, discriminator, ranks=ranks)
@@ -168,7 +163,7 @@ class Trainer:
             output = self.forward((degraded * 2 - 1).contiguous(memory_format=torch.channels_last))
         output = output.float() / 2 + 0.5
         weights = self.plan.loss_weights
-        losses = self.compare(output, target, clean, tuple(weights), self.importance)
+        losses = self.compare(output, target, clean, tuple(weights))
         if self.perceptual:
             with self._autocast():
                 losses["perceptual"] = self.perceptual(output, clean)
