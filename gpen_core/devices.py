@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 
 from .errors import DeviceError
@@ -42,6 +44,13 @@ def resolve_device(device: str | torch.device = "auto") -> torch.device:
             'find it. Use device="cpu", or install a PyTorch built for it.'
         )
     return found
+
+
+def full_precision(device: torch.device) -> AbstractContextManager[object]:
+    """Where autocast, which a program around may have switched on, changes nothing."""
+    if device.type in ("cpu", "cuda"):
+        return torch.autocast(device.type, enabled=False)
+    return nullcontext()
 
 
 def _is_here(device: torch.device) -> bool:

@@ -143,16 +143,22 @@ def _one_by_one(
 ) -> Iterator[Crops]:
     """Each crop by itself, in the order of the images."""
     _check_crops(image, crops)  # of no crops, too
+    _check_no_nan(crops.pixels)
     rows = crops.alignment.image_index.argsort(stable=True).tolist()
     for done, row in enumerate(rows, start=1):
-        if crops.pixels[row].isnan().any():
-            raise ImageError(
-                f"Crop {row} holds NaN; nothing was pasted. What made it overflowed, as a network "
-                "in float16 may."
-            )
         yield crops[row]
         if on_progress is not None:
             on_progress(done, len(rows))
+
+
+def _check_no_nan(pixels: torch.Tensor) -> None:
+    """Raise ImageError for the first crop [3, S, S] that holds NaN; a GPU is waited for once."""
+    spoiled = [crop.isnan().any() for crop in pixels]
+    if spoiled and torch.stack(spoiled).any():
+        raise ImageError(
+            f"Crop {[bool(one) for one in spoiled].index(True)} holds NaN; nothing was pasted. "
+            "What made it overflowed, as a network in float16 may."
+        )
 
 
 def _check_crops(image: torch.Tensor, crops: Crops) -> None:

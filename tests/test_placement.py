@@ -194,9 +194,9 @@ def test_restoring_waits_once_a_pass_to_know_that_it_went_well(tiny_gpen, sharpe
         assert torch.allclose(found.cpu(), expected, atol=1e-5)
 
 
-@pytest.mark.parametrize(("detail", "waits"), [(0.0, 0), (1.0, 0), ("auto", 2)])
+@pytest.mark.parametrize(("detail", "waits"), [(0.0, 1), (1.0, 1), ("auto", 3)])
 def test_cutting_and_pasting_bring_nothing_back_from_where_the_image_is(detail, waits):
-    """ "auto" reads one number for each face that is larger than its crop: its noise."""
+    """One wait tells whether a crop holds NaN; "auto" reads the noise of each large face, too."""
     pixels, found = images(1), faces(1)
     with PretendDevice() as device:
         here = pixels.to(DEVICE)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import torch
 import torch.nn.functional as F
 
+from ..devices import full_precision
 from ..errors import DetectorError, ImageError
 from ..faces import Faces
 from .merging import clip, join, merge
@@ -188,7 +189,7 @@ def search(
             for left, width in searched.columns:
                 tile = pixels[:, :, top : top + height, left : left + width]
                 # In half precision landmarks would move by a pixel.
-                with torch.autocast(detector.device.type, enabled=False):
+                with full_precision(detector.device):
                     faces = detector.find(tile, threshold=threshold, largest=searched.largest)
                 faces = faces[is_trusted(faces, searched, top, left)]
                 corner = torch.tensor([left, top], device="cpu")

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from ..devices import full_precision
 from ..errors import MismatchError
 from ..warp import check_image
 from .draws import PER_ROUND, Draws, choose, draw_round, generator
@@ -220,7 +221,7 @@ def degrade(
                 continue
             draws = [round_.of(part) for round_ in rounds[:repeats]]
             where = sent(part, images.device)
-            with torch.autocast(images.device.type, enabled=False):
+            with full_precision(images.device):
                 degraded[where] = _worsen(degraded[where], draws, blur_scale)
     return degraded.to(images.dtype)
 
