@@ -117,6 +117,14 @@ def test_api_twin_runs(comfyui, name):
 
 
 @pytest.mark.comfyui
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in ONLY_LOAD])
+def test_api_twin_runs_where_there_is_no_face(comfyui, name):
+    put_inputs(comfyui)
+    Image.effect_noise((320, 240), 40).save(comfyui.base / "input" / "example.png")
+    assert comfyui.run(api(name))["outputs"]
+
+
+@pytest.mark.comfyui
 def test_the_template_browser_lists_the_workflows_with_their_pictures(comfyui):
     assert {*comfyui.get("workflow_templates")["gpen-restore"]} == STORIES
 
