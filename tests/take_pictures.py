@@ -56,11 +56,11 @@ GRAPHS = {
     "restore_faces": {
         **LOAD,
         "3": ("GPENDetectFaces", (800, 0), {"image": ["1", 0], "model": ["2", 0], **DETECT}),
-        "4": ("GPENRestoreFaces", (1200, 0), {
+        "4": ("GPENRestoreFaces", (1600, 0), {
             "model": ["2", 0], "crops": ["3", 1], "strength": 1, "batch_size": 0,
         }),
-        "5": ("PreviewImage", (1200, 240), {"images": ["3", 1]}),
-        "6": ("PreviewImage", (1600, 0), {"images": ["4", 0]}),
+        "5": ("PreviewImage", (1200, 0), {"images": ["3", 1]}),
+        "6": ("SaveImage", (2000, 0), {"images": ["4", 0], "filename_prefix": "GPEN"}),
     },
 }  # fmt: skip
 PLACE = """async ([graph, places]) => {
