@@ -126,3 +126,31 @@ def test_training_people_says_what_it_lacks(portraits, capsys):
     with pytest.raises(SystemExit, match=r"has no file 0{40}.*whole history"):
         module.main()
     assert (faces / "INDEX.tsv").read_text() == before
+
+
+class Levels:
+    """In place of dlib: the points are a row of levels, the descriptor is the mean colour."""
+
+    def find(self, face):
+        return None if face.max() == 0 else "a rectangle"
+
+    def look(self, face, where):
+        assert where == "a rectangle"
+        return face[30, :68, :2].astype(float), face.mean(axis=(0, 1))
+
+
+def test_landmarks_says_how_much_nearer_a_restored_face_is(script):
+    module = script("landmarks")
+    faces = (torch.rand(3, 3, 80, 80) * 255).byte()
+    faces[1] = 0  # dlib finds no face in it
+    clean = iter(faces[[0, 2]])
+    perfect = module.measure(Levels(), lambda x: next(clean).expand_as(x) / 255, faces, 2)
+    assert perfect.shape == (3, 2, 3)
+    assert [bool(x) for x in (perfect != perfect).any(axis=(1, 2))] == [False, True, False]
+    assert (perfect[[0, 2], 1] == 0).all()
+    assert (perfect[[0, 2], 0] > 0).all()
+    same = module.measure(Levels(), lambda x: x, faces, 2)
+    assert (same[0, 0] == same[0, 1]).all()
+    assert (same[:, 0] == perfect[:, 0])[[0, 2]].all()
+    assert module.described(perfect).startswith("   2 faces  eyes, px ")
+    assert "→ 0.000 (+" in module.described(perfect)
