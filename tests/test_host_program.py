@@ -15,6 +15,7 @@ import torch
 import gpen_core as gpen
 from gpen_core.align import align
 from gpen_core.arch import exact
+from gpen_core.checkpoint import build_gpen
 from gpen_core.select import select_faces
 from gpen_core.tensor_files import read_tensor_file
 
@@ -170,3 +171,22 @@ def test_the_last_one_out_switches_tf32_on_again(monkeypatch: pytest.MonkeyPatch
     assert not torch.backends.cudnn.allow_tf32
     second.__exit__(None, None, None)
     assert torch.backends.cudnn.allow_tf32
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("apart", [1, 2, 0])
+def test_weights_may_lie_apart_in_memory(apart: int) -> None:
+    state = gpen.load_gpen(device="cpu").state_dict()
+    x = torch.rand(1, 3, 256, 256) * 2 - 1
+    biases = [name for name, tensor in state.items() if tensor.shape == (1, 3, 1, 1)]
+    assert len(biases) == 7
+    plain = {name: torch.full_like(state[name], 0.25) for name in biases}
+    expected = build_gpen({**state, **plain})(x)
+    wide = {}
+    for name in biases:
+        wide[name] = torch.full((1, 3 * max(apart, 1), 1, 1), 9.0)[:, :: max(apart, 1)]
+        wide[name].fill_(0.25)
+        if not apart:
+            wide[name] = torch.full((1, 1, 1, 1), 0.25).expand(1, 3, 1, 1)
+    found = build_gpen({**state, **wide})(x)
+    assert torch.equal(found, expected)
