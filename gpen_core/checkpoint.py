@@ -123,7 +123,8 @@ def build_gpen(state_dict: Mapping[str, Any]) -> GPEN:
 
     Args:
         state_dict: published tensor names to tensors of any float dtype, bare or in one of the
-            containers that files use. Tensors that are float32 already are shared, not copied.
+            containers that files use. Tensors that are float32 already, and lie in memory as usual,
+            are shared, not copied.
 
     Raises:
         CheckpointError: these are not the tensors of a GPEN that can be used.
@@ -238,8 +239,16 @@ def rounded(name: str, tensor: torch.Tensor, dtype: torch.dtype) -> torch.Tensor
 
 
 def _assemble(tensors: Mapping[str, torch.Tensor], config: GPENConfig) -> GPEN:
-    """Put checked tensors into a network without initialising or copying any weight."""
+    """Put checked tensors into a network, initialising none and copying none without need."""
     with torch.device("meta"):
         model = GPEN(config)
-    model.load_state_dict({name: t.detach().float() for name, t in tensors.items()}, assign=True)
+    laid_out = {name: _without_gaps(t.detach().float()) for name, t in tensors.items()}
+    model.load_state_dict(laid_out, assign=True)
     return model.eval().requires_grad_(False)
+
+
+def _without_gaps(tensor: torch.Tensor) -> torch.Tensor:
+    """A tensor in the usual order or as convolutions have it, which is what all code here reads."""
+    if tensor.ndim == 4 and tensor.is_contiguous(memory_format=torch.channels_last):
+        return tensor
+    return tensor.contiguous()

@@ -173,20 +173,41 @@ def test_the_last_one_out_switches_tf32_on_again(monkeypatch: pytest.MonkeyPatch
     assert torch.backends.cudnn.allow_tf32
 
 
+def spread(tensor: torch.Tensor, axis: int) -> torch.Tensor:
+    """The same values with others between them, along one of the axes."""
+    wide = torch.full((*tensor.shape, 3), 9.0).movedim(-1, axis + 1).flatten(axis, axis + 1)
+    index = [slice(None)] * tensor.ndim
+    index[axis] = slice(1, None, 3)
+    return wide[tuple(index)].copy_(tensor)
+
+
 @torch.inference_mode()
-@pytest.mark.parametrize("apart", [1, 2, 0])
-def test_weights_may_lie_apart_in_memory(apart: int) -> None:
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_weights_may_lie_apart_in_memory(dtype: torch.dtype) -> None:
     state = gpen.load_gpen(device="cpu").state_dict()
     x = torch.rand(1, 3, 256, 256) * 2 - 1
+    expected = build_gpen(state).set_dtype(dtype)(x)
+    backwards = {name: t.permute(*reversed(range(t.ndim))) for name, t in state.items()}
+    ways = {
+        "first axis": {name: spread(t, 0) for name, t in state.items()},
+        "last axis": {name: spread(t, t.ndim - 1) for name, t in state.items()},
+        "reversed": {
+            n: t.contiguous().permute(*reversed(range(t.ndim))) for n, t in backwards.items()
+        },
+    }
+    for way, tensors in ways.items():
+        assert all(torch.equal(tensors[name], state[name]) for name in state)
+        assert torch.equal(build_gpen(tensors).set_dtype(dtype)(x), expected), way
+    assert torch.equal(build_gpen(ways["last axis"])(x), build_gpen(state)(x))
+
+
+@torch.inference_mode()
+def test_a_bias_may_be_one_number_for_all() -> None:
+    state = gpen.load_gpen(device="cpu").state_dict()
     biases = [name for name, tensor in state.items() if tensor.shape == (1, 3, 1, 1)]
     assert len(biases) == 7
-    plain = {name: torch.full_like(state[name], 0.25) for name in biases}
-    expected = build_gpen({**state, **plain})(x)
-    wide = {}
-    for name in biases:
-        wide[name] = torch.full((1, 3 * max(apart, 1), 1, 1), 9.0)[:, :: max(apart, 1)]
-        wide[name].fill_(0.25)
-        if not apart:
-            wide[name] = torch.full((1, 1, 1, 1), 0.25).expand(1, 3, 1, 1)
-    found = build_gpen({**state, **wide})(x)
+    plain = {name: torch.full((1, 3, 1, 1), 0.25) for name in biases}
+    expanded = {name: torch.full((1, 1, 1, 1), 0.25).expand(1, 3, 1, 1) for name in biases}
+    x = torch.zeros(1, 3, 256, 256)
+    found, expected = (build_gpen({**state, **given})(x) for given in (expanded, plain))
     assert torch.equal(found, expected)

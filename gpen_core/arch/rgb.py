@@ -25,8 +25,7 @@ def fold_rgb(layer: ToRGB, latent: torch.Tensor) -> Folded:
     """Weight [3, I, 1, 1] and bias [3], the latent [1, D] folded in."""
     style = layer.conv.modulation(latent)[0] * layer.conv.scale
     weight = layer.conv.weight[0].float() * style[:, None, None]
-    # Machine code reads both one number after the other, whatever a checkpoint's strides were.
-    return Folded(weight, layer.bias.flatten().float().contiguous())
+    return Folded(weight, layer.bias.flatten().float())
 
 
 def fold_adding(layer: ToRGB, latent: torch.Tensor, size: int, dtype: torch.dtype) -> AddRGB:
