@@ -13,7 +13,6 @@ are CC0, its code has the Boost licence; neither is part of this project.
 from __future__ import annotations
 
 import argparse
-import csv
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ import torch
 
 from gpen_core import load_gpen
 from gpen_core.restore import restore_pixels
-from gpen_core.training.data import find_faces
+from gpen_core.training.data import find_faces, read_table
 from gpen_core.training.evaluate import Damage
 from gpen_core.training.lazy_faces import read_faces
 
@@ -112,10 +111,9 @@ def main() -> None:
     rows = measure(dlib, lambda x: restore_pixels(model, x), torch.stack(faces), args.rounds)
     print("all", described(rows))
     if args.groups:
-        with args.groups.open(encoding="utf-8", newline="") as table:
-            stated = {row.pop("file"): row for row in csv.DictReader(table, delimiter="\t")}
-        of_face = [stated.get(path.name, {}) for path in files]
-        for by in sorted({name for row in of_face for name in row}):
+        table = read_table(args.groups, args.data)
+        of_face = [table.get(path.absolute(), {}) for path in files]
+        for by in sorted({name for row in of_face for name in row} - {"file"}):
             for group in sorted({row.get(by) or "" for row in of_face} - {""}):
                 chosen = np.array([row.get(by) == group for row in of_face])
                 print(by, group, described(rows[chosen]))

@@ -214,12 +214,12 @@ def download(
         DownloadError: the server cannot be reached or the file not be written.
     """
     entry = find(name)
-    if not entry.url and folder:
-        raise CheckpointError(
-            f"`{entry.file}` comes with this package and is not downloaded: leave the folder out, "
-            "and its path is told."
-        )
     if not entry.url:
+        if folder:
+            raise CheckpointError(
+                f"`{entry.file}` comes with this package and is not downloaded: leave the folder "
+                "out, and its path is told."
+            )
         found = locate(name)
         if found is None:
             raise CheckpointError(missing_message(entry))

@@ -114,11 +114,11 @@ class DetectFaces(io.ComfyNode):
         if landmarks is None:
             found, missed = _detect(detector or make_detector(), pixels, boxes, limits)
             fit = alignable(found, template=template)
-            faces, left_out = limit_faces(found[fit], max_faces=max_faces or None), found[~fit]
+            faces, left_out = found[fit], found[~fit]
         else:
-            limits["max_faces"] = max_faces or None
             faces, missed = _take(faces_in(landmarks, pixels), boxes, limits)
             left_out = faces[[]]
+        faces = limit_faces(faces, max_faces=max_faces or None)
         size = _crop_size(crop_size, model)
         warnings = [
             *_missed_warnings(missed),

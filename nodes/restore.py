@@ -38,8 +38,8 @@ STRENGTH = io.Float.Input(
 ROOM_FOR = 8
 """Faces per pass that other models are moved out of memory for; more run together if they fit."""
 
-
 PREVIEW_SIDE = 512
+"""Pixels a side that a crop is shown with at most, where it is larger."""
 
 
 class RestoreFaces(io.ComfyNode):

@@ -202,7 +202,7 @@ def test_a_detection_that_is_no_face_takes_no_other_faces_place(
         ([(0, 0, 9, 9)], r"dictionary of the numbers x, y, width and height; found \(0, 0, 9, 9\)"),
         ([None], "found None"),
         ([[{"x": 1, "y": 1}]], r"found \[\{'x': 1"),
-        ([[box(0, 0, float("nan"), 9)]], "NaN"),
+        ([[box(0, 0, float("nan"), 9)]], "without NaN or infinity"),
     ],
 )
 def test_what_is_no_box_is_refused_in_words(node, found, detector, bboxes, words):

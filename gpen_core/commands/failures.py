@@ -17,3 +17,8 @@ def reason_of(error: Exception, *, out_of_memory: str) -> str | None:
     if isinstance(error, MemoryError) or is_out_of_memory(error):
         return f"memory ran out; {out_of_memory}"
     return str(error) if isinstance(error, (GPENError, OSError)) else None
+
+
+def named(name: str, reason: str) -> str:
+    """The reason with the file's name before it; most errors of files begin with it already."""
+    return reason if reason.startswith(name) else f"{name}: {reason}"

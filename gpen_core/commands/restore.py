@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import GPENError
 from .arguments import fraction, not_negative, positive
-from .failures import reason_of
+from .failures import named, reason_of
 from .plan import plan
 
 if TYPE_CHECKING:
@@ -157,11 +157,9 @@ def _attempt(restorer: Restorer, job: Job, bar: tqdm, number: int) -> bool:
 
 
 def _report(name: str, reason: str) -> None:
-    # Most errors of files name the file already.
     from tqdm import tqdm
 
-    line = reason if reason.startswith(name) else f"{name}: {reason}"
-    tqdm.write(f"gpen: {line}", file=sys.stderr)
+    tqdm.write(f"gpen: {named(name, reason)}", file=sys.stderr)
 
 
 def _feather(text: str) -> float:

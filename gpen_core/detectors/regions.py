@@ -146,6 +146,6 @@ def _check_boxes(boxes: Sequence[torch.Tensor], count: int) -> None:
     for index, own in enumerate(boxes):
         if own.ndim != 2 or own.shape[1] != 4 or not own.isfinite().all():
             raise MismatchError(
-                f"The boxes of image {index} must be [K, 4] finite numbers, x0 y0 x1 y1; found "
-                f"{list(own.shape)} {own.flatten()[:8].tolist()}."
+                f"The boxes of image {index} must be [K, 4], x0 y0 x1 y1, without NaN or infinity; "
+                f"found {list(own.shape)} {own.flatten()[:8].tolist()}."
             )

@@ -30,10 +30,10 @@ class Metadata:
     """What goes from the input file to the output file.
 
     Attributes:
-        xmp: a packet of XMP; empty when there is none.
         exif: a TIFF structure as in the file, without the leading "Exif"; empty when there is none.
         icc: the colour profile; empty when there is none.
         dpi: (x, y) dots per inch, or None.
+        xmp: a packet of XMP; empty when there is none.
     """
 
     exif: bytes = b""

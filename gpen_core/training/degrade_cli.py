@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..commands.arguments import fraction, positive
-from ..commands.failures import reason_of
+from ..commands.failures import named, reason_of
 from ..commands.plan import plan
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     degradation = find_preset(args.preset).weakened(args.strength)
     device = resolve_device(args.device)
     jobs, problems = plan(args.inputs, args.output, overwrite=args.overwrite)
-    failures = [f"{problem.name}: {problem.reason}" for problem in problems]
+    failures = [named(problem.name, problem.reason) for problem in problems]
     for job in jobs:
         try:
             picture = read_picture(job.source)
@@ -81,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
             reason = reason_of(error, out_of_memory="try a smaller image or --face-size")
             if reason is None:
                 raise
-            failures.append(f"{job.source}: {reason}")
+            failures.append(named(str(job.source), reason))
         else:
             print(f"{job.source} → {job.target}")
     for line in failures:
