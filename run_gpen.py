@@ -39,7 +39,7 @@ def _model(path: str) -> str:
     """
     if Path(path).exists():
         return path
-    from gpen_core import catalog
+    from gpen_core.checkpoints import catalog
 
     name = Path(path).stem.lower()
     return next((entry.name for entry in catalog.entries() if entry.name.lower() == name), path)

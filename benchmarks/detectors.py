@@ -27,7 +27,7 @@ import torch.nn.functional as F
 from PIL import Image, ImageOps
 
 from gpen_core import DetectorError, detect, load_detector
-from gpen_core.detectors import DETECTOR_NAMES
+from gpen_core.detectors import DETECTORS
 
 SHARED = Path(__file__).parents[2] / "shared"
 FILES = {
@@ -108,7 +108,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     print(f"device {options.device}, {options.threads} threads, PyTorch {torch.__version__}")
     here = []
-    for name in DETECTOR_NAMES:
+    for name in DETECTORS:
         try:
             load_detector(name, device=options.device, weights=FILES.get(name))
             here.append(name)

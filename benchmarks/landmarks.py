@@ -20,10 +20,10 @@ import numpy as np
 import torch
 
 from gpen_core import load_gpen
+from gpen_core.evaluation.face_folder import find_faces, read_table
+from gpen_core.evaluation.lazy_faces import read_faces
+from gpen_core.evaluation.scores import Damage
 from gpen_core.restore import restore_pixels
-from gpen_core.training.data import find_faces, read_table
-from gpen_core.training.evaluate import Damage
-from gpen_core.training.lazy_faces import read_faces
 
 EYES, MOUTH = slice(36, 48), slice(48, 68)  # of the 68 points
 FIGURES = ("eyes, px", "mouth, px", "descriptor")

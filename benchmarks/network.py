@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 
-from gpen_core import bench
+from gpen_core.commands import bench
 
 
 def main() -> None:

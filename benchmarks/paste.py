@@ -16,8 +16,9 @@ import time
 import torch
 from photographs import COLUMNS, ROWS, portraits
 
-from gpen_core import Alignment, Crops, bench, contenders, paste
+from gpen_core import Alignment, Crops, paste
 from gpen_core.align import cut
+from gpen_core.commands import bench, bench_timing
 
 
 def place(frame: torch.Tensor, faces: int, side: int, size: int) -> Alignment:
@@ -59,7 +60,7 @@ def main() -> None:
             del pasted
     facts = {
         "faces": f"{options.faces}, {options.side} px each",
-        "device": contenders.cpu_name(),
+        "device": bench_timing.cpu_name(),
         **bench.facts_of_this_run(),
     }
     rows = [["frame", "paste", "output copy", "paste without it", "× the frame above"]]

@@ -22,8 +22,9 @@ from typing import TYPE_CHECKING, TypeVar
 import torch
 from photographs import photograph
 
-from gpen_core import DetectorError, align, bench, contenders, detect, load_detector, paste, restore
-from gpen_core.detectors import DETECTOR_NAMES
+from gpen_core import DetectorError, align, detect, load_detector, paste, restore
+from gpen_core.commands import bench, bench_timing
+from gpen_core.detectors import DETECTORS
 from gpen_core.media import Picture, read_picture, write_picture
 
 if TYPE_CHECKING:
@@ -61,15 +62,15 @@ def main() -> None:
     parser.add_argument("photograph", nargs="?", type=Path)
     parser.add_argument("--megapixels", type=float, default=12)
     parser.add_argument("--faces", type=int, default=29, help="in the stand-in, up to 35")
-    parser.add_argument("--detector", nargs="+", default=DETECTOR_NAMES, choices=DETECTOR_NAMES)
+    parser.add_argument("--detector", nargs="+", default=DETECTORS, choices=DETECTORS)
     parser.add_argument("--size", type=int, default=512, choices=bench.SIZES)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--dtype", default="auto", choices=("auto", *bench.DTYPES))
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()
 
-    task = contenders.Task(options.size, options.device, options.dtype, 1, 1, None)
-    model = contenders.make_network(task)
+    task = bench_timing.Task(options.size, options.device, options.dtype, 1, 1, None)
+    model = bench_timing.make_network(task)
     dtype = f"{model.dtype}".removeprefix("torch.")
     seconds: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -107,8 +108,8 @@ def main() -> None:
             seconds[f"encode, {suffix}"], _ = timed(lambda t=target: write_picture(t, after), 1)
 
     plain = bench.apart(
-        contenders.time_reference,
-        contenders.Task(options.size, options.device, "fp32", 1, options.repeats, None),
+        bench_timing.time_reference,
+        bench_timing.Task(options.size, options.device, "fp32", 1, options.repeats, None),
     )
     each = plain.seconds
     reference = each * len(chosen)
@@ -123,7 +124,7 @@ def main() -> None:
     facts = {
         "image": f"{width} × {height} px, {len(chosen)} faces"
         f" ({options.photograph.name if options.photograph else 'stand-in'})",
-        "device": contenders.cpu_name() if model.device.type == "cpu" else f"{model.device}",
+        "device": bench_timing.cpu_name() if model.device.type == "cpu" else f"{model.device}",
         **bench.facts_of_this_run(),
     }
     rows = [["step", "median", "of the plain network's time"]]

@@ -20,7 +20,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from gpen_core import bench, contenders
+from gpen_core.commands import bench, bench_timing
 
 ROOT = Path(__file__).parents[1]
 
@@ -82,7 +82,7 @@ def main() -> None:
         from safetensors.torch import save_file
 
         checkpoint = Path(folder) / "gpen-2048.safetensors"
-        network = contenders.make_network(contenders.Task(2048, "cpu", "fp32", 1, 1, None))
+        network = bench_timing.make_network(bench_timing.Task(2048, "cpu", "fp32", 1, 1, None))
         tensors = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
         save_file(tensors, checkpoint)
         del network, tensors
@@ -93,7 +93,7 @@ def main() -> None:
         [f"`gpen --help` (an interpreter alone: {nothing:.3f} s)", f"{help_page:.3f} s", "0.3 s"],
         ["load GPEN-2048 from safetensors", f"{load:.3f} s", "1 s"],
     ]
-    facts = {"device": contenders.cpu_name(), **bench.facts_of_this_run()}
+    facts = {"device": bench_timing.cpu_name(), **bench.facts_of_this_run()}
     print(bench.listing(facts), bench.markdown(rows), sep="\n\n")
 
 

@@ -24,7 +24,7 @@ from tqdm import tqdm
 from unseen_people import largest_face
 
 from gpen_core import load_detector, write_image
-from gpen_core.training.data import INDEX_NAME, read_table
+from gpen_core.evaluation.face_folder import INDEX_NAME, read_table
 
 TABLE = Path(__file__).with_suffix(".tsv")
 

@@ -16,9 +16,9 @@ from unittest import mock
 
 import torch
 
-from gpen_core import bench, contenders
-from gpen_core.arch import cpu_launch
+from gpen_core.arch.cpu import launch
 from gpen_core.arch.reference import ReferenceGPEN
+from gpen_core.commands import bench, bench_timing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,7 +44,9 @@ def main() -> None:
                 network(x)
                 if round_:
                     seconds[name].append(time.perf_counter() - start)
-    print(bench.listing({"device": contenders.cpu_name(), **bench.facts_of_this_run()}), end="\n\n")
+    print(
+        bench.listing({"device": bench_timing.cpu_name(), **bench.facts_of_this_run()}), end="\n\n"
+    )
     print(table(seconds))
 
 
@@ -56,7 +58,7 @@ class WithoutKernels(torch.nn.Module):
         self.network = network
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        with mock.patch.object(cpu_launch, "works", lambda dtype: False):
+        with mock.patch.object(launch, "works", lambda dtype: False):
             return self.network(x)
 
 
@@ -64,8 +66,8 @@ def make_networks(options: argparse.Namespace) -> Iterator[tuple[str, torch.nn.M
     """Names and networks."""
 
     def make(dtype: str) -> GPEN:
-        task = contenders.Task(options.size, "cpu", dtype, 1, options.rounds, None)
-        return contenders.make_network(task)
+        task = bench_timing.Task(options.size, "cpu", dtype, 1, options.rounds, None)
+        return bench_timing.make_network(task)
 
     for dtype in options.dtype:
         yield dtype, make(dtype)

@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from gpen_core import Crops, GPENError, align, detect, load_detector, read_image, write_image
 from gpen_core.detectors import Detector
-from gpen_core.training.data import INDEX_NAME, read_table
+from gpen_core.evaluation.face_folder import INDEX_NAME, read_table
 from gpen_core.warp import shrink_factor
 
 SIZE = 256

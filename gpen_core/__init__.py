@@ -13,7 +13,7 @@ from typing import Any
 __version__ = "0.1.0"
 
 _HOMES = {
-    "load_gpen": "checkpoint",
+    "load_gpen": "checkpoints",
     "load_detector": "detectors",
     "detect": "detectors",
     "read_image": "media",
@@ -21,10 +21,10 @@ _HOMES = {
     "align": "align",
     "alignable": "align",
     "restore": "restore",
-    "paste": "paste",
+    "paste": "pasting",
     "restore_image": "pipeline",
-    "degrade": "training.degrade",
-    "Degradation": "training.degrade",
+    "degrade": "degradation",
+    "Degradation": "degradation",
     "Faces": "faces",
     "Alignment": "faces",
     "Crops": "faces",

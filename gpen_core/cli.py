@@ -60,18 +60,18 @@ COMMANDS = {
         "download",
     ),
     "train": Command(
-        "train a GPEN on face images", ".training.cli", "add_train_arguments", "train"
+        "train a GPEN on face images", ".commands.train", "add_train_arguments", "train"
     ),
     "evaluate": Command(
-        "measure a GPEN on face images", ".training.evaluate_cli", "add_arguments", "run"
+        "measure a GPEN on face images", ".commands.evaluate", "add_arguments", "run"
     ),
     "degrade": Command(
         "make sharp images bad, by a seed",
-        ".training.degrade_cli",
+        ".commands.degrade",
         "add_arguments",
         "run",
     ),
-    "bench": Command("time the parts on this machine", ".bench", "add_arguments", "run"),
+    "bench": Command("time the parts on this machine", ".commands.bench", "add_arguments", "run"),
 }
 
 

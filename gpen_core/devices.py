@@ -6,9 +6,13 @@ from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
+from . import names
 from .errors import DeviceError
 
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+DTYPES: dict[str, torch.dtype] = dict(
+    zip(names.DTYPES, (torch.float32, torch.bfloat16, torch.float16), strict=True)
+)
+"""Every number format that a network computes in, by its name."""
 
 
 def resolve_device(device: str | torch.device = "auto") -> torch.device:
@@ -79,3 +83,71 @@ def resolve_dtype(dtype: str | torch.dtype, device: torch.device) -> torch.dtype
             "Use fp32, or bf16 where the CPU has AVX512-BF16."
         )
     return found
+
+
+def to_device(values: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """`values` on `device`.
+
+    What lies on the CPU a GPU copies when its stream gets there; from memory that is not pinned it
+    would be waited for until then.
+    """
+    if device.type == "cuda" and values.is_cpu:
+        return values.pin_memory().to(device, non_blocking=True)
+    return values.to(device)
+
+
+def to_float64_device(values: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """`values` where float64 is computed for `device`: there, but for MPS, which has none."""
+    return values if device.type == "mps" else to_device(values, device)
+
+
+def require_compiler(device: torch.device) -> None:
+    """Try whether `torch.compile` works for this device.
+
+    Raises:
+        DeviceError: it does not, mostly for want of a C++ compiler.
+    """
+    try:
+        torch.compile(_twice)(torch.zeros(8, device=device))
+    except RuntimeError as error:  # so are torch's errors about a compiler
+        raise DeviceError(
+            "PyTorch could not compile. It needs a C++ compiler and Python's headers (Debian: `apt "
+            "install g++ python3-dev`; Windows: Visual Studio's build tools), and for a GPU the "
+            "package triton. Or leave compiling out: it changes speed alone. PyTorch says: "
+            f"{_first_line(error)}"
+        ) from error
+
+
+def _twice(x: torch.Tensor) -> torch.Tensor:
+    return 2 * x
+
+
+def _first_line(error: Exception) -> str:
+    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+UNKNOWN_BUDGET = 2 << 30
+"""Bytes that a forward pass may take on a GPU that cannot be asked what is free."""
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that can still be allocated on a GPU; `UNKNOWN_BUDGET` where it cannot be asked."""
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return free + cached
+    if device.type == "mps":
+        free = torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
+        return max(free, 0)
+    return UNKNOWN_BUDGET
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether an exception of PyTorch says that a device's memory ran out."""
+    if isinstance(error, torch.cuda.OutOfMemoryError):
+        return True
+    # MPS and the CPU's allocator raise a plain RuntimeError.
+    message = str(error).lower()
+    return isinstance(error, RuntimeError) and (
+        "out of memory" in message or "can't allocate memory" in message
+    )

@@ -12,7 +12,7 @@ from .detectors import detect
 from .detectors.regions import limit_faces
 from .detectors.scales import check_max_faces
 from .faces import Crops
-from .paste import FEATHER, Pasted, check_options, paste_parts
+from .pasting.paste import FEATHER, Pasted, check_options, paste_parts
 from .restore import Forward, check_passes, restore_pixels
 
 if TYPE_CHECKING:

@@ -1,8 +1,11 @@
-"""What long verbs tell of how far they are."""
+"""What long functions report while they work, and what `restore` needs of a model."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 OnProgress = Callable[[int, int], None]
-"""Called with (done, all); may raise to stop."""
+"""Called with (done, all). It may raise to stop the work."""
+
+OnBytes = Callable[[int, int | None], None]
+"""Called with (bytes so far, all bytes or None where nobody knows). It may raise to stop."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 import torch
 
 from . import warp
+from .devices import free_memory, is_out_of_memory
 from .errors import CheckpointError, DeviceError, ImageError, MismatchError
 from .faces import Crops
 from .sharpen import sharpen_restored
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from .arch import GPEN, GPENConfig
     from .progress import OnProgress
 
-UNKNOWN_BUDGET = 2 << 30
-"""Bytes that a forward pass may take on a GPU that cannot be asked what is free."""
 
 SHARE_OF_FREE = 0.8
 ACTIVATION_COPIES = 5
@@ -154,29 +153,6 @@ def forward_memory(config: GPENConfig, faces: int, dtype: torch.dtype) -> int:
     features = sum(config.width(size) * size**2 for size in config.resolutions)
     last = config.widths[-1] * config.out_size**2
     return ACTIVATION_COPIES * (features + last) * dtype.itemsize * faces
-
-
-def free_memory(device: torch.device) -> int:
-    """Bytes that can still be allocated on a GPU; `UNKNOWN_BUDGET` where it cannot be asked."""
-    if device.type == "cuda":
-        free, _ = torch.cuda.mem_get_info(device)
-        cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        return free + cached
-    if device.type == "mps":
-        free = torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
-        return max(free, 0)
-    return UNKNOWN_BUDGET
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Whether an exception of PyTorch says that a device's memory ran out."""
-    if isinstance(error, torch.cuda.OutOfMemoryError):
-        return True
-    # MPS and the CPU's allocator raise a plain RuntimeError.
-    message = str(error).lower()
-    return isinstance(error, RuntimeError) and (
-        "out of memory" in message or "can't allocate memory" in message
-    )
 
 
 def _attempt(

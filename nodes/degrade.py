@@ -5,7 +5,9 @@ from __future__ import annotations
 import torch
 from comfy_api.latest import io
 
-from ..gpen_core.training.degrade import PRESETS, degrade
+from ..gpen_core.degradation.degrade import degrade
+from ..gpen_core.degradation.presets import PRESETS
+from ..gpen_core.names import DEGRADATIONS
 from . import host
 from .sockets import CATEGORY, image_in, image_out
 
@@ -29,7 +31,7 @@ class DegradeImages(io.ComfyNode):
                 io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF,
                              control_after_generate=True,
                              tooltip="The same seed degrades the same images in the same way."),
-                io.Combo.Input("preset", options=list(PRESETS), default="paper",
+                io.Combo.Input("preset", options=list(DEGRADATIONS), default="paper",
                                tooltip="paper: as in the GPEN paper, once. second-order: twice in "
                                "a row, as pictures that were sent and saved again. mixed: what "
                                "training sees, one in eight good, another sharp but noisy. "

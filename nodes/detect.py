@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from comfy_api.latest import io
 
-from ..gpen_core.align import TEMPLATES
+from ..gpen_core.names import TEMPLATES
 from ..gpen_core.preview import draw_faces
 from . import host
 from .load import make_detector, stamp_if_automatic

@@ -13,9 +13,8 @@ import folder_paths
 import torch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from ..gpen_core.arch import GPEN, GPENConfig
+    from ..gpen_core.progress import OnProgress
 
 ROOM_FOR_FACES = 1 << 30
 """Bytes that cutting and pasting take at most for the faces of a photograph of 20 megapixels."""
@@ -99,7 +98,7 @@ def is_oom(error: Exception) -> bool:
     return True
 
 
-def progress(total: int) -> Callable[[int, int], None]:
+def progress(total: int) -> OnProgress:
     """An `on_progress(done, total)` that moves the node's bar; raises when the user cancels."""
     bar = comfy.utils.ProgressBar(total)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from comfy_api.latest import io
 
 from ..gpen_core.errors import CheckpointError
+from ..gpen_core.names import AUTO, DETECTORS, DTYPES
 from . import host
 from .sockets import CATEGORY, GPENDetector, GPENModel
 
@@ -16,9 +17,7 @@ if TYPE_CHECKING:
     from ..gpen_core.detectors import Detector
 
 BUILTIN = "built-in (256)"
-AUTO = "auto"
 NO_FILE = "none"
-DETECTORS = (AUTO, "retinaface_resnet50", "retinaface_mobile0.25", "yunet", "mtcnn")
 
 
 class LoadGPEN(io.ComfyNode):
@@ -43,8 +42,8 @@ class LoadGPEN(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "dtype",
-                    options=["auto", "fp32", "bf16", "fp16"],
-                    default="auto",
+                    options=[AUTO, *DTYPES],
+                    default=AUTO,
                     advanced=True,
                     tooltip="Number format of the network. auto: fp16 where the device is fast "
                     "at it, fp32 on a CPU.",
@@ -73,11 +72,11 @@ class LoadGPEN(io.ComfyNode):
 
     @classmethod
     def execute(cls, file: str, dtype: str) -> io.NodeOutput:
-        from ..gpen_core.checkpoint import load_gpen
+        from ..gpen_core.checkpoints.loading import load_gpen
         from ..gpen_core.devices import resolve_dtype
 
         device = host.device()
-        chosen = resolve_dtype(host.best_dtype(device) if dtype == "auto" else dtype, device)
+        chosen = resolve_dtype(host.best_dtype(device) if dtype == AUTO else dtype, device)
         # On the CPU first: the host decides when the weights go to the device.
         network = load_gpen(_gpen_path(file), device="cpu", dtype="fp32").set_dtype(chosen)
         return io.NodeOutput(host.HostedGPEN(network))
@@ -98,7 +97,7 @@ class LoadFaceDetector(io.ComfyNode):
             inputs=[
                 io.Combo.Input(
                     "detector",
-                    options=list(DETECTORS),
+                    options=[AUTO, *DETECTORS],
                     default=AUTO,
                     tooltip="mtcnn needs no file. retinaface_resnet50 finds most faces; it, "
                     "retinaface_mobile0.25 and yunet need a file. auto: the best that is here, or "
@@ -146,7 +145,7 @@ def gpen_choices() -> list[str]:
     models/facerestore_models holds other networks too, so only names with "gpen" and published ones
     count there.
     """
-    from ..gpen_core import catalog
+    from ..gpen_core.checkpoints import catalog
 
     def is_gpen(name: str) -> bool:
         entry = catalog.look_up(_file_name(name))
@@ -161,10 +160,10 @@ def gpen_choices() -> list[str]:
 
 def stamp_detector(name: str = AUTO) -> str:
     """Changes when another file would be loaded for the detector of that name."""
-    from ..gpen_core.detectors.registry import DETECTOR_NAMES, find_weights
+    from ..gpen_core.detectors.registry import find_weights
 
     folders = host.model_folders(host.DETECTOR_FOLDERS)
-    names = [n for n in DETECTOR_NAMES if n != "mtcnn" and name in (AUTO, n)]
+    names = [n for n in DETECTORS if n != "mtcnn" and name in (AUTO, n)]
     found = (find_weights(n, folders) for n in names)
     return " ".join([name, *(_stamp(path) for path in found if path)])
 
@@ -183,7 +182,7 @@ def make_detector(name: str = AUTO, path: Path | None = None) -> Detector:
 
 
 def _gpen_path(file: str) -> Path:
-    from ..gpen_core import catalog
+    from ..gpen_core.checkpoints import catalog
 
     return catalog.resolve("builtin") if file == BUILTIN else _path(host.GPEN_FOLDERS, file)
 
@@ -197,7 +196,7 @@ def _path(folders: tuple[str, ...], file: str) -> Path:
 
 def _missing_message(folders: tuple[str, ...], file: str) -> str:
     """Where a file that is not here belongs and, if it is known, where it is published."""
-    from ..gpen_core import catalog
+    from ..gpen_core.checkpoints import catalog
 
     if not isinstance(file, str):
         return f"`file` is the name of a file, found {file!r}. Choose one in the node."

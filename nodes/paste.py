@@ -77,7 +77,7 @@ class PasteBack(io.ComfyNode):
         background: torch.Tensor | None = None,
     ) -> io.NodeOutput:
         from ..gpen_core.faces import Crops
-        from ..gpen_core.paste import paste
+        from ..gpen_core.pasting.paste import paste
         from ..gpen_core.warp import resize
 
         pixels, alpha = image_in(image)

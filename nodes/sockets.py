@@ -150,7 +150,7 @@ def faces_in(landmarks: dict[str, Any], image: torch.Tensor) -> Faces:
     Raises:
         MismatchError: it was made for another image, or is no face mesh.
     """
-    from ..gpen_core.facemesh import faces_from_mesh
+    from ..gpen_core.detectors.face_mesh import faces_from_mesh
 
     size = tuple(image.shape[-2:])
     found = tuple(landmarks.get("image_size", size))

@@ -14,9 +14,10 @@ import pytest
 import torch
 from PIL import Image
 
-from gpen_core import bench, detect, load_detector, read_image
+from gpen_core import detect, load_detector, read_image
 from gpen_core.align import find_alignment
-from gpen_core.contenders import Timing
+from gpen_core.commands import bench
+from gpen_core.commands.bench_timing import Timing
 
 FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
 

@@ -8,12 +8,13 @@ import json
 
 import pytest
 import torch
-from test_bench import parse
 
-from gpen_core import bench, detect, load_detector, restore_image
-from gpen_core.arch import GPEN, GPENConfig, launch
-from gpen_core.contenders import Task, make_network
-from gpen_core.cuda_graphs import GraphedGPEN
+from gpen_core import detect, load_detector, restore_image
+from gpen_core.arch import GPEN, GPENConfig
+from gpen_core.arch.cuda import launch
+from gpen_core.arch.cuda.graphs import GraphedGPEN
+from gpen_core.cli import main
+from gpen_core.commands.bench_timing import Task, make_network
 from gpen_core.restore import forward_memory, restore_pixels
 
 pytestmark = [
@@ -140,8 +141,9 @@ def test_crops_on_the_cpu_come_back_to_the_cpu(gpen_256):
 
 
 def test_bench_times_every_contender_and_batch(capsys):
-    words = ["--size", "256", "--device", "cuda", "--dtype", "fp16", "--batch", "1", "8"]
-    assert bench.run(parse(*words, "--repeats", "3", "--reference", "--cuda-graph", "--json")) == 0
+    words = ["bench", "--size", "256", "--device", "cuda", "--dtype", "fp16", "--batch", "1", "8"]
+    words += ["--repeats", "3", "--reference", "--cuda-graph", "--json"]
+    assert main(words) == 0
     report = json.loads(capsys.readouterr().out)
     names = ["gpen_core, float16", "gpen_core, float16, CUDA graph", "reference, float32"]
     assert [t["name"] for t in report["timings"]] == names * 2

@@ -14,10 +14,10 @@ import torch
 
 import gpen_core as gpen
 from gpen_core.align import align
-from gpen_core.arch import exact
-from gpen_core.checkpoint import build_gpen
+from gpen_core.arch import precision
+from gpen_core.checkpoints.loading import build_gpen
+from gpen_core.checkpoints.tensor_files import read_tensor_file
 from gpen_core.select import select_faces
-from gpen_core.tensor_files import read_tensor_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -162,8 +162,8 @@ def test_a_model_loaded_in_inference_mode_can_be_learned_from() -> None:
 def test_the_last_one_out_switches_tf32_on_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
     x = torch.zeros(1, device="meta")
-    monkeypatch.setattr(exact, "DEVICE", "meta")
-    first, second = (exact.exact_convolutions(x, torch.float32) for _ in range(2))
+    monkeypatch.setattr(precision, "DEVICE", "meta")
+    first, second = (precision.exact_convolutions(x, torch.float32) for _ in range(2))
     first.__enter__()
     second.__enter__()
     assert not torch.backends.cudnn.allow_tf32

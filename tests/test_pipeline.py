@@ -18,7 +18,7 @@ from gpen_core.arch import GPEN, GPENConfig
 from gpen_core.detectors.regions import limit_faces
 from gpen_core.errors import DetectorError, MismatchError
 from gpen_core.faces import Faces
-from gpen_core.paste import paste
+from gpen_core.pasting.paste import paste
 from gpen_core.pipeline import restore_image
 from gpen_core.restore import restore
 
@@ -190,7 +190,7 @@ import torch
 import gpen_core
 from gpen_core import pipeline
 from gpen_core.arch import GPEN, GPENConfig
-from gpen_core.contenders import peak_of_process
+from gpen_core.commands.bench_timing import peak_of_process
 from gpen_core.faces import Faces
 
 model = GPEN(GPENConfig(512, 512, (8,) * 8, style_dim=16, mapping_layers=2))

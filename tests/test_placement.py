@@ -13,13 +13,14 @@ from pretend_device import DEVICE, PretendDevice
 from gpen_core import pipeline, warp
 from gpen_core.align import align
 from gpen_core.arch import GPEN, GPENConfig
+from gpen_core.degradation.degrade import degrade
+from gpen_core.degradation.presets import PRESETS
 from gpen_core.detectors import detect
 from gpen_core.detectors.mtcnn import MTCNN
 from gpen_core.faces import Crops, Faces
-from gpen_core.paste import paste
+from gpen_core.pasting.paste import paste
 from gpen_core.restore import forward_memory, restore_pixels
 from gpen_core.training.data import draw_batch
-from gpen_core.training.degrade import PRESETS, degrade
 
 FACE = torch.tensor([[12.0, 14.0], [22.0, 14.0], [17.0, 20.0], [13.0, 26.0], [21.0, 26.0]])
 HEIGHT, WIDTH = 60, 90
@@ -150,7 +151,7 @@ def test_the_network_never_waits_for_its_device():
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_degrading_never_waits_for_its_device(preset, monkeypatch):
-    module = importlib.import_module("gpen_core.training.degrade")
+    module = importlib.import_module("gpen_core.degradation.degrade")
     monkeypatch.setattr(module, "CHUNKS", 1)  # as on a GPU
     drawn = torch.Generator().manual_seed(0)
     faces = torch.randint(256, (24, 3, 64, 64), dtype=torch.uint8, generator=drawn)

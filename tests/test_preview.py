@@ -4,13 +4,7 @@ import pytest
 import torch
 
 from gpen_core.faces import Faces
-from gpen_core.preview import (
-    BOX_COLOUR,
-    DIGITS,
-    LANDMARK_COLOUR,
-    MISSED_COLOUR,
-    draw_faces,
-)
+from gpen_core.preview import BOX_COLOUR, DIGITS, LANDMARK_COLOUR, MISSED_COLOUR, draw_faces
 
 
 def one_face(x0, y0, x1, y1, size=(1, 100, 100)):

@@ -10,7 +10,8 @@ import pytest
 import skimage.data
 from PIL import Image
 
-from gpen_core import catalog, cli
+from gpen_core import cli
+from gpen_core.checkpoints import catalog
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

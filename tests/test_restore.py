@@ -9,17 +9,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from gpen_core.arch import GPEN, GPENConfig, strips
+from gpen_core.arch import GPEN, GPENConfig
+from gpen_core.arch.cpu import strips
+from gpen_core.devices import UNKNOWN_BUDGET, is_out_of_memory
 from gpen_core.errors import CheckpointError, DeviceError, ImageError, MismatchError
 from gpen_core.faces import Alignment, Crops
-from gpen_core.restore import (
-    UNKNOWN_BUDGET,
-    faces_that_fit,
-    forward_memory,
-    is_out_of_memory,
-    restore,
-    restore_pixels,
-)
+from gpen_core.restore import faces_that_fit, forward_memory, restore, restore_pixels
 
 
 def network(in_size: int = 16, out_size: int = 16) -> GPEN:

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 import run_gpen
 from gpen_core import pipeline
 from gpen_core.arch import GPEN, GPENConfig
-from gpen_core.commands import restoring
+from gpen_core.commands import restorer
 from gpen_core.faces import Faces
 from gpen_core.media import read_picture
 
@@ -52,7 +52,7 @@ def test_with_face_align_faces_are_found_in_the_photograph(guide, monkeypatch, c
     faces = Faces(
         torch.tensor([[15.0, 10, 45, 50]]), landmarks, torch.ones(1), torch.zeros(1), (1, 60, 60)
     )
-    monkeypatch.setattr(restoring, "load_detector", lambda *words, **options: object())
+    monkeypatch.setattr(restorer, "load_detector", lambda *words, **options: object())
     monkeypatch.setattr(pipeline, "detect", lambda *words, **options: faces)
     assert run("--face_align") == 0
     assert "1 face restored" in capsys.readouterr().out

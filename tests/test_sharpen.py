@@ -11,12 +11,17 @@ from training_faces import smooth_faces
 
 from gpen_core import CheckpointError, MismatchError, write_image
 from gpen_core.arch import GPEN, GPENConfig
-from gpen_core.checkpoint import SHARPEN_KEY, convert_checkpoint, load_gpen, read_checkpoint
+from gpen_core.checkpoints.loading import (
+    SHARPEN_KEY,
+    convert_checkpoint,
+    load_gpen,
+    read_checkpoint,
+)
+from gpen_core.checkpoints.mixing import mix_checkpoints
+from gpen_core.checkpoints.tensor_files import write_safetensors
 from gpen_core.cli import main
-from gpen_core.mixing import mix_checkpoints
 from gpen_core.restore import restore_pixels
 from gpen_core.sharpen import RESTORED, sharpen_restored, unsharp_mask
-from gpen_core.tensor_files import write_safetensors
 from gpen_core.training.plan import TrainingPlan
 from gpen_core.training.trainer import WEIGHTS_NAME, Trainer
 from gpen_core.training.widen import widen

@@ -14,9 +14,9 @@ import torch
 from torch import nn
 
 from ..errors import MismatchError
-from . import fused, launch, strips
 from .config import GPENConfig
-from .exact import exact_convolutions
+from .cpu import strips
+from .cuda import fused, launch
 from .kept import Kept
 from .layers import (
     ConstantInput,
@@ -28,7 +28,8 @@ from .layers import (
     ToRGB,
     encoder_stage,
 )
-from .prepared import version_of
+from .precision import exact_convolutions
+from .weight_cache import version_of
 
 MAPPING_LR_MUL = 0.01  # not stored in checkpoints; the same in every published one
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from .prepared import Prepared
-from .workspace import Workspace
+from .cpu.workspace import Workspace
+from .weight_cache import Prepared
 
 
 @dataclass

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import torch
 import torch.nn.functional as F
 
-from . import fir_in_weights, half, launch
+from . import half
+from .cuda import folded_fir, launch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -112,12 +113,12 @@ def modulated_upsampling(
 
     x [N, I, H, W] to [N, O, 2H, 2W].
     """
-    if fir_in_weights.suit(x):
+    if folded_fir.suit(x):
         return _modulated(
             x,
             weight,
             style,
-            lambda x, weight: fir_in_weights.upsample(x, weight, kernel),
+            lambda x, weight: folded_fir.upsample(x, weight, kernel),
             demodulate=True,
         )
     return fir(modulated_conv(x, weight, style, demodulate=True, upsample=True), kernel, (1, 1))
@@ -125,8 +126,8 @@ def modulated_upsampling(
 
 def downsampling(x: torch.Tensor, weight: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
     """A FIR [4, 4] padded by 2, and a convolution of stride 2 with weight [O, I, 3, 3]."""
-    if fir_in_weights.suit(x):
-        return fir_in_weights.downsample(x, weight, kernel)
+    if folded_fir.suit(x):
+        return folded_fir.downsample(x, weight, kernel)
     return F.conv2d(fir(x, kernel, (2, 2)), weight.to(x.dtype), stride=2)
 
 

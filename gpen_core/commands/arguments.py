@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import math
 
+from ..errors import GPENError
+
 
 def positive(text: str) -> int:
     """A whole number from 1 up."""
@@ -53,3 +55,22 @@ def _up_to(most: int, text: str) -> float:
     if not 0 <= value <= most:
         raise argparse.ArgumentTypeError(f"must lie in 0 … {most}, found {text}")
     return value
+
+
+def reason_of(error: Exception, *, out_of_memory: str) -> str | None:
+    """The error in words, or None if it is none that a file can cause.
+
+    Args:
+        error: what was raised.
+        out_of_memory: what to try when memory ran out.
+    """
+    from ..devices import is_out_of_memory  # loads PyTorch
+
+    if isinstance(error, MemoryError) or is_out_of_memory(error):
+        return f"memory ran out; {out_of_memory}"
+    return str(error) if isinstance(error, (GPENError, OSError)) else None
+
+
+def named(name: str, reason: str) -> str:
+    """The reason with the file's name before it; most errors of files begin with it already."""
+    return reason if reason.startswith(name) else f"{name}: {reason}"

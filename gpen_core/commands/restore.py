@@ -8,19 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import GPENError
-from .arguments import fraction, not_negative, positive
-from .failures import named, reason_of
-from .plan import plan
+from ..names import AUTO, DETECTORS, TEMPLATES
+from .arguments import fraction, named, not_negative, positive, reason_of
+from .jobs import plan
 
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-    from .plan import Job
-    from .restoring import Restorer
-
-TEMPLATES = ("gpen", "ffhq")
-DETECTORS = ("auto", "mtcnn", "retinaface_resnet50", "retinaface_mobile0.25", "yunet")
-"""As in `align` and `detectors`, which would load PyTorch here (a test compares them)."""
+    from .jobs import Job
+    from .restorer import Restorer
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
     find = parser.add_argument_group("finding faces")
-    find.add_argument("--detector", choices=DETECTORS, default="auto")
+    find.add_argument("--detector", choices=(AUTO, *DETECTORS), default=AUTO)
     find.add_argument("--detector-weights", metavar="FILE", help="the detector's file")
     find.add_argument(
         "--threshold", metavar="0…1", type=fraction, help="lowest score (default: the detector's)"
@@ -109,7 +105,7 @@ def run(args: argparse.Namespace) -> int:
         _report(problem.name, problem.reason)
     failed = len(problems)
     if jobs:
-        from .restoring import Restorer  # loads PyTorch
+        from .restorer import Restorer  # loads PyTorch
 
         restorer = Restorer.load(args)
         layout = "{percentage:3.0f}%|{bar}| {elapsed}<{remaining} {postfix}"

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..names import DTYPES
 from .arguments import sharpen_amount
 
 if TYPE_CHECKING:
@@ -19,8 +20,8 @@ def add_inspect_arguments(parser: argparse.ArgumentParser) -> None:
 
 def inspect(args: argparse.Namespace) -> int:
     """Print what a checkpoint file holds."""
-    from .. import catalog
-    from ..checkpoint import read_checkpoint
+    from ..checkpoints import catalog
+    from ..checkpoints.loading import read_checkpoint
 
     print(read_checkpoint(catalog.resolve(args.file)).describe())
     return 0
@@ -42,7 +43,7 @@ def add_convert_arguments(parser: argparse.ArgumentParser) -> None:
 
 def convert(args: argparse.Namespace) -> int:
     """Write a checkpoint as .safetensors."""
-    from ..checkpoint import convert_checkpoint
+    from ..checkpoints.loading import convert_checkpoint
 
     path = convert_checkpoint(
         args.source,
@@ -75,7 +76,7 @@ def add_mix_arguments(parser: argparse.ArgumentParser) -> None:
 
 def mix(args: argparse.Namespace) -> int:
     """Write the weighted mean of checkpoints."""
-    from ..mixing import mix_checkpoints
+    from ..checkpoints.mixing import mix_checkpoints
 
     path = mix_checkpoints(
         args.sources,
@@ -89,9 +90,7 @@ def mix(args: argparse.Namespace) -> int:
 
 
 def _add_storing_arguments(parser: argparse.ArgumentParser, *, otherwise: str) -> None:
-    parser.add_argument(
-        "--dtype", choices=("fp32", "bf16", "fp16"), help=f"store weights so; {otherwise}"
-    )
+    parser.add_argument("--dtype", choices=DTYPES, help=f"store weights so; {otherwise}")
     parser.add_argument("--overwrite", action="store_true", help="replace OUT if it exists")
 
 
@@ -101,7 +100,7 @@ def add_models_arguments(parser: argparse.ArgumentParser) -> None:
 
 def models(args: argparse.Namespace) -> int:
     """List the catalogue: what each file is, whether it is here, and where it is published."""
-    from .. import catalog
+    from ..checkpoints import catalog
 
     for entry in catalog.entries():
         here = catalog.locate(entry.name)
@@ -131,7 +130,7 @@ def download(args: argparse.Namespace) -> int:
     """Fetch known weights and verify them."""
     from tqdm import tqdm
 
-    from .. import catalog
+    from ..checkpoints import catalog
 
     entry = catalog.find(args.name)
     print(f"{entry.name}: licence {entry.licence}", file=sys.stderr)

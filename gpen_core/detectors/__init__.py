@@ -1,7 +1,8 @@
 """Face detectors: `load_detector` makes one by name, `detect` finds faces with it."""
 
+from ..names import DETECTORS
 from .protocol import Detector
-from .registry import DETECTOR_NAMES, load_detector
+from .registry import load_detector
 from .scales import detect
 
-__all__ = ["DETECTOR_NAMES", "Detector", "detect", "load_detector"]
+__all__ = ["DETECTORS", "Detector", "detect", "load_detector"]

@@ -12,9 +12,10 @@ from ..errors import MismatchError
 from .scales import check_max_faces, detect, join, merge
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from ..faces import Faces
+    from ..progress import OnProgress
     from .protocol import Detector
 
 CONTEXT = 0.5
@@ -36,7 +37,7 @@ def detect_in_boxes(
     threshold: float | None = None,
     min_size: float = 0,
     max_faces: int | None = None,
-    on_progress: Callable[[int, int], None] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> tuple[Faces, list[Missed]]:
     """The faces whose centre lies in a box, each once, and the boxes without any.
 

@@ -6,9 +6,10 @@ import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .. import catalog
+from ..checkpoints import catalog
 from ..devices import resolve_device
 from ..errors import DetectorError
+from ..names import DETECTORS
 from .mtcnn import FACENET, MTCNN
 from .retinaface import RetinaFace, read_weights
 from .yunet import YuNet, loads_dynamic
@@ -20,15 +21,12 @@ if TYPE_CHECKING:
 
     from .protocol import Detector
 
-DETECTOR_NAMES = ("retinaface_resnet50", "retinaface_mobile0.25", "mtcnn", "yunet")
-"""Every detector, in the order in which "auto" prefers them.
-
-The first is the most accurate as published (WIDER FACE) and was not measured here. The others as
-`benchmarks/detectors.py` measured them on 1,312 faces that none was adjusted on: the small
-RetinaFace finds all at 256 px, where MTCNN misses 4 old prints; MTCNN is better at 64 px (4 missed
-against 25, and landmarks, which decide where a face is cut, twice as steady). YuNet finds as many,
-but its landmarks are the least steady.
-"""
+# Why `DETECTORS` has its order, in which "auto" prefers them. RetinaFace with a ResNet-50 is the
+# most accurate as published (WIDER FACE); it was not measured here. `benchmarks/detectors.py`
+# measured the others on 1,312 faces that none was tuned on. At 256 px the small RetinaFace finds
+# all, MTCNN misses 4 old prints. At 64 px MTCNN misses 4 and the small RetinaFace 25, and MTCNN's
+# landmarks, which decide where a face is cut, are twice as steady. YuNet finds as many; its
+# landmarks are the least steady.
 
 
 def load_detector(
@@ -41,8 +39,8 @@ def load_detector(
     """A face detector, ready to run.
 
     Args:
-        name: one of `DETECTOR_NAMES`, or "auto": with `weights` the detector that the file is for,
-            without it the first of `DETECTOR_NAMES` whose weights are here.
+        name: one of `DETECTORS`, or "auto": with `weights` the detector that the file is for,
+            without it the first of `DETECTORS` whose weights are here.
         device: where its network computes; "yunet" always computes on the CPU.
         weights: its file. If None it is looked for in `folders` and in the catalogue's; "mtcnn"
             takes none.
@@ -54,8 +52,8 @@ def load_detector(
         CheckpointError: the file cannot be read.
         DeviceError: the device is not here.
     """
-    if name not in ("auto", *DETECTOR_NAMES):
-        raise DetectorError(f"Unknown detector {name!r}; use auto, {', '.join(DETECTOR_NAMES)}.")
+    if name not in ("auto", *DETECTORS):
+        raise DetectorError(f"Unknown detector {name!r}; use auto, {', '.join(DETECTORS)}.")
     if name == "mtcnn":
         if weights is not None:
             raise DetectorError(
@@ -65,7 +63,7 @@ def load_detector(
         return MTCNN(resolve_device(device))
     if weights is not None:
         return _load_file(name, Path(weights), device)
-    for candidate in DETECTOR_NAMES if name == "auto" else (name,):
+    for candidate in DETECTORS if name == "auto" else (name,):
         if candidate == "mtcnn":
             if importlib.util.find_spec("facenet_pytorch") is not None:
                 return MTCNN(resolve_device(device))

@@ -9,9 +9,9 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from ..checkpoints.tensor_files import read_tensor_file
 from ..errors import DetectorError
 from ..faces import Faces
-from ..tensor_files import read_tensor_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -21,8 +21,9 @@ from ..faces import Faces
 from .merging import clip, join, merge
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
+    from ..progress import OnProgress
     from .protocol import Detector
 
 PASS_RATIO = 6.0
@@ -84,7 +85,7 @@ def detect(
     threshold: float | None = None,
     min_size: float = 0,
     max_faces: int | None = None,
-    on_progress: Callable[[int, int], None] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Faces:
     """Find every face in a batch of images, each once.
 

@@ -22,8 +22,9 @@ from PIL import Image, UnidentifiedImageError
 
 from ..errors import ImageError
 from ..files import replacing
-from . import deep, own_writers
-from .formats import READ_ONLY, WRITABLE, format_for
+from ..names import READ_ONLY, WRITABLE
+from . import sixteen_bit, writers
+from .formats import format_for
 from .metadata import HEADERS, Metadata, upright
 from .picture import Picture
 
@@ -131,9 +132,9 @@ def write_picture(
     try:
         with replacing(path, overwrite=overwrite) as scratch, scratch.open("xb") as file:
             if kind.name == "TIFF":
-                own_writers.write_tiff(file, samples, picture.metadata)
+                writers.write_tiff(file, samples, picture.metadata)
             elif bits == 16:
-                own_writers.write_png16(file, samples, picture.metadata)
+                writers.write_png16(file, samples, picture.metadata)
             else:
                 options = picture.metadata.save_options(kind.name, picture.size) | dict(
                     kind.options
@@ -168,9 +169,9 @@ def _decode(opened: Image.Image, data: bytes, path: Path) -> tuple[np.ndarray, i
         raise ImageError(
             f"{path} holds {frames} frames or pages; one is expected. Split it into single images."
         )
-    bits = deep.bits_per_sample(opened, data)
+    bits = sixteen_bit.bits_per_sample(opened, data)
     if bits == 16:
-        samples, profile = deep.decode(opened, data, path), None
+        samples, profile = sixteen_bit.decode(opened, data, path), None
     else:
         plain, profile = _plain(opened, path)
         samples = np.asarray(plain)

@@ -8,6 +8,7 @@ from pathlib import Path
 from PIL import features
 
 from ..errors import ImageError
+from ..names import WRITABLE
 
 
 @dataclass(frozen=True)
@@ -70,11 +71,6 @@ FORMATS = (
     Format("AVIF", (".avif",), longest_side=65536, options=(("quality", 90),)),
 )
 _BY_SUFFIX = {suffix: kind for kind in FORMATS for suffix in kind.suffixes}
-WRITABLE = tuple(_BY_SUFFIX)
-"""Suffixes, lower case, of the files that are written (AVIF where Pillow was built with it)."""
-
-READ_ONLY = (".gif", ".heic", ".heif", ".jp2", ".pbm", ".pgm", ".ppm", ".psd", ".tga")
-"""Suffixes of images that are not written; some of them can be read."""
 
 
 def same_kind(one: Path, other: Path) -> bool:

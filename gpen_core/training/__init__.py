@@ -1,5 +1,6 @@
 """Training a GPEN: data, degradations, losses, the loop, and its measure."""
 
-from .degrade import Degradation, degrade
+from ..degradation.degrade import degrade
+from ..degradation.presets import Degradation
 
 __all__ = ["Degradation", "degrade"]

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 
 from ..errors import MismatchError
-from .adam import Adam
 from .discriminator import Discriminator
+from .optimizers import Adam
 from .ranks import ALONE, Ranks
 
 if TYPE_CHECKING:

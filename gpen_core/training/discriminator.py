@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..arch.layers import FIR, BiasedLeakyReLU, EqualizedConv, EqualizedLinear, encoder_stage
+from ..checkpoints.tensor_files import read_tensor_file
 from ..errors import CheckpointError, MismatchError
-from ..tensor_files import read_tensor_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

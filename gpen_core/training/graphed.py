@@ -5,8 +5,8 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING
 
-from ..cuda_graphs import Recorder
-from ..restore import is_out_of_memory
+from ..arch.cuda.graphs import Recorder
+from ..devices import is_out_of_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from .figures import Figures
+    from .step_losses import Figures
     from .trainer import Trainer
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import kornia
 import torch
 import torch.nn.functional as F
 
@@ -14,7 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
 SHARPNESS_BOX = 8
-SSIM_WINDOW = 11  # Wang et al. 2004
 
 
 def reconstruction_losses(
@@ -104,23 +102,3 @@ def _box_ssim(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     variances = (xx - mean_x**2) + (yy - mean_y**2)
     structure = (2 * (xy - mean_x * mean_y) + c2) / (variances + c2)
     return (luminance * structure).mean()
-
-
-def psnr(
-    output: torch.Tensor, target: torch.Tensor, where: torch.Tensor | None = None
-) -> torch.Tensor:
-    """[N] peak signal-to-noise ratios in dB of [N, 3, S, S] in [0, 1].
-
-    Args:
-        output: to compare with `target`.
-        target: what it should be.
-        where: [S, S] bool, the pixels that count; None counts all.
-    """
-    error = (output - target).square().mean(dim=1)
-    error = error.flatten(1) if where is None else error[:, where]
-    return -10 * error.mean(dim=1).clamp_min(1e-12).log10()
-
-
-def ssim(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """[N] mean structural similarities of [N, 3, S, S] in [0, 1]."""
-    return kornia.metrics.ssim(output, target, SSIM_WINDOW).mean(dim=(1, 2, 3))

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
+from ..degradation.degrade import degrade
 from .data import draw_batch
-from .degrade import degrade
 
 if TYPE_CHECKING:
-    from .lazy_faces import LazyFaces
+    from ..evaluation.lazy_faces import LazyFaces
     from .plan import TrainingPlan
 
 MOST_WORKERS = 4

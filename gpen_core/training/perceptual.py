@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from ..checkpoints.tensor_files import read_tensor_file
 from ..errors import CheckpointError
-from ..tensor_files import read_tensor_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

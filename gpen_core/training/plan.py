@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import MISSING, asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from .degrade import DEFAULT, Degradation
+from ..degradation.presets import DEFAULT, Degradation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -10,28 +10,29 @@ import torch
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from ..arch import GPEN
-from ..checkpoint import sharpen_metadata
+from ..checkpoints.loading import sharpen_metadata
+from ..checkpoints.tensor_files import AGAIN, read_tensor_file, write_safetensors
+from ..devices import require_compiler
 from ..errors import CheckpointError, MismatchError, TrainingError
 from ..files import replacing
 from ..sharpen import unsharp_mask
-from ..tensor_files import AGAIN, read_tensor_file, write_safetensors
-from . import compiling, graphed
+from . import graphed
 from .adversary import Adversary
-from .figures import Figures
 from .graphed import GraphedPass
+from .identity import start_as_identity
 from .interrupts import interrupts_later
 from .losses import reconstruction_losses, sharpen_towards
 from .optimizers import make_optimizer
 from .pairs import Pairs, default_workers
 from .ranks import ALONE, Ranks
-from .start import start_as_identity
+from .step_losses import Figures
 from .teacher import Teacher
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from ..evaluation.lazy_faces import LazyFaces
     from .discriminator import Discriminator
-    from .lazy_faces import LazyFaces
     from .perceptual import PerceptualLoss
     from .plan import TrainingPlan
 
@@ -106,7 +107,7 @@ class Trainer:
         self.optimizer = make_optimizer(plan.optimizer, self.model, plan.learning_rate)
         forward, self.compare = self.model, reconstruction_losses
         if plan.compiled:
-            compiling.require(device)
+            require_compiler(device)
             forward = cast("GPEN", torch.compile(self.model))
             self.compare = torch.compile(reconstruction_losses)
         self.forward = ranks.average_gradients(forward)

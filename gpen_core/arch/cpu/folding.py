@@ -1,0 +1,135 @@
+"""What is known before the pixels, folded into weights and biases: the encoder, and factors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple, cast
+
+import torch
+
+from .. import ops
+from ..layers import BiasedLeakyReLU, EqualizedConv
+from . import launch, packed, polyphase
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from ..kept import Kept
+    from ..layers import StyledConv
+
+
+class Folded(NamedTuple):
+    """What `conv2d` takes."""
+
+    weight: torch.Tensor  # [O, I, k, k]
+    bias: torch.Tensor  # [O]
+
+
+class Downsampling(NamedTuple):
+    """One of the encoder's stages that downsample.
+
+    Attributes:
+        blur: FIR, [1, I, H, W] to [1, I, H + 1, W + 1].
+        convolve: [1, I, 2H + 1, 2W + 1] into [1, O, H, W], activation included.
+    """
+
+    blur: packed.Convolution
+    convolve: Callable[[torch.Tensor, torch.Tensor], object]
+
+
+class Factors(NamedTuple):
+    """A `StyledConv` but for its weights, all in float32.
+
+    Attributes:
+        style: [I], of the inputs.
+        gain: [O], of the outputs.
+        bias: [O].
+        noise_gain: [1].
+        noise_bias: [O], or None where the noise is added instead of appended.
+    """
+
+    style: torch.Tensor
+    gain: torch.Tensor
+    bias: torch.Tensor
+    noise_gain: torch.Tensor
+    noise_bias: torch.Tensor | None
+
+    @property
+    def channels_out(self) -> int:
+        """Channels that the layer hands on, the appended noise included."""
+        return len(self.bias) * (1 if self.noise_bias is None else 2)
+
+
+def fold_first_stage(
+    stage: nn.Sequential, dtype: torch.dtype, size: int, kept: Kept
+) -> packed.Convolution:
+    """Convolution and activation of the encoder's first stage."""
+
+    def make() -> packed.Convolution:
+        weight, bias = (tensor.to(dtype) for tensor in fold_gain(stage))
+        return packed.convolution(weight, bias, size, slope=ops.SLOPE)
+
+    return kept.prepared.get("convolution", stage, tuple(stage.parameters()), make)
+
+
+def fold_downsampling(
+    stage: nn.Sequential, dtype: torch.dtype, size: int, rows: int, kept: Kept
+) -> Downsampling:
+    """One of the encoder's other stages.
+
+    Args:
+        size: of its output.
+        rows: of the output, as many as are computed at a time.
+    """
+
+    def make() -> Callable[[torch.Tensor, torch.Tensor], object]:
+        weight, bias = fold_gain(stage)
+        weight = weight.to(dtype)
+        if polyphase.pays(weight, size):
+            phases = polyphase.lay_out(weight, rows // 4, size // 4)
+            return polyphase.convolution(phases, bias, kept.workspace)
+        convolve = packed.convolution(
+            weight, bias.to(dtype), 2 * size + 1, stride=2, slope=ops.SLOPE
+        )
+        return lambda x, out: out.copy_(convolve(x))
+
+    convolve = kept.prepared.get("convolution", stage, tuple(stage.parameters()), make)
+    taps = stage.get_buffer("0.kernel").float().contiguous()
+    if launch.suits(dtype, cast(EqualizedConv, stage[-2]).weight.shape[1]):
+        return Downsampling(lambda x: launch.blur(x, taps), convolve)
+    return Downsampling(lambda x: ops.fir(x, taps, (2, 2)), convolve)
+
+
+def fold_gain(stage: nn.Sequential) -> Folded:
+    """Weight and bias of one of the encoder's stages, the activation's √2 included; float32."""
+    conv, activation = cast(EqualizedConv, stage[-2]), cast(BiasedLeakyReLU, stage[-1])
+    weight = conv.weight.float() * (conv.scale * ops.SQRT2)
+    return Folded(weight, activation.bias.float() * ops.SQRT2)
+
+
+def fold_latent(layer: StyledConv, latent: torch.Tensor, kept: Kept) -> Factors:
+    """Fold the latent [1, D]."""
+    stored = layer.conv.weight[0]
+    style = layer.conv.modulation(latent)[0] * layer.conv.scale
+    squares = kept.prepared.get("squares", layer, (layer.conv.weight,), lambda: _squares(stored))
+    energy = squares.double() @ style.double().square()
+    demodulation = ops.demodulation(energy).float()
+    norm = demodulation.mean()  # keeps what is stored in half precision near one
+    bias = layer.activate.bias.float() * ops.SQRT2
+    outputs = len(stored)
+    return Factors(
+        (style * norm).float(),
+        demodulation / norm * ops.SQRT2,
+        bias[:outputs],
+        layer.noise.weight.float() * ops.SQRT2,
+        bias[outputs:] if layer.append_noise else None,
+    )
+
+
+def _squares(weight: torch.Tensor) -> torch.Tensor:
+    """The squared norm [O, I] of each filter of a weight [O, I, k, k], in float32."""
+    taps = weight.flatten(2).unbind(2)
+    squares = taps[0].float().square()
+    for tap in taps[1:]:
+        squares.addcmul_(tap.float(), tap.float())
+    return squares

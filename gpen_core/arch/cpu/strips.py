@@ -1,0 +1,138 @@
+"""GPEN on a CPU: the modules' arithmetic for one face, in strips of rows that stay in cache.
+
+A CPU computes GPEN's convolutions faster than it moves their inputs through memory. So whatever is
+known before the pixels is folded into the weights; everything is channels_last, where rows lie
+together; and every resolution is computed strip by strip, a strip going through all the layers of
+its resolution, and at the end through those of two. Strips are exact: a convolution keeps the last
+rows of the strip before, and a transposed one adds up what neighbours give to the rows they share.
+Measurements: benchmarks/NOTES.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+
+from .folding import Downsampling, fold_downsampling, fold_first_stage
+from .level import Level, Rows
+from .rgb import fold_adding, fold_rgb
+from .styled import fold_plain, fold_upsampling
+from .workspace import keep_freed_memory
+
+if TYPE_CHECKING:
+    from ..gpen import GPEN, FreshNoise
+    from ..kept import Kept
+
+STRIP_BYTES = 1 << 20
+"""Size of a strip's input, per thread; all that is made of it takes about nine times as much."""
+
+CHAINED = 2
+"""How many of the highest resolutions a strip goes through without being stored in between."""
+
+
+def restore_face(
+    model: GPEN,
+    x: torch.Tensor,
+    out: torch.Tensor,
+    fresh_noise: FreshNoise,
+    kept: Kept,
+) -> None:
+    """As `GPEN.forward`, from one face x [1, 3, in_size, in_size] into out."""
+    keep_freed_memory()
+    latent, features = _encode(model, x, kept)
+    generator, dtype = model.generator, model.dtype
+
+    def noise_of(index: int) -> Rows:
+        if index < len(features):
+            return features[index]
+        return _rows_of(fresh_noise(index).to(dtype, memory_format=torch.channels_last))
+
+    first = fold_plain(generator.conv1, latent, 4, kept)
+    x = generator.input.input.to(dtype, memory_format=torch.channels_last)
+    padded = F.pad(x, (1, 1, 1, 1))
+    x = kept.workspace.take_rows("4", first.channels_out, 4, 4, dtype)
+    first.run(padded, noise_of(0)(0, 4), x)
+    rgb = F.conv2d(x.float(), *fold_rgb(generator.to_rgb1, latent))
+
+    strips, rows = _split(x), 4
+    sizes = model.config.resolutions
+    for index, size in enumerate(sizes[1:], start=1):
+        stored = index < len(sizes) - CHAINED
+        up, conv, to_rgb = generator.level(index)
+        level = Level(
+            size,
+            fold_upsampling(up, latent, size // 2, rows, kept),
+            fold_plain(conv, latent, size, kept),
+            fold_adding(to_rgb, latent, size, dtype),
+            up.fir_kernel,
+            (noise_of(index), noise_of(index)),
+        )
+        skip, rgb = rgb, out
+        if size < model.config.out_size:
+            rgb = kept.workspace.take_rows(f"rgb {size}", 3, size, size, torch.float32)
+        if stored:
+            x = kept.workspace.take_rows(f"{size}", level.conv.channels_out, size, size, dtype)
+            _exhaust(level.run(strips, skip, rgb, x))
+            strips, rows = _split(x), _rows(size, _row_bytes(x))
+        else:
+            strips, rows = level.run(strips, skip, rgb), 2 * rows
+    _exhaust(strips)
+
+
+def _encode(model: GPEN, x: torch.Tensor, kept: Kept) -> tuple[torch.Tensor, list[Rows]]:
+    """As `GPEN.encode`; the finest feature, cheap and large, is computed whenever it is read."""
+    size, dtype = model.config.in_size, model.dtype
+    first = fold_first_stage(model.encoder_stage(0), dtype, size, kept)
+
+    def finest(start: int, stop: int) -> torch.Tensor:
+        return first(x[:, :, start:stop].to(dtype, memory_format=torch.channels_last))
+
+    features: list[Rows] = [finest]
+    for level in range(1, model.encoder_levels):
+        size //= 2
+        width = model.config.width(size)
+        out = kept.workspace.take_rows(f"feature {size}", width, size, size, dtype)
+        rows = _rows(size, _row_bytes(out))
+        stage = fold_downsampling(model.encoder_stage(level), dtype, size, rows, kept)
+        _downsample(features[-1], stage, rows, out)
+        features.append(_rows_of(out))
+    return model.latent_of(features[-1](0, 4)), features[::-1]
+
+
+def _downsample(x: Rows, stage: Downsampling, rows: int, out: torch.Tensor) -> None:
+    """A stage of the encoder into out [1, C, S, S], `rows` at a time."""
+    size = out.shape[2]
+    for start in range(0, size, rows):
+        # The convolution reads rows 2·start … 2·stop of the FIR's output, row j of which reads
+        # rows j − 2 … j + 1 of x; rows that saw the strip's edge are dropped.
+        stop = start + rows
+        first, last = max(2 * start - 2, 0), min(2 * stop + 2, 2 * size)
+        y = stage.blur(x(first, last))
+        y = y[:, :, 2 * start - first : 2 * stop + 1 - first]
+        stage.convolve(y, out[:, :, start:stop])
+
+
+def _rows_of(x: torch.Tensor) -> Rows:
+    return lambda start, stop: x[:, :, start:stop]
+
+
+def _split(x: torch.Tensor) -> Iterator[torch.Tensor]:
+    return iter(x.split(_rows(x.shape[2], _row_bytes(x)), dim=2))
+
+
+def _row_bytes(x: torch.Tensor) -> int:
+    return x.shape[1] * x.shape[3] * x.element_size()
+
+
+def _rows(size: int, row_bytes: int) -> int:
+    """Rows of a strip: a power of two, at least four, so that every layer hands something on."""
+    rows = max(STRIP_BYTES * torch.get_num_threads() // row_bytes, 4)
+    return min(1 << (rows.bit_length() - 1), size)
+
+
+def _exhaust(strips: Iterator[torch.Tensor]) -> None:
+    for _ in strips:
+        pass

@@ -1,0 +1,236 @@
+"""The generator's layers for one face: convolution, noise and activation.
+
+The kernels for CPUs compute what suits them, torch's operations the rest.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+import torch.nn.functional as F
+
+from .. import ops
+from . import launch, packed, polyphase, winograd
+from .folding import Factors, fold_latent
+
+if TYPE_CHECKING:
+    from ..kept import Kept
+    from ..layers import StyledConv
+    from .workspace import Workspace
+
+SCALED = 64
+"""Side in pixels up to which torch multiplies the inputs by the style: the weights are more.
+
+Those weights are the same for all faces, so they are laid out once: 300 MB more for GPEN-512.
+"""
+
+
+class Plain(NamedTuple):
+    """A layer that keeps the size.
+
+    Attributes:
+        run: x [1, I, H + 2, W + 2] and noise [1, O, H, W] into out [1, channels_out, H, W].
+        channels_out: the appended noise included.
+    """
+
+    run: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], None]
+    channels_out: int
+
+
+class Upsampling(NamedTuple):
+    """A layer that doubles the size.
+
+    Attributes:
+        transpose: transposed convolution, [1, I, H, W] to [1, O, 2H + 1, 2W + 1].
+        finish: FIR, noise and activation, see `Finish`.
+        channels: O.
+        channels_out: the appended noise included.
+    """
+
+    transpose: packed.Convolution
+    finish: Finish
+    channels: int
+    channels_out: int
+
+
+Finish = Callable[[torch.Tensor, torch.Tensor, int, torch.Tensor, torch.Tensor], None]
+"""Takes y [1, O, H, 2W + 1], the three rows before it, a row number r, noise and out.
+
+Row r of the FIR, and those after it, go into out [1, channels_out, …, 2W] with their noise; row r
+reads rows r − 3 … r of y, which zeros follow.
+"""
+
+
+def fold_plain(layer: StyledConv, latent: torch.Tensor, size: int, kept: Kept) -> Plain:
+    """Fold the latent [1, D], for inputs of `size` pixels a side."""
+    stored = layer.conv.weight[0]
+    weights = (layer.conv.weight,)
+    factors = fold_latent(layer, latent, kept)
+    if not _suits(factors, stored):
+        convolve = _convolution(layer, factors, size, kept)
+        activate = _activation(factors, size, stored.dtype)
+        return Plain(lambda x, noise, out: activate(convolve(x), noise, out), factors.channels_out)
+    if winograd.pays(stored, size):
+        products = kept.prepared.get(
+            "products", layer, weights,
+            lambda: winograd.lay_out(stored, None, size // 4, kept.workspace),
+        )  # fmt: skip
+        return Plain(winograd.styled(products, factors, kept.workspace), factors.channels_out)
+    convolve = _of_styled_inputs(
+        layer, factors.style, size, kept, lambda weight: packed.convolution(weight, None, size + 2)
+    )
+    return Plain(
+        lambda x, noise, out: launch.activate(convolve(x), factors, noise, out),
+        factors.channels_out,
+    )
+
+
+def fold_upsampling(
+    layer: StyledConv, latent: torch.Tensor, size: int, rows: int, kept: Kept
+) -> Upsampling:
+    """Fold the latent [1, D].
+
+    Args:
+        size: side of the inputs in pixels.
+        rows: of them, as many as are computed at a time.
+    """
+    stored = layer.conv.weight[0]
+    factors = fold_latent(layer, latent, kept)
+    transpose = _transposed_convolution(layer, factors.style, size, rows, kept)
+    if _suits(factors, stored):
+        taps = layer.fir_kernel.float().contiguous()
+        finish = functools.partial(launch.finish_upsampling, taps, factors)
+    else:
+        finish = _finish(layer.fir_kernel, factors, size, stored.dtype)
+    return Upsampling(transpose, finish, len(stored), factors.channels_out)
+
+
+def _suits(factors: Factors, stored: torch.Tensor) -> bool:
+    """Whether the kernels compute a layer of this weight [O, I, 3, 3]."""
+    return factors.noise_bias is not None and launch.suits(stored.dtype, *stored.shape[:2])
+
+
+def _finish(taps: torch.Tensor, factors: Factors, size: int, dtype: torch.dtype) -> Finish:
+    weight = (taps * factors.gain[:, None, None, None]).to(dtype)
+    blur = packed.convolution(
+        weight, factors.bias.to(dtype), 2 * size + 1, padding=(0, 1), groups=len(weight)
+    )
+    activate = _activation(factors, 2 * size, dtype)
+
+    def finish(
+        y: torch.Tensor, before: torch.Tensor, first: int, noise: torch.Tensor, out: torch.Tensor
+    ) -> None:
+        rows = torch.cat([before, y], dim=2)[:, :, first:]
+        missing = out.shape[2] + 3 - rows.shape[2]
+        rows = F.pad(rows, (0, 0, 0, missing)) if missing > 0 else rows[:, :, : out.shape[2] + 3]
+        activate(blur(rows), noise, out)
+
+    return finish
+
+
+def _transposed_convolution(
+    layer: StyledConv, style: torch.Tensor, size: int, rows: int, kept: Kept
+) -> packed.Convolution:
+    stored = layer.conv.weight[0]
+    if not polyphase.pays(stored, size):
+        return _of_styled_inputs(
+            layer,
+            style,
+            size,
+            kept,
+            lambda weight: packed.transposed_convolution(weight.transpose(0, 1), size),
+        )
+    phases = kept.prepared.get(
+        "phases",
+        layer,
+        (layer.conv.weight,),
+        lambda: polyphase.lay_out(stored, rows // 4, size // 4),
+    )
+    return polyphase.transposed_convolution(phases, style, len(stored), kept.workspace)
+
+
+def _of_styled_inputs(
+    layer: StyledConv,
+    style: torch.Tensor,
+    size: int,
+    kept: Kept,
+    lay_out: Callable[[torch.Tensor], packed.Convolution],
+) -> packed.Convolution:
+    """A convolution of inputs times the style, which goes into what is smaller: weights or inputs.
+
+    Args:
+        size: of the inputs.
+        lay_out: weight [O, I, 3, 3] to its convolution.
+    """
+    stored = layer.conv.weight[0]
+    if size > SCALED:
+        weight = _multiply(stored, style[:, None, None], kept.workspace)
+        return lay_out(weight.to(stored.dtype))
+    convolve = kept.prepared.get(
+        "convolution", layer, (layer.conv.weight,), lambda: lay_out(stored)
+    )
+    factors = style[:, None, None].to(stored.dtype)
+    return lambda x: convolve(_scale(x, factors, kept.workspace))
+
+
+def _convolution(layer: StyledConv, factors: Factors, size: int, kept: Kept) -> packed.Convolution:
+    """The convolution by torch's operations, gain and bias included."""
+    stored = layer.conv.weight[0]
+
+    def lay_out(weight: torch.Tensor, bias: torch.Tensor | None = None) -> packed.Convolution:
+        if winograd.pays(weight, size):
+            return winograd.convolution(weight, bias, size + 2, kept.workspace)
+        return packed.convolution(weight, bias, size + 2)
+
+    if size > SCALED:
+        weight = _multiply(stored, factors.style[:, None, None], kept.workspace)
+        weight *= factors.gain[:, None, None, None]
+        return lay_out(weight.to(stored.dtype), factors.bias.to(stored.dtype))
+    convolve = _of_styled_inputs(layer, factors.style, size, kept, lay_out)
+    gain, bias = (x[:, None, None].to(stored.dtype) for x in (factors.gain, factors.bias))
+
+    def convolve_scaled(x: torch.Tensor) -> torch.Tensor:
+        y = convolve(x)
+        return torch.addcmul(bias, y, gain, out=y)
+
+    return convolve_scaled
+
+
+def _activation(
+    factors: Factors, width: int, dtype: torch.dtype
+) -> Callable[[torch.Tensor, torch.Tensor, torch.Tensor], None]:
+    """Appends or adds the noise and activates x, which is used up, into out."""
+    gain = factors.noise_gain.item()
+    if factors.noise_bias is None:
+        return lambda x, noise, out: _leaky_relu(x.add_(noise, alpha=gain), out)
+    # As long as a row: half precision is vectorised only along a long inner dimension.
+    bias = factors.noise_bias.to(dtype).repeat(1, 1, width, 1).permute(0, 3, 1, 2)
+
+    def activate(x: torch.Tensor, noise: torch.Tensor, out: torch.Tensor) -> None:
+        own, appended = out.chunk(2, dim=1)
+        _leaky_relu(x, own)
+        _leaky_relu(torch.add(bias, noise, alpha=gain), appended)
+
+    return activate
+
+
+def _leaky_relu(x: torch.Tensor, out: torch.Tensor) -> None:
+    """Leaky ReLU of x, which is used up, into out, which may hold more channels per pixel."""
+    if x.dtype == torch.float32:
+        torch.ops.aten.leaky_relu.out(x, ops.SLOPE, out=out)
+    else:  # copying into part of the channels is vectorised, half-precision arithmetic is not
+        out.copy_(F.leaky_relu_(x, ops.SLOPE))
+
+
+def _multiply(weight: torch.Tensor, factors: torch.Tensor, workspace: Workspace) -> torch.Tensor:
+    """In float32; the result lasts until the next call."""
+    return workspace.take_like("weight", weight).copy_(weight).mul_(factors)
+
+
+def _scale(x: torch.Tensor, factors: torch.Tensor, workspace: Workspace) -> torch.Tensor:
+    _, channels, height, width = x.shape
+    out = workspace.take_rows("scaled", channels, height, width, x.dtype)
+    return torch.mul(x, factors, out=out)

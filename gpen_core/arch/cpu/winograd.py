@@ -1,0 +1,217 @@
+"""3×3 convolution with a quarter of the multiplications: Winograd's F(4×4, 3×3).
+
+Lavin and Gray 2016, arXiv 1509.09308, section 4.3. Tiles of 6×6 inputs, four apart, and the filter
+are transformed, multiplied in 36 products over the channels, and transformed back to 4×4 outputs.
+
+A transform evaluates polynomials at 0, ±P, ±1/P and infinity, in this order. P = √½ halves the
+rounding error of the customary 1 and 2. What is evaluated of the filter at ±P and ±1/P is
+multiplied by P and 1/P, which saves multiplications on the way back. Transforms take torch many
+passes over the pixels, and the kernels for CPUs one.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+
+from . import launch, packed
+from .workspace import empty_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from .folding import Factors
+    from .workspace import Workspace
+
+P, Q = math.sqrt(0.5), math.sqrt(2)
+
+ONE = (0, (Q + 2) / 6, (Q - 2) / 6, (Q + 1) / 6, (Q - 1) / 6, 0)
+"""What is transformed back to 1, 1, 1, 1: the shape of a bias among the products."""
+
+LEAST_CHANNELS = {torch.float32: 64, torch.bfloat16: 128}
+"""Input channels from which it pays by the kernels, by torch twice as many; benchmarks/NOTES.md."""
+
+LEAST_SIZE = 32
+"""Side in pixels from which it pays."""
+
+TILES = 128
+"""Tiles per thread at a time: few stay in cache, many are worth reading the weights for."""
+
+OUTPUTS = 128
+"""Output channels at a time, for the same reason."""
+
+
+def suits(dtype: torch.dtype) -> bool:
+    """Whether it is of use in this dtype on this CPU.
+
+    Rounding the transformed inputs to bfloat16 costs 0.1 to 1.2 of some 47 dB. Where AMX multiplies
+    that dtype, the transforms would take longer than the products they save.
+    """
+    return dtype == torch.float32 or (
+        dtype == torch.bfloat16 and packed.cpu_has("avx512_bf16") and not packed.cpu_has("amx_tile")
+    )
+
+
+def pays(weight: torch.Tensor, size: int) -> bool:
+    """Whether the products saved outweigh the transforms, at `size` px."""
+    if not suits(weight.dtype):
+        return False
+    outputs, inputs = weight.shape[:2]
+    least = LEAST_CHANNELS[weight.dtype]
+    if not launch.suits(weight.dtype, inputs, outputs):
+        least *= 2
+    return inputs >= least and size >= LEAST_SIZE
+
+
+def lay_out(
+    weight: torch.Tensor, bias: torch.Tensor | None, across: int, workspace: Workspace
+) -> list[packed.Convolution]:
+    """The 36 products with weights [O, I, 3, 3], as convolutions in groups of `across` tiles a row.
+
+    [1, 36·I, h, across] to [1, 36·o, h, across] each, o being some of O, one after the other.
+    """
+    parts = _split(weight)
+    biases = [None] * len(parts) if bias is None else _split(bias)
+    return [
+        _multiplication(part, of_part, across, workspace)
+        for part, of_part in zip(parts, biases, strict=True)
+    ]
+
+
+def convolution(
+    weight: torch.Tensor, bias: torch.Tensor | None, width: int, workspace: Workspace
+) -> packed.Convolution:
+    """`packed.convolution(weight, bias, width)` for 3×3 weights [O, I, 3, 3], by torch alone.
+
+    Args:
+        width: of the inputs, W + 2, for outputs W wide, a multiple of 4.
+    """
+    across, outputs = width // 4, len(weight)
+    multiplications = lay_out(weight, bias, across, workspace)
+
+    def convolve(x: torch.Tensor) -> torch.Tensor:
+        wanted = x.shape[2] - 2
+        if wanted % 4:
+            x = F.pad(x, (0, 0, 0, -wanted % 4))  # to whole tiles
+        height = x.shape[2] - 2
+        y = empty_rows(outputs, height, 4 * across, x.dtype)
+        for start, stop in _parts(height, across):
+            tiles = transform_inputs(x[:, :, start : stop + 2], workspace)
+            parts = _split(y[:, :, start:stop], dim=1)
+            for multiply, part in zip(multiplications, parts, strict=True):
+                transform_products(multiply(tiles), part, workspace)
+        return y[:, :, :wanted]
+
+    return convolve
+
+
+def styled(
+    multiplications: list[packed.Convolution], factors: Factors, workspace: Workspace
+) -> Callable[[torch.Tensor, torch.Tensor, torch.Tensor], None]:
+    """A styled layer by the kernels: x [1, I, H + 2, W + 2] and noise into out [1, 2·O, H, W].
+
+    Args:
+        multiplications: `lay_out` without a bias.
+    """
+
+    def run(x: torch.Tensor, noise: torch.Tensor, out: torch.Tensor) -> None:
+        inputs, across = x.shape[1], x.shape[3] // 4
+        for start, stop in _parts(out.shape[2], across):
+            shape = (-(-(stop - start) // 4), across, 36, inputs)
+            tiles = workspace.take("winograd tiles", shape, x.dtype)
+            launch.winograd_inputs(x[:, :, start : stop + 2], factors.style, tiles)
+            pixels = tiles.flatten(2)[None].permute(0, 3, 1, 2)
+            part, noise_part = out[:, :, start:stop], noise[:, :, start:stop]
+            first = 0
+            for multiply in multiplications:
+                products = multiply(pixels)
+                launch.winograd_products(products, factors, first, noise_part, part)
+                first += products.shape[1] // 36
+
+    return run
+
+
+def _split(x: torch.Tensor, dim: int = 0) -> Sequence[torch.Tensor]:
+    """Parts of at most OUTPUTS channels, none much smaller than another."""
+    return x.tensor_split(-(-x.shape[dim] // OUTPUTS), dim)
+
+
+def _parts(height: int, across: int) -> Iterator[tuple[int, int]]:
+    """Rows [start, stop) that are computed at a time."""
+    rows = 4 * max(TILES * torch.get_num_threads() // across, 1)
+    for start in range(0, height, rows):
+        yield start, min(start + rows, height)
+
+
+def _multiplication(
+    weight: torch.Tensor, bias: torch.Tensor | None, tiles: int, workspace: Workspace
+) -> packed.Convolution:
+    """The 36 products, [1, 36·I, h, tiles] to [1, 36·O, h, tiles], as a convolution in groups."""
+    outputs, inputs = weight.shape[:2]
+    filtered = workspace.take("winograd taps", (6, 3, outputs, inputs), torch.float32)
+    _evaluate_taps(weight.float().permute(2, 3, 0, 1).unbind(0), filtered.unbind(0))
+    transformed = workspace.take("winograd weight", (6, 6, outputs, inputs), torch.float32)
+    _evaluate_taps(filtered.unbind(1), transformed.unbind(1))
+    rounded = transformed.view(-1, inputs, 1, 1).to(weight.dtype)
+    if bias is not None:
+        ones = torch.tensor(ONE, dtype=torch.float32, device=bias.device)
+        bias = (ones[:, None, None] * ones[:, None] * bias).flatten().to(weight.dtype)
+    return packed.convolution(rounded, bias, tiles, groups=36)
+
+
+def _evaluate_taps(taps: Sequence[torch.Tensor], out: Sequence[torch.Tensor]) -> None:
+    first, second, third = taps
+    third_of_second = second / 3
+    out[0].copy_(first)
+    even = torch.add(third, first, alpha=2).mul_(-P / 3)
+    torch.sub(even, third_of_second, out=out[1])
+    torch.add(even, third_of_second, out=out[2])
+    torch.add(first, third, alpha=2, out=even).mul_(Q / 6)
+    torch.add(even, third_of_second, out=out[3])
+    torch.sub(even, third_of_second, out=out[4])
+    out[5].copy_(third)
+
+
+def transform_inputs(x: torch.Tensor, workspace: Workspace) -> torch.Tensor:
+    """[1, I, 4h + 2, 4w + 2] to [1, 36·I, h, w], channels_last."""
+    inputs, rows, (height, width) = x.shape[1], x.shape[2], (x.shape[2] // 4, x.shape[3] // 4)
+    columns = workspace.take("winograd columns", (rows, width, 6, inputs), x.dtype)
+    windows = x[0].permute(1, 2, 0).unfold(1, 6, 4)
+    _evaluate_inputs(windows.movedim(-1, 0), columns.movedim(2, 0))
+    tiles = workspace.take("winograd tiles", (height, width, 6, 6, inputs), x.dtype)
+    _evaluate_inputs(columns.unfold(0, 6, 4).movedim(-1, 0), tiles.movedim(2, 0))
+    return tiles.view(1, height, width, -1).permute(0, 3, 1, 2)
+
+
+def _evaluate_inputs(x: torch.Tensor, out: torch.Tensor) -> None:
+    """Values of x [6, …] at the six points, into out [6, …]."""
+    torch.sub(x[:2] + x[4:], x[2:4], alpha=2.5, out=out[::5])
+    odd, even = torch.sub(x[3:5], x[1:3], alpha=0.5)
+    torch.add(even, odd, alpha=Q, out=out[3])
+    torch.sub(even, odd, alpha=Q, out=out[4])
+    odd, even = torch.sub(x[3:5], x[1:3], alpha=2)
+    torch.add(even, odd, alpha=P, out=out[1])
+    torch.sub(even, odd, alpha=P, out=out[2])
+
+
+def transform_products(x: torch.Tensor, out: torch.Tensor, workspace: Workspace) -> None:
+    """[1, 36·O, h, w], channels_last, into out [1, O, 4h, 4w]."""
+    outputs, (height, width) = out.shape[1], x.shape[2:]
+    products = x[0].permute(1, 2, 0).view(height, width, 6, 6, outputs)
+    rows = workspace.take("winograd rows", (4, height, width, 6, outputs), x.dtype)
+    _interpolate(products.movedim(2, 0), rows.unbind(0))
+    tiles = out[0].permute(1, 2, 0).unflatten(1, (width, 4)).unflatten(0, (height, 4))
+    _interpolate(rows.movedim(3, 0), tiles.transpose(0, 1).unbind(3))
+
+
+def _interpolate(x: torch.Tensor, out: Sequence[torch.Tensor]) -> None:
+    low, high = x[1:4:2] + x[2:5:2]
+    torch.add(low, high, alpha=2, out=out[2]).mul_(P)
+    low.add_(high, alpha=0.5)
+    torch.add(x[0], low, alpha=Q, out=out[0])
+    low, high = x[1:4:2] - x[2:5:2]
+    torch.add(low, high, out=out[1])
+    torch.add(x[5], low, alpha=0.5, out=out[3]).add_(high, alpha=2)

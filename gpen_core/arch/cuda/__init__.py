@@ -1,0 +1,1 @@
+"""The engine for GPUs: one Triton kernel between two convolutions, and CUDA graphs."""

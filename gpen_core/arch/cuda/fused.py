@@ -1,0 +1,257 @@
+"""GPEN on a GPU: the modules' arithmetic, with what lies between two convolutions in one kernel.
+
+A GPU computes GPEN's convolutions about as fast as it moves their inputs through memory, and as
+modules the network reads and writes every pixel ten times per convolution. Here a convolution is
+followed by one Triton kernel (`kernels.py`) that filters, activates, appends the encoder's feature,
+computes RGB, and multiplies by the style of the layer that follows. So all faces share the weights,
+which are laid out once per model; a face adds two small matrix products for its factors.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+
+from .. import half, ops
+from ..cpu.folding import fold_gain
+from . import launch
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..gpen import GPEN, FreshNoise
+    from ..kept import Kept
+    from ..layers import StyledConv, ToRGB
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage of the encoder; √2 is in all but the taps.
+
+    Attributes:
+        weight: [O, I, k, k].
+        bias: [O], float32.
+        taps: [4, 4], of the FIR before the next stage; None in the last.
+    """
+
+    weight: torch.Tensor
+    bias: torch.Tensor
+    taps: torch.Tensor | None
+
+
+@dataclass(frozen=True)
+class Styled:
+    """A `StyledConv` without its style; √2 is in all but the weight.
+
+    Attributes:
+        weight: [O, I, 3, 3], or [I, O, 3, 3] where it upsamples; normalised, so that unit styles
+            give unit variance.
+        taps: [4, 4], of the FIR where it upsamples, else None.
+        bias: [O], float32.
+        noise_gain: [1], float32.
+        noise_bias: [O], float32.
+    """
+
+    weight: torch.Tensor
+    taps: torch.Tensor | None
+    bias: torch.Tensor
+    noise_gain: torch.Tensor
+    noise_bias: torch.Tensor
+
+
+@dataclass(frozen=True)
+class Laid:
+    """All that follows from a model's weights alone, as the GPU reads it.
+
+    K convolutions and R layers of RGB; C and O, the most inputs and outputs of any, pad the others
+    with zeros. All but the convolutions' weights is float32.
+
+    Attributes:
+        encoder: finest first.
+        constant: [1, C', 4, 4].
+        styled: the K convolutions.
+        modulation: [D, (K + R)·C], latent to styles.
+        modulation_bias: [(K + R)·C].
+        energy: [K, C, O], squared norms of the filters.
+        unit: [K, 1, O], what `Styled.weight` was multiplied by.
+        rgb_weight: [R, 3, C].
+        rgb_bias: [R, 3].
+        rgb_taps: [4, 4] each, of the FIR of RGB, turned round; the first level has none.
+    """
+
+    encoder: list[Stage]
+    constant: torch.Tensor
+    styled: list[Styled]
+    modulation: torch.Tensor
+    modulation_bias: torch.Tensor
+    energy: torch.Tensor
+    unit: torch.Tensor
+    rgb_weight: torch.Tensor
+    rgb_bias: torch.Tensor
+    rgb_taps: list[torch.Tensor | None]
+
+
+@dataclass(frozen=True)
+class Factors:
+    """What a batch of latents makes of the layers.
+
+    Attributes:
+        scale: [N, K, C], what a convolution's inputs are multiplied by, at most 1.
+        gain: [N, K, O], what its outputs are multiplied by, √2 included.
+        rgb_weight: [N, R, 3, C].
+    """
+
+    scale: torch.Tensor
+    gain: torch.Tensor
+    rgb_weight: torch.Tensor
+
+
+def restore_faces(
+    model: GPEN, x: torch.Tensor, fresh_noise: FreshNoise, kept: Kept
+) -> torch.Tensor:
+    """As `GPEN.compute`, for models that append noise and at least one face."""
+    with torch.cuda.device_of(x):
+        return _restore(model, x, fresh_noise, kept)
+
+
+def _restore(model: GPEN, x: torch.Tensor, fresh_noise: FreshNoise, kept: Kept) -> torch.Tensor:
+    weights = [*model.parameters(), *model.buffers()]
+    laid = kept.prepared.get("laid", model, weights, lambda: lay_out(model))
+    latent, features = _encode(model, laid, x)
+    factors = _modulate(laid, latent)
+    x = laid.constant * factors.scale[:, 0, : laid.constant.shape[1], None, None]
+    x = x.to(model.dtype, memory_format=torch.channels_last)
+    rgb = None
+    for index in range(len(model.config.resolutions)):
+        for number in (0,) if index == 0 else (2 * index - 1, 2 * index):
+            if index < len(features):
+                noise = features[index]
+            else:
+                noise = fresh_noise(index).to(x, memory_format=torch.channels_last)
+            layer = laid.styled[number]
+            activation = _activation(laid, factors, number)
+            if layer.taps is not None:
+                x = F.conv_transpose2d(x, layer.weight, stride=2)
+                x = launch.upsampled(x, layer.taps, activation, noise)
+                continue
+            x = F.conv2d(x, layer.weight, padding=1)
+            taps = laid.rgb_taps[index]
+            below = None if rgb is None or taps is None else (rgb, taps)
+            weight, bias = factors.rgb_weight[:, index], laid.rgb_bias[index]
+            out, rgb = launch.finished(x, activation, noise, weight, bias, below)
+            x = rgb if out is None else out
+    assert rgb is not None
+    return rgb
+
+
+def _activation(laid: Laid, factors: Factors, number: int) -> launch.Activation:
+    layer = laid.styled[number]
+    scale = None if number + 1 == len(laid.styled) else factors.scale[:, number + 1]
+    gain = factors.gain[:, number]
+    return launch.Activation(gain, layer.bias, layer.noise_gain, layer.noise_bias, scale)
+
+
+def lay_out(model: GPEN) -> Laid:
+    """Prepare a model's weights."""
+    generator, dtype = model.generator, model.dtype
+    styled: list[StyledConv] = [generator.conv1]
+    rgbs: list[ToRGB] = [generator.to_rgb1]
+    for index in range(1, len(model.config.resolutions)):
+        up, conv, to_rgb = generator.level(index)
+        styled += [up, conv]
+        rgbs.append(to_rgb)
+    modulated = [layer.conv for layer in (*styled, *rgbs)]
+    weights = [layer.weight[0].float() * layer.scale for layer in modulated]
+    convolutions, to_rgb = weights[: len(styled)], weights[len(styled) :]
+    energies = [weight.square().sum(dim=(2, 3)).t() for weight in convolutions]  # [I, O]
+    units = [ops.demodulation(energy.sum(dim=0, keepdim=True)) for energy in energies]  # [1, O]
+    modulation = _padded([layer.modulation.weight * layer.modulation.scale for layer in modulated])
+    biases = [layer.modulation.bias[:, None] for layer in modulated]
+    return Laid(
+        encoder=[_lay_out_stage(model, level) for level in range(model.encoder_levels)],
+        constant=generator.input.input.float(),
+        styled=[
+            _lay_out_styled(layer, weight * unit.view(-1, 1, 1, 1), dtype)
+            for layer, weight, unit in zip(styled, convolutions, units, strict=True)
+        ],
+        modulation=modulation.flatten(0, 1).t().contiguous(),
+        modulation_bias=_padded(biases).flatten(),
+        energy=_padded(energies),
+        unit=_padded(units, value=1),
+        rgb_weight=_padded([weight[:, :, 0, 0] for weight in to_rgb], modulation.shape[1]),
+        rgb_bias=torch.stack([layer.bias.flatten() for layer in rgbs]),
+        rgb_taps=[
+            None if layer.upsample is None else layer.upsample.kernel.flip(0, 1).contiguous()
+            for layer in rgbs
+        ],
+    )
+
+
+def _lay_out_stage(model: GPEN, level: int) -> Stage:
+    weight, bias = fold_gain(model.encoder_stage(level))
+    last = level == model.encoder_levels - 1
+    return Stage(
+        weight.to(model.dtype).contiguous(memory_format=torch.channels_last),
+        bias,
+        None if last else model.encoder_stage(level + 1).get_buffer("0.kernel"),
+    )
+
+
+def _lay_out_styled(layer: StyledConv, weight: torch.Tensor, dtype: torch.dtype) -> Styled:
+    upsamples = layer.conv.blur is not None
+    if upsamples:
+        weight = weight.transpose(0, 1)
+    bias, noise_bias = (layer.activate.bias * ops.SQRT2).chunk(2)
+    return Styled(
+        weight.to(dtype).contiguous(memory_format=torch.channels_last),
+        layer.fir_kernel if upsamples else None,
+        bias,
+        layer.noise.weight * ops.SQRT2,
+        noise_bias,
+    )
+
+
+def _padded(
+    matrices: Sequence[torch.Tensor], columns: int = 0, *, value: float = 0
+) -> torch.Tensor:
+    """Matrices of several sizes in one tensor, with `value` below and to the right of them."""
+    rows = max(matrix.shape[0] for matrix in matrices)
+    columns = max(columns, *(matrix.shape[1] for matrix in matrices))
+    return torch.stack(
+        [F.pad(m, (0, columns - m.shape[1], 0, rows - m.shape[0]), value=value) for m in matrices]
+    )
+
+
+def _encode(model: GPEN, laid: Laid, x: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    """As `GPEN.encode`."""
+    features = []
+    x = x.to(model.dtype, memory_format=torch.channels_last)
+    for level, stage in enumerate(laid.encoder):
+        x = F.conv2d(x, stage.weight, stride=2 if level else 1)
+        if stage.taps is None:
+            x = F.leaky_relu(x + stage.bias.to(x)[:, None, None], ops.SLOPE)
+            feature = half.clamp(x).contiguous(memory_format=torch.channels_last)
+        else:
+            feature, x = launch.blur(x, stage.bias, stage.taps)
+        features.append(feature)
+    return model.latent_of(features[-1]), features[::-1]
+
+
+def _modulate(laid: Laid, latent: torch.Tensor) -> Factors:
+    count, convolutions = len(latent), len(laid.styled)
+    styles = torch.addmm(laid.modulation_bias, latent, laid.modulation)
+    styles = styles.view(count, convolutions + len(laid.rgb_bias), -1)
+    style, rgb_style = styles[:, :convolutions], styles[:, convolutions:]
+    peak = style.abs().amax(dim=2, keepdim=True).clamp_min(1e-20)  # [N, K, 1]
+    scale = style / peak
+    energy = torch.bmm(scale.square().transpose(0, 1), laid.energy)  # [K, N, O]
+    peak_of = peak.transpose(0, 1)
+    gain = ops.demodulation(energy * peak_of.square()) * peak_of / laid.unit * ops.SQRT2
+    return Factors(
+        scale.contiguous(),
+        gain.transpose(0, 1).contiguous(),
+        laid.rgb_weight * rgb_style[:, :, None],
+    )

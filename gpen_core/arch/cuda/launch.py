@@ -1,0 +1,212 @@
+"""Launches the Triton kernels on tensors; what they compute is said in `kernels.py`."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import warnings
+from typing import Any, NamedTuple
+
+import torch
+
+from .. import half
+
+
+def available() -> bool:
+    """Whether Triton is installed: PyTorch brings it on Linux."""
+    return importlib.util.find_spec("triton") is not None
+
+
+@functools.cache
+def works(device: torch.device) -> bool:
+    """Whether the kernels run on a device, tried once; says why where Triton is there and fails."""
+    if not available():
+        return False
+    try:
+        _try_all(device)
+    except torch.cuda.OutOfMemoryError:
+        raise
+    except Exception as error:  # noqa: BLE001, a compiler's errors have no kind in common
+        reason = next((line for line in str(error).splitlines() if line.strip()), repr(error))
+        warnings.warn(
+            f"Triton cannot compile for {device}, so GPEN takes longer there, no more. "
+            "It needs a C compiler and Python's headers (Debian: `apt install gcc python3-dev`) "
+            f"and a GPU that it knows. It says: {reason}",
+            stacklevel=2,
+        )
+        return False
+    return True
+
+
+def _try_all(device: torch.device) -> None:
+    """Run every kernel of a forward pass on two pixels, in a form that is needed anyway."""
+
+    def zeros(*shape: int) -> torch.Tensor:
+        return torch.zeros(shape, device=device, dtype=torch.float32)
+
+    x, taps = zeros(1, 16, 2, 2).half(), zeros(4, 4)
+    activation = Activation(zeros(1, 16), zeros(16), zeros(1), zeros(16), zeros(1, 32))
+    with torch.cuda.device_of(x):
+        noise, y = blur(x, activation.bias, taps)
+        upsampled(y, taps, activation, noise)
+        finished(x, activation, noise, zeros(1, 3, 32), zeros(3), (zeros(1, 3, 1, 1), taps))
+
+
+def suits(x: torch.Tensor) -> bool:
+    """Whether the kernels can compute with x as things are."""
+    return x.device.type == "cuda" and not torch.compiler.is_compiling() and works(x.device)
+
+
+class Activation(NamedTuple):
+    """How a layer's outputs [N, C, S, S] and its noise are activated; float32 on their device.
+
+    Attributes:
+        gain: [N, C], of the outputs.
+        bias: [C].
+        noise_gain: [1].
+        noise_bias: [C].
+        scale: [N, 2C or more], by which the result is multiplied for the layer that follows; None
+            where none does.
+    """
+
+    gain: torch.Tensor
+    bias: torch.Tensor
+    noise_gain: torch.Tensor
+    noise_bias: torch.Tensor
+    scale: torch.Tensor | None
+
+
+class FIR(torch.autograd.Function):
+    """`ops.fir(x, kernel, (before, after))`, whatever the kernel's symmetry."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: torch.Tensor, kernel: torch.Tensor, before: int, after: int
+    ) -> torch.Tensor:
+        ctx.save_for_backward(kernel)
+        ctx.padding = before, after
+        return _fir(x, kernel, before, after)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        (kernel,) = ctx.saved_tensors
+        before, after = ctx.padding
+        grad = FIR.apply(grads[0], kernel.flip(0, 1), 3 - before, 3 - after)
+        return grad, None, None, None
+
+
+def _fir(x: torch.Tensor, kernel: torch.Tensor, before: int, after: int) -> torch.Tensor:
+    count, channels, height, width = x.shape
+    change = before + after - 3
+    x = x.contiguous(memory_format=torch.channels_last)
+    out = _empty((count, channels, height + change, width + change), x)
+    kernel = kernel.float().contiguous()
+    with torch.cuda.device_of(x):
+        _kernels().fir[_grid(height + change, width + change, channels, count)](
+            x, kernel, out, height, width, before, change, channels, _blocks(channels),
+            *_program(channels),
+        )  # fmt: skip
+    return out
+
+
+def blur(
+    x: torch.Tensor, bias: torch.Tensor, taps: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The encoder's activation of x [N, C, S, S], and its FIR [N, C, S + 1, S + 1]."""
+    count, channels, size, _ = x.shape
+    x = x.contiguous(memory_format=torch.channels_last)
+    feature = torch.empty_like(x)
+    blurred = _empty((count, channels, size + 1, size + 1), x)
+    _kernels().blur[_grid(size + 1, size + 1, channels, count)](
+        x, bias, taps, feature, blurred, size, channels, _blocks(channels), half.limit(x.dtype),
+        *_program(channels),
+    )  # fmt: skip
+    return feature, blurred
+
+
+def upsampled(
+    x: torch.Tensor, taps: torch.Tensor, activation: Activation, noise: torch.Tensor
+) -> torch.Tensor:
+    """FIR, activation and appended noise: x [N, C, S + 1, S + 1] to [N, 2C, S, S].
+
+    Args:
+        noise: [N or 1, C, S, S], channels_last.
+    """
+    count, channels, size = len(x), x.shape[1], x.shape[2] - 1
+    gain, bias, noise_gain, noise_bias, scale = activation
+    assert scale is not None
+    x = x.contiguous(memory_format=torch.channels_last)
+    out = _empty((count, 2 * channels, size, size), x)
+    _kernels().upsampled[_grid(size, size, channels, count)](
+        x, taps, gain, bias, noise, noise_gain, noise_bias, scale, out,
+        size, channels, _blocks(channels), gain.stride(0), _stride(noise), scale.stride(0),
+        half.limit(x.dtype), *_program(channels),
+    )  # fmt: skip
+    return out
+
+
+def finished(
+    x: torch.Tensor,
+    activation: Activation,
+    noise: torch.Tensor,
+    rgb_weight: torch.Tensor,
+    rgb_bias: torch.Tensor,
+    below: tuple[torch.Tensor, torch.Tensor] | None,
+) -> tuple[torch.Tensor | None, torch.Tensor]:
+    """Activation, appended noise and RGB of a level: x [N, C, S, S] to [N, 2C, S, S], [N, 3, S, S].
+
+    Args:
+        noise: [N or 1, C, S, S], channels_last.
+        rgb_weight: [N, 3, 2C or more].
+        rgb_bias: [3].
+        below: RGB of the level below [N, 3, S/2, S/2], and the taps [4, 4] that enlarge it.
+    """
+    count, channels, size, _ = x.shape
+    gain, bias, noise_gain, noise_bias, scale = activation
+    x = x.contiguous(memory_format=torch.channels_last)
+    out = None if scale is None else _empty((count, 2 * channels, size, size), x)
+    rgb = torch.empty(count, 3, size, size, device=x.device, dtype=torch.float32)
+    skip, taps = below or (rgb, rgb)  # what is not used needs an address all the same
+    pixels, block, warps = (128, 16, 2) if channels <= 64 else (8, 128, 4)
+    _kernels().finished[(-(-size * size // pixels), count)](
+        x, gain, bias, noise, noise_gain, noise_bias,
+        gain if scale is None else scale, x if out is None else out,
+        rgb_weight, rgb_bias, skip, taps, rgb,
+        size, channels, gain.stride(0), _stride(noise), 0 if scale is None else scale.stride(0),
+        rgb_weight.stride(0), rgb_weight.stride(1),
+        half.limit(x.dtype), pixels, block, below is not None, scale is not None, num_warps=warps,
+    )  # fmt: skip
+    return out, rgb
+
+
+def _kernels() -> Any:  # their types are Triton's own
+    from . import kernels
+
+    return kernels
+
+
+def _program(channels: int) -> tuple[int, int]:
+    """PIXELS and BLOCK: few choices, for each is compiled by itself."""
+    return (32, 16) if channels <= 64 else (8, 128)
+
+
+def _blocks(channels: int) -> int:
+    return -(-channels // _program(channels)[1])
+
+
+def _grid(height: int, width: int, channels: int, count: int) -> tuple[int, int, int]:
+    """Programs of two rows of 2·PIXELS pixels."""
+    pixels, _ = _program(channels)
+    across = -(-width // (2 * pixels))
+    return across * _blocks(channels), -(-height // 2), count
+
+
+def _stride(noise: torch.Tensor) -> int:
+    """From one face's noise to the next one's; 0 where all have the same."""
+    return noise.stride(0) if len(noise) > 1 else 0
+
+
+def _empty(shape: tuple[int, int, int, int], like: torch.Tensor) -> torch.Tensor:
+    return torch.empty(
+        shape, dtype=like.dtype, device=like.device, memory_format=torch.channels_last
+    )

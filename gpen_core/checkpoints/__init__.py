@@ -1,0 +1,5 @@
+"""GPEN checkpoints: from a file to a network, and back."""
+
+from .loading import load_gpen
+
+__all__ = ["load_gpen"]

@@ -1,0 +1,90 @@
+"""`gpen degrade`: image files in, blurred, small, noisy and compressed ones out."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..names import DEGRADATIONS
+from .arguments import fraction, named, positive, reason_of
+from .jobs import plan
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `gpen degrade`."""
+    parser.add_argument(
+        "inputs", metavar="INPUT", nargs="+", help="image files, folders or patterns such as *.jpg"
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="OUT",
+        type=Path,
+        required=True,
+        help="a file for one input file, else a folder; .png keeps the result to the last bit",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace results that exist")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="the n-th input gets what it says (default 0)"
+    )
+    parser.add_argument(
+        "--preset",
+        default="paper",
+        metavar="NAME",
+        help=f"{', '.join(DEGRADATIONS)} (default paper)",
+    )
+    parser.add_argument(
+        "--strength",
+        type=fraction,
+        default=1.0,
+        metavar="0…1",
+        help="how far into the preset's ranges to go (default 1)",
+    )
+    parser.add_argument(
+        "--face-size",
+        type=positive,
+        metavar="PX",
+        help="side of the faces in the images, by which blurs are scaled (default: each image is "
+        "one face)",
+    )
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Degrade every file; report those that fail and go on; return the exit status."""
+    from ..degradation.degrade import degrade
+    from ..degradation.presets import find_preset
+    from ..devices import resolve_device
+    from ..media import read_picture, write_picture
+
+    degradation = find_preset(args.preset).weakened(args.strength)
+    device = resolve_device(args.device)
+    jobs, problems = plan(args.inputs, args.output, overwrite=args.overwrite)
+    failures = [named(problem.name, problem.reason) for problem in problems]
+    for job in jobs:
+        try:
+            picture = read_picture(job.source)
+            degraded = degrade(
+                picture.pixels.to(device),
+                seed=args.seed,
+                degradation=degradation,
+                face_size=args.face_size,
+                first=job.number,
+            )
+            job.target.parent.mkdir(parents=True, exist_ok=True)
+            picture = picture.with_pixels(degraded.cpu())
+            write_picture(job.target, picture, overwrite=args.overwrite)
+        except Exception as error:
+            reason = reason_of(error, out_of_memory="try a smaller image or --face-size")
+            if reason is None:
+                raise
+            failures.append(named(str(job.source), reason))
+        else:
+            print(f"{job.source} → {job.target}")
+    for line in failures:
+        print(f"gpen: {line}", file=sys.stderr)
+    return 1 if failures else 0

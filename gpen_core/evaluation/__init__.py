@@ -1,0 +1,1 @@
+"""How near to the clean faces a model brings degraded ones."""

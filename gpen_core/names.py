@@ -1,0 +1,30 @@
+"""Names that users choose from: one list of each, for the nodes, the command line and the library.
+
+This module imports nothing, so that `gpen --help` and ComfyUI's list of nodes stay fast.
+"""
+
+from __future__ import annotations
+
+AUTO = "auto"
+"""Where it is offered, the choice is left to the program."""
+
+DETECTORS = ("retinaface_resnet50", "retinaface_mobile0.25", "mtcnn", "yunet")
+"""Face detectors, in the order in which "auto" prefers them; `detectors.registry` says why."""
+
+TEMPLATES = ("gpen", "ffhq")
+"""Where a face lies in its crop; `align.TEMPLATES` holds the points."""
+
+DTYPES = ("fp32", "bf16", "fp16")
+"""Number formats of a network; `devices.DTYPES` holds torch's."""
+
+DEGRADATIONS = ("paper", "second-order", "mixed", "traces")
+"""Presets of `degrade`; `degradation.presets` holds their ranges."""
+
+WRITABLE = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".avif")
+"""Suffixes of image files that are written, lower case (AVIF where Pillow was built with it)."""
+
+READ_ONLY = (".gif", ".heic", ".heif", ".jp2", ".pbm", ".pgm", ".ppm", ".psd", ".tga")
+"""Suffixes of image files that are not written; some of them can be read."""
+
+IMAGE_SUFFIXES = frozenset((*WRITABLE, *READ_ONLY))
+"""Suffixes by which a folder's images are found."""

@@ -1,0 +1,209 @@
+"""Fixtures: the pack as its host loads it, and a real ComfyUI to run it in.
+
+COMFYUI_PATH is a checkout of ComfyUI, COMFYUI_PYTHON an interpreter with its requirements and those
+of the pack (the running one when unset). Without COMFYUI_PATH tests marked `comfyui` and `browser`
+are skipped, and the others load the pack with `tests/doubles` in ComfyUI's place.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+COMFYUI_PATH = os.environ.get("COMFYUI_PATH")
+COMFYUI_PYTHON = os.environ.get("COMFYUI_PYTHON", sys.executable)
+REAL_HOST = "GPEN_TEST_IN_COMFYUI"
+"""Set when the direct tests run a second time, with ComfyUI's own modules."""
+START_SECONDS = 180
+PACK = "gpen_pack"
+
+
+def pytest_collection_modifyitems(items):
+    if COMFYUI_PATH:
+        return
+    skip = pytest.mark.skip(reason="set COMFYUI_PATH to a ComfyUI checkout (and COMFYUI_PYTHON)")
+    for item in items:
+        if item.get_closest_marker("comfyui") or item.get_closest_marker("browser"):
+            item.add_marker(skip)
+
+
+@pytest.fixture(scope="session")
+def pack():
+    """The repository's root package, loaded under another name as ComfyUI does."""
+    if os.environ.get(REAL_HOST):
+        sys.path.insert(0, str(COMFYUI_PATH))
+        import comfy.cli_args
+
+        comfy.cli_args.args.cpu = True
+    else:
+        sys.path.insert(0, str(ROOT / "tests" / "doubles"))
+    spec = importlib.util.spec_from_file_location(
+        PACK, ROOT / "__init__.py", submodule_search_locations=[str(ROOT)]
+    )
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[PACK] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def nodes(pack):
+    """The pack's `nodes` package, its extension loaded."""
+    extension = asyncio.run(pack.comfy_entrypoint())
+    asyncio.run(extension.on_load())
+    return importlib.import_module(f"{pack.__name__}.nodes")
+
+
+class ComfyUI:
+    """A running ComfyUI with this repository as its only custom node pack.
+
+    Args:
+        base: folder for its models, inputs and outputs.
+        flags: for its command line.
+        main: the script to start, which decides on the device.
+    """
+
+    def __init__(self, base: Path, *flags: str, main: tuple[str, ...] = ("main.py", "--cpu")):
+        self.base = base
+        for folder in ("custom_nodes", "input", "output", "temp", "models", "user"):
+            (base / folder).mkdir(parents=True, exist_ok=True)
+        link = base / "custom_nodes" / "gpen-restore"
+        if not link.exists():
+            link.symlink_to(ROOT, target_is_directory=True)
+        # A second place for models, as users of several installations have.
+        self.extra_models = base / "elsewhere" / "gpen"
+        self.extra_models.mkdir(parents=True, exist_ok=True)
+        extra = base / "extra_model_paths.yaml"
+        extra.write_text(f"elsewhere:\n  gpen: {self.extra_models}\n", encoding="utf-8")
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{port}/"
+        self.log_path = base / "comfyui.log"
+        self._log = self.log_path.open("w", encoding="utf-8")
+        command = [
+            COMFYUI_PYTHON, *main, "--listen", "127.0.0.1", "--port", str(port),
+            "--base-directory", str(base), "--disable-api-nodes",
+            "--database-url", "sqlite:///:memory:",
+            "--extra-model-paths-config", str(extra), *flags,
+        ]  # fmt: skip
+        self._run = subprocess.Popen(
+            command, cwd=COMFYUI_PATH, stdout=self._log, stderr=subprocess.STDOUT
+        )
+        self._wait_until_up()
+
+    def _wait_until_up(self) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline and self._run.poll() is None:
+            try:
+                self.get("system_stats")
+            except (urllib.error.URLError, ConnectionError):
+                time.sleep(0.3)
+            else:
+                return
+        self.stop()
+        raise RuntimeError(f"ComfyUI did not start:\n{self.log()[-3000:]}")
+
+    def log(self) -> str:
+        return self.log_path.read_text(encoding="utf-8", errors="replace")
+
+    def get(self, path: str):
+        with urllib.request.urlopen(self.url + path, timeout=30) as answer:
+            return json.loads(answer.read() or "null")
+
+    def post(self, path: str, value) -> dict:
+        """The answer to a POST, also where it is an error."""
+        request = urllib.request.Request(
+            self.url + path, json.dumps(value).encode(), {"Content-Type": "application/json"}
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                return json.loads(answer.read() or "null")
+        except urllib.error.HTTPError as error:
+            return json.loads(error.read())
+
+    def queue(self, graph: dict) -> str:
+        """Queue an API-format graph; returns its prompt id."""
+        answer = self.post("prompt", {"prompt": graph})
+        assert not answer.get("node_errors") and "prompt_id" in answer, json.dumps(answer, indent=1)
+        return answer["prompt_id"]
+
+    def wait(self, prompt_id: str, seconds: float = 300) -> dict:
+        """The history entry of a prompt, once it has ended."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            entry = self.get(f"history/{prompt_id}").get(prompt_id)
+            if entry:
+                return entry
+            assert self._run.poll() is None, self.log()[-3000:]
+            time.sleep(0.1)
+        raise TimeoutError(f"Still running after {seconds} s:\n{self.log()[-2000:]}")
+
+    def run(self, graph: dict, seconds: float = 300) -> dict:
+        """Run a graph to its end; returns its history entry, which must say success."""
+        entry = self.wait(self.queue(graph), seconds)
+        assert entry["status"]["status_str"] == "success", error_of(entry) or self.log()[-3000:]
+        return entry
+
+    def pictures(self, entry: dict, node: str) -> list[Path]:
+        """The files that an output node of a finished prompt wrote."""
+        return [
+            self.base / image["type"] / image["subfolder"] / image["filename"]
+            for image in entry["outputs"][node]["images"]
+        ]
+
+    def resident_bytes(self) -> int:
+        """Memory that the process holds, where Linux says so."""
+        status = Path(f"/proc/{self._run.pid}/status")
+        if not status.exists():
+            pytest.skip("needs /proc")
+        line = next(row for row in status.read_text().splitlines() if row.startswith("VmRSS"))
+        return int(line.split()[1]) * 1024
+
+    def stop(self) -> None:
+        self._run.terminate()
+        try:
+            self._run.wait(20)
+        except subprocess.TimeoutExpired:
+            self._run.kill()
+            self._run.wait()
+        self._log.close()
+
+
+def message_of(entry: dict, kind: str) -> dict | None:
+    """The data of the first status message of a kind in a history entry."""
+    return next((data for name, data in entry["status"]["messages"] if name == kind), None)
+
+
+def error_of(entry: dict) -> str:
+    error = message_of(entry, "execution_error")
+    return f"{error['node_type']}: {error['exception_message']}" if error else ""
+
+
+def nodes_run(entry: dict, graph: dict) -> set[str]:
+    """Ids of the nodes of a graph that ran, rather than came from the cache."""
+    cached = message_of(entry, "execution_cached") or {"nodes": []}
+    return {*graph} - {*cached["nodes"]}
+
+
+@pytest.fixture(scope="session")
+def comfyui(tmp_path_factory):
+    """A real ComfyUI on the CPU, shared by all tests."""
+    base = tmp_path_factory.mktemp("comfyui")
+    running = ComfyUI(base)
+    yield running
+    running.stop()
+    shutil.rmtree(base, ignore_errors=True)

@@ -1,0 +1,123 @@
+"""Fixtures for tests of single nodes: a runner, a small random GPEN, a detector that knows."""
+
+from __future__ import annotations
+
+import importlib
+
+import pytest
+import torch
+
+SIDE = 64
+"""Side of the test's network and crops."""
+SCORE = 0.9
+
+
+SIGNATURES = {
+    "LoadGPEN": (["file", "dtype"], ["model"]),
+    "LoadGPENFaceDetector": (["detector", "file"], ["detector"]),
+    "GPENDetectFaces": (
+        ["image", "threshold", "min_size", "max_faces", "crop_size", "template", "model",
+         "detector", "landmarks", "bboxes"],
+        ["faces", "crops", "bboxes", "count"],
+    ),
+    "GPENCropFaces": (["image", "faces", "size"], ["faces", "crops"]),
+    "GPENSelectFaces": (
+        ["faces", "crops", "indices", "order", "count", "min_size", "max_size", "size_unit",
+         "region"],
+        ["selected", "selected_crops", "remaining"],
+    ),
+    "GPENRestoreFaces": (["model", "crops", "strength", "batch_size"], ["restored"]),
+    "GPENPasteBack": (
+        ["image", "faces", "crops", "feather", "detail", "mask", "background"],
+        ["image", "mask"],
+    ),
+    "GPENRestoreImage": (["image", "model", "strength", "detector"], ["image", "mask"]),
+    "GPENDegrade": (["image", "seed", "preset", "strength", "face_size"], ["image"]),
+}  # fmt: skip
+"""Inputs and outputs of every node, by its id."""
+
+
+class KnownFaces:
+    """A detector of faces whose places are known: bright squares' landmarks lie inside them."""
+
+    name = "known"
+    device = torch.device("cpu")
+    threshold = 0.5
+    smallest, largest, short_side = 8, 256, 640
+
+    def __init__(self, core) -> None:
+        self.core = core
+
+    def find(self, pixels, *, threshold, largest):
+        """One face per saturated red, green or blue rectangle of each image."""
+        boxes, index = [], []
+        for number, image in enumerate(pixels):
+            for channel in range(3):
+                others = image[[c for c in range(3) if c != channel]].amax(dim=0)
+                ys, xs = ((image[channel] > 0.9) & (others < 0.1)).nonzero(as_tuple=True)
+                if len(xs):
+                    boxes.append([xs.min(), ys.min(), xs.max() + 1, ys.max() + 1])
+                    index.append(number)
+        if threshold > SCORE:
+            boxes, index = [], []
+        boxes = torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4)
+        five = torch.tensor(self.core("align").TEMPLATES["gpen"])
+        sides = boxes[:, None, 2:] - boxes[:, None, :2]
+        return self.core("faces").Faces(
+            boxes=boxes,
+            landmarks=boxes[:, None, :2] + five * sides,
+            scores=torch.full((len(boxes),), SCORE),
+            image_index=torch.tensor(index, dtype=torch.int64),
+            image_size=(len(pixels), *pixels.shape[-2:]),
+        )
+
+
+@pytest.fixture(scope="session")
+def core(pack):
+    """Modules of the library as the pack sees them."""
+    return lambda name: importlib.import_module(f"{pack.__name__}.gpen_core.{name}")
+
+
+@pytest.fixture(scope="session")
+def node(nodes):
+    """Runs a node as the host does: `node("GPENDetectFaces", image=…)`."""
+    classes = {cls.GET_SCHEMA().node_id: cls for cls in nodes.NODES}
+    defaults = {
+        node_id: {
+            socket.id: socket.default
+            for socket in cls.GET_SCHEMA().inputs
+            # A socket with force_input has no widget that would send its default.
+            if getattr(socket, "default", None) is not None
+            and not getattr(socket, "force_input", None)
+        }
+        for node_id, cls in classes.items()
+    }
+
+    def run(node_id, **inputs):
+        clone = classes[node_id].PREPARE_CLASS_CLONE({"hidden_inputs": {}})
+        return clone.execute(**{**defaults[node_id], **inputs})
+
+    run.classes = classes
+    return run
+
+
+@pytest.fixture
+def detector(core):
+    return KnownFaces(core)
+
+
+@pytest.fixture
+def model(core, nodes):
+    torch.manual_seed(0)
+    config = core("arch").GPENConfig(SIDE, SIDE, (8, 8, 8, 8, 8), style_dim=16, mapping_layers=2)
+    return nodes.host.HostedGPEN(core("arch").GPEN(config).eval().requires_grad_(False))
+
+
+def scene(*frames, height=96, width=200):
+    """Frames of quiet noise, each with faces at the given left edges: 48 px, one colour each."""
+    generator = torch.Generator().manual_seed(1)
+    image = 0.3 + 0.2 * torch.rand(len(frames), height, width, 3, generator=generator)
+    for number, lefts in enumerate(frames):
+        for channel, left in enumerate(lefts):
+            image[number, 20:68, left : left + 48] = torch.eye(3)[channel]
+    return image

@@ -1,0 +1,72 @@
+"""Muon: what it does to gradients, which weights it has, and that a network learns with it."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+from training_faces import CONFIG
+
+from gpen_core import GPEN, MismatchError
+from gpen_core.training.muon import STEP_RMS, Muon, hidden_weights, orthogonal
+from gpen_core.training.optimizers import make_optimizer
+
+
+@pytest.mark.parametrize("shape", [(2, 24, 60), (1, 60, 24), (3, 16, 16)])
+def test_all_directions_become_alike(shape):
+    values = torch.linspace(0.05, 1, min(shape[1:])).diag_embed()
+    left, right = (
+        torch.linalg.qr(torch.randn(shape[0], side, min(shape[1:])))[0] for side in shape[1:]
+    )
+    matrices = left @ values @ right.mT
+    found = torch.linalg.svdvals(orthogonal(matrices))
+    assert 0.6 < found.min() < found.max() < 1.3
+    kept = left.mT @ orthogonal(matrices) @ right  # the same directions, none turned around
+    assert (kept - kept.diagonal(dim1=1, dim2=2).diag_embed()).abs().max() < 1e-4
+    assert kept.diagonal(dim1=1, dim2=2).min() > 0.6
+
+
+@pytest.mark.parametrize("shape", [(12, 8, 3, 3), (40, 4, 3, 3), (1, 8, 12, 3, 3), (16, 40)])
+def test_steps_are_those_of_pytorch(shape):
+    if not hasattr(torch.optim, "Muon"):
+        pytest.skip("this PyTorch has no Muon to compare with")
+    torch.manual_seed(1)
+    weights = [nn.Parameter(torch.randn(shape)) for _ in range(2)]
+    rows = shape[0] if len(shape) == 2 else shape[-4]
+    flat = [nn.Parameter(weight.detach().reshape(rows, -1).clone()) for weight in weights]
+    begun = [weight.detach().clone() for weight in weights]
+    ours = Muon(weights, learning_rate=0.01)
+    theirs = torch.optim.Muon(
+        flat, lr=0.01 * STEP_RMS / 0.2, weight_decay=0, adjust_lr_fn="match_rms_adamw"
+    )
+    for _ in range(4):
+        for weight, other in zip(weights, flat, strict=True):
+            weight.grad = torch.randn(shape)
+            other.grad = weight.grad.reshape(rows, -1)
+        ours.step()
+        theirs.step()
+    for weight, other, before in zip(weights, flat, begun, strict=True):
+        moved = weight.detach() - before
+        apart = other.detach().view(shape) - weight.detach()
+        assert apart.norm() < 0.02 * moved.norm()  # theirs computes in bfloat16
+
+
+def test_it_has_the_convolutions_between_features_and_adam_the_rest():
+    model = GPEN(CONFIG)
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    found = {names[id(weight)] for weight in hidden_weights(model)}
+    levels = range(1, len(CONFIG.widths))
+    assert found == {
+        "final_linear.0.weight",
+        "generator.conv1.conv.weight",
+        *(f"generator.convs.{i}.conv.weight" for i in range(2 * len(levels))),
+        *(f"ecd{i}.0.1.weight" for i in levels),
+    }
+    optimizer = make_optimizer("muon", model, 0.01)
+    counts = [len(group["params"]) for group in optimizer.param_groups]
+    assert counts == [len(found), len(names) - len(found)]
+
+
+def test_another_name_is_refused():
+    with pytest.raises(MismatchError, match="adam, muon, found 'sgd'"):
+        make_optimizer("sgd", GPEN(CONFIG), 0.01)
