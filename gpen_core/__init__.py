@@ -1,6 +1,7 @@
 """GPEN face restoration: four verbs (`detect`, `align`, `restore`, `paste`) over three values.
 
-Names resolve on first use (PEP 562), so that importing this package costs nothing.
+Names are resolved on first use (PEP 562), so that importing this package costs nothing. Type
+checkers see the real imports below.
 """
 
 from __future__ import annotations
@@ -8,58 +9,106 @@ from __future__ import annotations
 import importlib
 import sys
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .align import align, alignable
+    from .arch import GPEN, GPENConfig
+    from .checkpoints import load_gpen
+    from .degradation import Degradation, degrade
+    from .detectors import detect, load_detector
+    from .errors import (
+        CheckpointError,
+        DetectorError,
+        DeviceError,
+        DownloadError,
+        GPENError,
+        ImageError,
+        MismatchError,
+        TrainingError,
+    )
+    from .faces import Alignment, Crops, Faces
+    from .media import read_image, write_image
+    from .pasting import paste
+    from .pipeline import restore_image
+    from .restore import restore
 
 __version__ = "0.1.0"
 
-_HOMES = {
-    "load_gpen": "checkpoints",
-    "load_detector": "detectors",
-    "detect": "detectors",
-    "read_image": "media",
-    "write_image": "media",
-    "align": "align",
-    "alignable": "align",
-    "restore": "restore",
-    "paste": "pasting",
-    "restore_image": "pipeline",
-    "degrade": "degradation",
-    "Degradation": "degradation",
-    "Faces": "faces",
-    "Alignment": "faces",
-    "Crops": "faces",
-    "GPEN": "arch",
-    "GPENConfig": "arch",
-    "GPENError": "errors",
-    "CheckpointError": "errors",
-    "DetectorError": "errors",
-    "DeviceError": "errors",
-    "ImageError": "errors",
-    "MismatchError": "errors",
-}
+__all__ = [
+    "GPEN",
+    "Alignment",
+    "CheckpointError",
+    "Crops",
+    "Degradation",
+    "DetectorError",
+    "DeviceError",
+    "DownloadError",
+    "Faces",
+    "GPENConfig",
+    "GPENError",
+    "ImageError",
+    "MismatchError",
+    "TrainingError",
+    "align",
+    "alignable",
+    "degrade",
+    "detect",
+    "load_detector",
+    "load_gpen",
+    "paste",
+    "read_image",
+    "restore",
+    "restore_image",
+    "write_image",
+]
 
-__all__ = [*_HOMES]  # pyright: ignore[reportUnsupportedDunderAll]
+_MODULES = {
+    "align": ("align", "alignable"),
+    "arch": ("GPEN", "GPENConfig"),
+    "checkpoints": ("load_gpen",),
+    "degradation": ("Degradation", "degrade"),
+    "detectors": ("detect", "load_detector"),
+    "errors": (
+        "CheckpointError",
+        "DetectorError",
+        "DeviceError",
+        "DownloadError",
+        "GPENError",
+        "ImageError",
+        "MismatchError",
+        "TrainingError",
+    ),
+    "faces": ("Alignment", "Crops", "Faces"),
+    "media": ("read_image", "write_image"),
+    "pasting": ("paste",),
+    "pipeline": ("restore_image",),
+    "restore": ("restore",),
+}
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 
 
 class _Package(ModuleType):
     """Keeps `gpen_core.align` the verb: importing its module would bind that name to the module."""
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if not (name in _HOMES and isinstance(value, ModuleType)):
+        if not (name in _MODULE_OF and isinstance(value, ModuleType)):
             super().__setattr__(name, value)
 
 
 sys.modules[__name__].__class__ = _Package
 
 
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        module = importlib.import_module(f".{_HOMES[name]}", __name__)
+if not TYPE_CHECKING:  # else a type checker would take every unknown name for Any
+
+    def __getattr__(name: str) -> Any:
+        if name not in _MODULE_OF:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        module = importlib.import_module(f".{_MODULE_OF[name]}", __name__)
         value = getattr(module, name)
         globals()[name] = value
         return value
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOMES})
+    return sorted({*globals(), *__all__})

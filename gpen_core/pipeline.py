@@ -1,4 +1,4 @@
-"""The four verbs in a row: find faces, cut them, restore them, put them back."""
+"""The four verbs in a row: find faces, cut them, restore them, paste them back."""
 
 from __future__ import annotations
 
@@ -12,23 +12,24 @@ from .detectors import detect
 from .detectors.regions import limit_faces
 from .detectors.scales import check_max_faces
 from .faces import Crops
-from .pasting.paste import FEATHER, Pasted, check_options, paste_parts
-from .restore import Forward, check_passes, restore_pixels
+from .pasting import FEATHER, Pasted, PasteOptions, paste_parts
+from .restore import check_passes, restore_pixels
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .arch import GPEN, GPENConfig
+    from .arch import GPENConfig
     from .detectors import Detector
     from .faces import Faces
     from .progress import OnProgress
+    from .runner import Runner
 
 CROPS_BUDGET = 512 << 20
 """Bytes of crops, before and after restoring, held at a time: 5 faces at 2048 px, 85 at 512."""
 
 
 def restore_image(
-    model: GPEN,
+    model: Runner,
     detector: Detector,
     image: torch.Tensor,
     *,
@@ -47,41 +48,46 @@ def restore_image(
     on_search: OnProgress | None = None,
     on_restored: Callable[[Crops], None] | None = None,
     on_left_out: Callable[[Faces], None] | None = None,
-    forward: Forward | None = None,
-    device: torch.device | None = None,
-    is_oom: Callable[[Exception], bool] | None = None,
 ) -> Pasted:
-    """Find all faces of the images, restore them and put them back.
+    """Find all faces of the images, restore them and paste them back.
 
-    Crops are cut at the model's input size. Only a part of them is held at a time, `CROPS_BUDGET`.
+    Crops are cut at the model's input size, cut and pasted on the model's device, and held only a
+    part at a time (`CROPS_BUDGET` bytes).
 
     Args:
-        model: from `load_gpen`.
+        model: from `load_gpen`, or any other `Runner`.
         detector: from `load_detector`.
         image: [B, 3, H, W] RGB float in [0, 1], on any device; it is not modified.
+        strength, detail, feather, background, limit: see `paste`.
+        template: see `align`.
         threshold, min_size: see `detect`.
-        max_faces: keep only so many in each image, the largest that are `alignable`.
-        template: see `find_alignment`.
+        max_faces: keep at most this many faces in each image: the largest that are `alignable`.
         batch_size, noise_seed: see `restore`.
-        strength, detail, feather: see `paste`.
-        background: [B, 3, H', W'] to paste into instead of `image`, as large or larger.
-        limit: [B, 1, H, W] mask in [0, 1] of where faces may be pasted.
         on_progress: called with (faces done, all faces) after every forward pass; may raise.
         on_search: called with (passes done, all passes) while faces are searched; may raise.
         on_restored: called with the restored crops of each part, in the order of the faces found.
-        on_left_out: called with the faces found that are not `alignable`, if there are any; without
-            it a UserWarning names each.
-        forward, is_oom: see `restore_pixels`.
-        device: where to compute, if not where the images are (`cut`, `paste`) and the model is.
+        on_left_out: called with the faces found that are not `alignable`, if there are any. Without
+            it, a UserWarning names each.
 
     Returns:
-        image [B, 3, H', W'] and mask [B, 1, H', W']. Without a face the image is the very
-        `background`, or the very `image`.
+        image [B, 3, H', W'] and mask [B, 1, H', W']. If no face is found, `image` is the very
+        tensor given (or the background).
 
     Raises:
         GPENError: see the four verbs.
+
+    Example:
+        >>> import torch
+        >>> import gpen_core as gpen
+        >>> model = gpen.load_gpen("builtin", device="cpu")
+        >>> detector = gpen.load_detector("mtcnn", device="cpu")
+        >>> image = torch.full((1, 3, 96, 128), 0.5)
+        >>> result = gpen.restore_image(model, detector, image)
+        >>> result.image is image  # no face was found
+        True
     """
-    check_options(image, detail, feather, background, limit, strength)  # before a long search
+    options = PasteOptions(detail, feather, background, limit, strength)
+    options.check(image)  # before a long search
     check_max_faces(max_faces)
     check_template(template)
     check_passes(batch_size, noise_seed)
@@ -95,40 +101,29 @@ def restore_image(
     fit = alignable(faces, template=template)
     if not fit.all():
         (on_left_out or _warn_of_left_out)(faces[~fit])
-    # Of the faces that can be cut: one that cannot would take another's place.
+    # Only faces that can be cut count: the others would take their place.
     faces = limit_faces(faces[fit], max_faces=max_faces)
     faces = faces[torch.argsort(faces.image_index, stable=True)]
     alignment = find_alignment(faces, size=model.config.in_size, template=template)
-    most = _crops_at_a_time(model.config)
+    part_size = _crops_at_a_time(model.config)
 
     def restore_part(start: int) -> Crops:
-        part = alignment[start : start + most]
+        part = alignment[start : start + part_size]
         pixels = restore_pixels(
             model,
-            cut(image, part, device=device).pixels,
-            strength=float(strength > 0),  # `paste_parts` takes the share; 0 needs no network
+            cut(image, part, device=model.device).pixels,
+            strength=float(strength > 0),  # pasting mixes by strength; 0 needs no network
             batch_size=batch_size,
             noise_seed=noise_seed,
-            on_progress=_shifted(on_progress, start, len(faces)),
-            forward=forward,
-            device=device,
-            is_oom=is_oom,
+            on_progress=_shift(on_progress, start, len(faces)),
         )
         restored = Crops(pixels, part)
         if on_restored is not None:
             on_restored(restored)
         return restored
 
-    return paste_parts(
-        image,
-        map(restore_part, range(0, len(faces), most)),
-        detail=detail,
-        feather=feather,
-        background=background,
-        limit=limit,
-        strength=strength,
-        device=device,
-    )
+    parts = map(restore_part, range(0, len(faces), part_size))
+    return paste_parts(image, parts, options, device=model.device)
 
 
 def _warn_of_left_out(faces: Faces) -> None:
@@ -141,8 +136,8 @@ def _crops_at_a_time(config: GPENConfig) -> int:
     return max(1, CROPS_BUDGET // bytes_per_face)
 
 
-def _shifted(on_progress: OnProgress | None, before: int, total: int) -> OnProgress | None:
-    """Progress of a part as progress of the whole."""
+def _shift(on_progress: OnProgress | None, before: int, total: int) -> OnProgress | None:
+    """Turn the progress of one part into the progress of the whole."""
     if on_progress is None:
         return None
     return lambda done, _: on_progress(before + done, total)

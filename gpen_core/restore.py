@@ -1,11 +1,11 @@
-"""Runs GPEN on face crops, in batches that fit into memory.
+"""Restore face crops with GPEN, in batches that fit into memory.
 
-This is the only place outside the network where pixels lie in [-1, 1].
+Outside the network, this is the only module where pixels lie in [-1, 1].
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -18,26 +18,22 @@ from .sharpen import sharpen_restored
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .arch import GPEN, GPENConfig
+    from .arch import GPENConfig
     from .progress import OnProgress
+    from .runner import Runner
 
+USABLE_SHARE = 0.8
+"""Share of a GPU's free memory that one forward pass may take."""
 
-SHARE_OF_FREE = 0.8
 ACTIVATION_COPIES = 5
-"""Peak of a forward pass in units of (encoder features + the last level's features).
+"""Peak memory of a forward pass, in units of (encoder features + features of the last level).
 
 Measured on a CPU: 4.0–4.6 at 256 px, 3.9 at 512, 3.8 at 1024, 3.7 at 2048.
 """
 
 
-class Forward(Protocol):
-    """Runs a network: [N, 3, in, in] in [-1, 1] to [N, 3, out, out], on any device."""
-
-    def __call__(self, faces: torch.Tensor, *, noise_seed: int) -> torch.Tensor: ...
-
-
 def restore(
-    model: GPEN,
+    model: Runner,
     crops: Crops,
     *,
     strength: float = 1.0,
@@ -45,15 +41,15 @@ def restore(
     noise_seed: int = 0,
     on_progress: OnProgress | None = None,
 ) -> Crops:
-    """Restore face crops; the crops come back at the model's output size, in the same order.
+    """Restore face crops. They return at the model's output size, in the same order.
 
     Args:
-        model: from `load_gpen`.
-        crops: of any size; resized to the model's input size (antialiased) when they differ.
-        strength: 0 … 1, how much of the restored face to take; the rest is the crop given.
-        batch_size: crops per forward pass; None takes what fits into a GPU's memory, and one on a
-            CPU. It is halved when memory runs out all the same.
-        noise_seed: for models whose output is larger than their input; others draw no noise.
+        model: from `load_gpen`, or any other `Runner`.
+        crops: of any size; another size than the model's input size is resized, antialiased.
+        strength: 0 … 1, the weight of the restored face; the rest is the given crop.
+        batch_size: crops per forward pass. None takes as many as fit into a GPU's memory, and one
+            on a CPU. When memory runs out, the batch is halved and the pass repeated.
+        noise_seed: seeds models whose output is larger than their input; others draw no noise.
         on_progress: called with (crops done, all crops) after every forward pass; may raise.
 
     Raises:
@@ -61,6 +57,16 @@ def restore(
         CheckpointError: the network computed NaN in float32.
         ImageError: a crop holds NaN. Values beyond [0, 1], infinite ones too, are clamped.
         MismatchError: `strength`, `batch_size` or `noise_seed` is out of range.
+
+    Example:
+        >>> import torch
+        >>> import gpen_core as gpen
+        >>> model = gpen.load_gpen("builtin", device="cpu")
+        >>> identity = torch.tensor([[[1.0, 0, 0], [0, 1, 0]]])
+        >>> alignment = gpen.Alignment(identity, 256, [0], (1, 256, 256))
+        >>> crops = gpen.Crops(torch.rand(1, 3, 256, 256), alignment)
+        >>> gpen.restore(model, crops, strength=0.8).pixels.shape
+        torch.Size([1, 3, 256, 256])
     """
     pixels = restore_pixels(
         model,
@@ -74,107 +80,103 @@ def restore(
 
 
 def restore_pixels(
-    model: GPEN,
+    model: Runner,
     pixels: torch.Tensor,
     *,
     strength: float = 1.0,
     batch_size: int | None = None,
     noise_seed: int = 0,
     on_progress: OnProgress | None = None,
-    forward: Forward | None = None,
-    device: torch.device | None = None,
-    is_oom: Callable[[Exception], bool] | None = None,
 ) -> torch.Tensor:
-    """Restore faces that carry no alignment; arguments and errors as in `restore`.
+    """Restore faces that carry no alignment. Arguments and errors are those of `restore`.
 
     Args:
         pixels: [N, 3, S, S] RGB float in [0, 1], on any device.
-        forward: runs the network instead of `model`, for a host that loads and frees it.
-        device: where `forward` computes; its free memory sets the batch size.
-        is_oom: whether an exception says that memory ran out; asked of every exception.
 
     Returns:
         [N, 3, out_size, out_size] float32 in [0, 1], on the device of `pixels`.
     """
     _check(pixels, strength, batch_size, noise_seed)
-    device = device or model.device
-    is_oom = is_oom or is_out_of_memory
     config = model.config
-    batch_size = batch_size or faces_that_fit(config, model.dtype, device)
-
-    def step(faces: torch.Tensor) -> torch.Tensor:
-        if strength == 0:
-            _check_no_nan(faces)
-            return _resize(faces, config.out_size)
-        given = _resize(faces, config.in_size)
-        x = given.to(device) * 2 - 1
-        y = (forward or model)(x, noise_seed=noise_seed).float() / 2 + 0.5
-        _check_finite(y, faces, model.dtype)
-        y = y.clamp(0, 1)
-        if strength == 1 and not model.sharpen:
-            return y.to(faces.device)
-        before = given if config.in_size == config.out_size else _resize(faces, config.out_size)
-        if model.sharpen:
-            y = sharpen_restored(y, before.to(y.device), model.sharpen)
-        y = y.to(faces.device)
-        return y if strength == 1 else before.lerp(y, strength)
-
+    is_oom = getattr(model, "is_oom", is_out_of_memory)
+    batch_size = batch_size or faces_that_fit(config, model.dtype, model.device)
     # Made outside inference mode: callers may go on to change or differentiate the result.
     shape = (len(pixels), 3, config.out_size, config.out_size)
     restored = torch.empty(shape, device=pixels.device, dtype=torch.float32)
     done = 0
     while done < len(pixels):
-        faces = pixels[done : done + batch_size]
-        result = _attempt(step, faces, is_oom)
+        batch = pixels[done : done + batch_size]
+        result = _attempt(lambda crops: _run(model, crops, strength, noise_seed), batch, is_oom)
         if result is None:
-            batch_size = _smaller(len(faces), config, device)
+            batch_size = _halve(len(batch), config, model.device)
             continue
-        restored[done : done + len(faces)] = result
-        done += len(faces)
+        restored[done : done + len(batch)] = result
+        done += len(batch)
         if on_progress is not None:
             on_progress(done, len(pixels))
     return restored
 
 
 def faces_that_fit(config: GPENConfig, dtype: torch.dtype, device: torch.device) -> int:
-    """How many faces of a network one forward pass can take in the memory free on `device`.
+    """Estimate how many faces one forward pass can take in the memory free on `device`.
 
-    One on a CPU, where a pass computes one face after the other: more would gain no time, but take
-    memory and let the user wait longer for a sign of life.
+    On a CPU the answer is 1. There a pass computes one face after the other, so a larger batch
+    gains no time, takes more memory, and delays the first sign of progress.
     """
     if device.type == "cpu":
         return 1
     free = free_memory(device)
-    return max(1, int(free * SHARE_OF_FREE) // forward_memory(config, 1, dtype))
+    return max(1, int(free * USABLE_SHARE) // forward_memory(config, 1, dtype))
 
 
 def forward_memory(config: GPENConfig, faces: int, dtype: torch.dtype) -> int:
-    """About how many bytes a forward pass of that many faces takes, without the weights."""
+    """Estimate the bytes that a forward pass of `faces` faces takes, without the weights."""
     features = sum(config.width(size) * size**2 for size in config.resolutions)
     last = config.widths[-1] * config.out_size**2
     return ACTIVATION_COPIES * (features + last) * dtype.itemsize * faces
 
 
+def _run(model: Runner, crops: torch.Tensor, strength: float, noise_seed: int) -> torch.Tensor:
+    """Restore one batch of crops [N, 3, S, S] in [0, 1] in one forward pass."""
+    config = model.config
+    if strength == 0:
+        _check_no_nan(crops)
+        return _resize(crops, config.out_size)
+    given = _resize(crops, config.in_size)
+    x = given.to(model.device) * 2 - 1
+    y = model(x, noise_seed=noise_seed).float() / 2 + 0.5
+    _check_finite(y, crops, model.dtype)
+    y = y.clamp(0, 1)
+    if strength == 1 and not model.sharpen:
+        return y.to(crops.device)
+    before = given if config.in_size == config.out_size else _resize(crops, config.out_size)
+    if model.sharpen:
+        y = sharpen_restored(y, before.to(y.device), model.sharpen)
+    y = y.to(crops.device)
+    return y if strength == 1 else before.lerp(y, strength)
+
+
 def _attempt(
     step: Callable[[torch.Tensor], torch.Tensor],
-    faces: torch.Tensor,
+    crops: torch.Tensor,
     is_oom: Callable[[Exception], bool],
 ) -> torch.Tensor | None:
-    """The step's result, or None when memory ran out.
+    """Return the step's result, or None when memory ran out.
 
-    A function of its own, so that the exception, which keeps every tensor of the failed pass
-    alive, is gone before the next attempt.
+    An exception keeps every tensor of the failed pass alive. Here it is gone before the caller
+    makes its next attempt.
     """
     try:
         with torch.inference_mode():
-            return step(faces)
+            return step(crops)
     except Exception as error:
         if not is_oom(error):
             raise
     return None
 
 
-def _smaller(batch_size: int, config: GPENConfig, device: torch.device) -> int:
+def _halve(batch_size: int, config: GPENConfig, device: torch.device) -> int:
+    """Halve the batch size; raise DeviceError if it was 1."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
     if batch_size == 1:
@@ -185,9 +187,10 @@ def _smaller(batch_size: int, config: GPENConfig, device: torch.device) -> int:
     return batch_size // 2
 
 
-def _resize(faces: torch.Tensor, size: int) -> torch.Tensor:
-    # Clamped before, too: infinite values side by side would become NaN. Bicubic overshoots.
-    return warp.resize(faces.float().clamp(0, 1), size, size).clamp(0, 1)
+def _resize(crops: torch.Tensor, size: int) -> torch.Tensor:
+    # Clamped before, because infinite values side by side would become NaN, and after, because
+    # bicubic interpolation overshoots.
+    return warp.resize(crops.float().clamp(0, 1), size, size).clamp(0, 1)
 
 
 def _check(pixels: torch.Tensor, strength: float, batch_size: int | None, noise_seed: int) -> None:
@@ -202,22 +205,23 @@ def _check(pixels: torch.Tensor, strength: float, batch_size: int | None, noise_
 
 
 def check_passes(batch_size: int | None, noise_seed: int) -> None:
-    """Raise MismatchError for what `restore` refuses whatever the faces are."""
+    """Raise MismatchError if `restore` would refuse these options, whatever the crops are."""
     if batch_size is not None and (not isinstance(batch_size, int) or batch_size < 1):
         raise MismatchError(f"batch_size must be a whole number from 1, found {batch_size!r}.")
     if not isinstance(noise_seed, int) or not -(2**63) <= noise_seed < 2**63:
         raise MismatchError(f"noise_seed must be a whole number of 64 bits, found {noise_seed!r}.")
 
 
-def _check_no_nan(faces: torch.Tensor) -> None:
-    if torch.isnan(faces).any():
+def _check_no_nan(crops: torch.Tensor) -> None:
+    if torch.isnan(crops).any():
         raise ImageError("A face crop holds NaN; nothing was restored from it.")
 
 
-def _check_finite(y: torch.Tensor, faces: torch.Tensor, dtype: torch.dtype) -> None:
+def _check_finite(y: torch.Tensor, crops: torch.Tensor, dtype: torch.dtype) -> None:
+    """Raise the error that fits if the network's output `y` is not finite."""
     if torch.isfinite(y).all():
         return
-    _check_no_nan(faces)
+    _check_no_nan(crops)
     if dtype != torch.float32:
         raise DeviceError(f"The network overflowed in {dtype}: restore with dtype fp32 or bf16.")
     raise CheckpointError("The network computed NaN or infinite values: the weights are unusable.")

@@ -175,8 +175,22 @@ class HostedGPEN:
         if any(not _same(p.device, self.device) for p in self.network.parameters()):
             self.network.to(self.device)
 
-    def forward(self, faces: torch.Tensor, *, noise_seed: int = 0) -> torch.Tensor:
-        """Run the network on [N, 3, in, in] in [-1, 1], on any device.
+    @property
+    def dtype(self) -> torch.dtype:
+        """The dtype that the network's convolutions compute in."""
+        return self.network.dtype
+
+    @property
+    def sharpen(self) -> float:
+        """The amount of sharpening that the checkpoint asks for."""
+        return self.network.sharpen
+
+    def is_oom(self, error: Exception) -> bool:
+        """Ask the host whether an error says that the device's memory ran out."""
+        return is_oom(error)
+
+    def __call__(self, faces: torch.Tensor, *, noise_seed: int = 0) -> torch.Tensor:
+        """Run the network on faces [N, 3, in, in] in [-1, 1], on any device.
 
         Loading before every pass costs nothing while it is loaded, and the host may have unloaded
         it for another model since the last.

@@ -80,13 +80,10 @@ class RestoreFaces(io.ComfyNode):
         if len(pixels):
             model.load(min(len(pixels), batch_size or ROOM_FOR))
         restored = restore_pixels(
-            model.network,
+            model,
             pixels,
             strength=strength,
             batch_size=batch_size or None,
-            forward=model.forward,
-            device=model.device,
-            is_oom=host.is_oom,
             on_progress=host.progress(len(pixels)),
         )
         return io.NodeOutput(image_out(restored), ui=preview_out(_shown(restored)))
@@ -148,13 +145,10 @@ class RestoreImage(io.ComfyNode):
         pixels, alpha = image_in(image)
         model.load(ROOM_FOR)
         result = restore_image(
-            model.network,
+            model,
             detector or make_detector(),
             pixels,
             strength=strength,
-            forward=model.forward,
-            device=model.device,
-            is_oom=host.is_oom,
             on_search=host.progress(len(pixels)),
             on_progress=host.progress(len(pixels)),
             on_left_out=on_left_out,

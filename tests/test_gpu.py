@@ -128,8 +128,8 @@ def test_a_photograph_on_the_gpu_is_restored_as_on_the_cpu(gpen_256, astronaut):
     model, detector = copy.deepcopy(gpen_256).to(CUDA), load_detector("mtcnn", device="cuda")
     image = astronaut.to(CUDA)
     assert len(detect(detector, image)) == 1
-    for forward in (None, GraphedGPEN(model)):
-        found = restore_image(model, detector, image, forward=forward)
+    for runner in (model, GraphedGPEN(model)):
+        found = restore_image(runner, detector, image)
         assert found.image.device.type == "cuda"
         assert psnr(found.image.cpu() * 2, expected.image * 2) >= 40
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import subprocess
 import sys
 import weakref
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from runners import FunctionRunner
 
 from gpen_core import pipeline
 from gpen_core.align import align
@@ -174,10 +176,9 @@ def test_a_part_is_gone_before_the_next_is_restored(model, found, monkeypatch):
     gc.disable()
     try:
         restore_image(
-            model,
+            FunctionRunner(model, forward),
             None,
             image(1),
-            forward=forward,
             on_restored=lambda crops: living.append(weakref.ref(crops.pixels)),
         )
     finally:
@@ -187,6 +188,7 @@ def test_a_part_is_gone_before_the_next_is_restored(model, found, monkeypatch):
 
 CROWD = """
 import torch
+from runners import FunctionRunner
 import gpen_core
 from gpen_core import pipeline
 from gpen_core.arch import GPEN, GPENConfig
@@ -205,7 +207,7 @@ def peak(count):
     faces = Faces(torch.cat([landmarks.amin(1), landmarks.amax(1)], 1), landmarks,
                   torch.ones(count), torch.zeros(count, dtype=torch.int64), (1, 300, 400))
     pipeline.detect = lambda *_, **__: faces
-    pipeline.restore_image(model, None, image, forward=lambda faces, noise_seed: faces)
+    pipeline.restore_image(FunctionRunner(model, lambda faces, noise_seed: faces), None, image)
     return peak_of_process()
 
 few = peak(8)
@@ -220,7 +222,12 @@ def test_a_crowd_needs_no_more_memory_than_a_few():
     """80 crops of 512 px in one image would be 252 MB, and as much again before restoring."""
     root = Path(__file__).parents[1]
     grown = subprocess.run(
-        [sys.executable, "-c", CROWD], cwd=root, capture_output=True, text=True, check=True
+        [sys.executable, "-c", CROWD],
+        cwd=root,
+        env=os.environ | {"PYTHONPATH": str(root / "tests" / "support")},
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert int(grown.stdout) < 110e6
 
@@ -318,7 +325,7 @@ def test_a_host_runs_the_network(model, found):
         batches.append(len(faces))
         return model(faces, noise_seed=noise_seed)
 
-    restore_image(model, None, image(1), forward=forward, batch_size=2)
+    restore_image(FunctionRunner(model, forward), None, image(1), batch_size=2)
     assert batches == [2, 1]
 
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 import torch
 from pretend_device import DEVICE, PretendDevice
+from runners import FunctionRunner
 
 from gpen_core import pipeline, warp
 from gpen_core.align import align
@@ -96,8 +97,8 @@ def test_restore_image_cuts_restores_and_pastes_on_the_device(tiny_gpen, monkeyp
         seen.append(crops.device)
         return -crops
 
-    options = {"forward": forward, "detail": 0.0}
-    expected = pipeline.restore_image(tiny_gpen, None, pixels, **options)
+    runner = FunctionRunner(tiny_gpen, forward)
+    expected = pipeline.restore_image(runner, None, pixels, detail=0.0)
     cut, pasted = pipeline.cut, pipeline.paste_parts
     devices = []
 
@@ -110,8 +111,9 @@ def test_restore_image_cuts_restores_and_pastes_on_the_device(tiny_gpen, monkeyp
 
     monkeypatch.setattr(pipeline, "cut", spied(cut))
     monkeypatch.setattr(pipeline, "paste_parts", spied(pasted))
+    runner.device = DEVICE
     with PretendDevice():
-        result = pipeline.restore_image(tiny_gpen, None, pixels, device=DEVICE, **options)
+        result = pipeline.restore_image(runner, None, pixels, detail=0.0)
     assert set(seen[:-1]) == {torch.device("cpu")}
     assert seen[-1] == DEVICE
     assert devices == [DEVICE, DEVICE]

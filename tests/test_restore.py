@@ -8,6 +8,7 @@ import weakref
 import pytest
 import torch
 import torch.nn.functional as F
+from runners import FunctionRunner
 
 from gpen_core.arch import GPEN, GPENConfig
 from gpen_core.arch.cpu import strips
@@ -107,7 +108,7 @@ def test_larger_crops_are_shrunk_without_aliasing():
         seen.append(x)
         return x
 
-    restore_pixels(network(), board, forward=forward)
+    restore_pixels(FunctionRunner(network(), forward), board)
     assert seen[0].shape == (1, 3, 16, 16)
     assert seen[0].abs().max() < 0.02  # grey is 0 in [-1, 1]
 
@@ -123,10 +124,9 @@ def test_the_batch_is_halved_until_it_fits():
     pixels = faces(7)
     progress: list[tuple[int, int]] = []
     restored = restore_pixels(
-        card.model,
+        FunctionRunner(card.model, card),
         pixels,
         batch_size=7,
-        forward=card,
         on_progress=lambda done, total: progress.append((done, total)),
     )
     assert card.batches == [7, 3, 1, 1, 1, 1, 1, 1, 1]
@@ -148,7 +148,7 @@ def test_a_failed_pass_keeps_no_memory_while_the_next_one_runs():
 
     gc.disable()  # the point is that nothing waits for the collector
     try:
-        restore_pixels(model, faces(2), batch_size=2, forward=forward)
+        restore_pixels(FunctionRunner(model, forward), faces(2), batch_size=2)
     finally:
         gc.enable()
     assert len(held) == 1
@@ -156,7 +156,7 @@ def test_a_failed_pass_keeps_no_memory_while_the_next_one_runs():
 
 def test_memory_too_small_for_one_face_says_so():
     with pytest.raises(DeviceError, match="does not suffice for one face of 16 px"):
-        restore_pixels(network(), faces(4), forward=Card(network(), capacity=0))
+        restore_pixels(FunctionRunner(network(), Card(network(), capacity=0)), faces(4))
 
 
 def test_a_host_says_what_running_out_of_memory_is():
@@ -169,16 +169,11 @@ def test_a_host_says_what_running_out_of_memory_is():
         return x
 
     pixels = faces(3)
-    restored = restore_pixels(
-        network(),
-        pixels,
-        batch_size=3,
-        forward=forward,
-        is_oom=lambda error: isinstance(error, HostError),
-    )
-    assert torch.allclose(restored, pixels, atol=1e-6)
+    runner = FunctionRunner(network(), forward)
     with pytest.raises(HostError):
-        restore_pixels(network(), pixels, batch_size=3, forward=forward)
+        restore_pixels(runner, pixels, batch_size=3)
+    runner.is_oom = lambda error: isinstance(error, HostError)
+    assert torch.allclose(restore_pixels(runner, pixels, batch_size=3), pixels, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -256,10 +251,10 @@ def test_nan_is_an_error_and_says_whose():
         return x.masked_fill(x == x.max(), float("nan"))
 
     with pytest.raises(CheckpointError, match="weights are unusable"):
-        restore_pixels(network(), faces(2), forward=forward)
+        restore_pixels(FunctionRunner(network(), forward), faces(2))
     half = network().set_dtype(torch.bfloat16)
     with pytest.raises(DeviceError, match=r"overflowed in torch\.bfloat16"):
-        restore_pixels(half, faces(2), forward=forward)
+        restore_pixels(FunctionRunner(half, forward), faces(2))
     broken = faces(2)
     broken[1, 0, 3, 3] = float("nan")
     for strength in (0, 0.5, 1):

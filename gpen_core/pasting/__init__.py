@@ -1,5 +1,6 @@
-"""Restored crops, put back into the photograph."""
+"""Paste restored crops back into the photograph."""
 
-from .paste import Pasted, paste
+from .options import FEATHER, PasteOptions
+from .paste import Pasted, paste, paste_parts
 
-__all__ = ["Pasted", "paste"]
+__all__ = ["FEATHER", "PasteOptions", "Pasted", "paste", "paste_parts"]

@@ -1,4 +1,4 @@
-"""Patches of restored faces, and how those that overlap are blended into an image."""
+"""Patches of pasted faces, and how patches that overlap are blended into one image."""
 
 from __future__ import annotations
 
@@ -13,40 +13,52 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Patch:
-    """A face, or a band of rows of it, in the photograph: where, what, and with what weight."""
+    """A face, or a band of its rows, as it will stand in the target.
+
+    Attributes:
+        rectangle: its place in the target.
+        values: [3, h, w] RGB.
+        weights: [1, h, w] in [0, 1].
+    """
 
     rectangle: Rectangle
-    values: torch.Tensor  # [3, h, w]
-    weights: torch.Tensor  # [1, h, w]
+    values: torch.Tensor
+    weights: torch.Tensor
 
 
 def blend(
-    patches: list[Patch], base: torch.Tensor, result: torch.Tensor, mask: torch.Tensor
+    patches: list[Patch], target: torch.Tensor, result: torch.Tensor, mask: torch.Tensor
 ) -> None:
-    """Write all patches of one image over base [3, H, W], to result [3, H, W] and mask [1, H, W].
+    """Blend all patches of one image over `target`.
 
-    Together they cover 1 − Π(1 − weight) of a pixel, each in proportion to its weight, in no order.
-    Where rectangles overlap every one of them writes the same; so a crowd whose faces all touch
-    needs no more memory, beside its patches, than its largest face.
+    Together the patches cover 1 − Π(1 − weight) of a pixel, each in proportion to its weight; their
+    order does not matter. Where rectangles overlap, each patch writes the same result. So a crowd
+    whose faces all touch needs, beside its patches, no more memory than its largest face.
+
+    Args:
+        patches: all that fall on this image.
+        target: [3, H, W] the image before pasting; it is only read.
+        result: [3, H, W] is written where patches lie.
+        mask: [1, H, W] likewise.
     """
     for patch in patches:
-        near = [other for other in patches if _touch(patch, other)]
-        _blend_at(patch.rectangle, near, base, result, mask)
+        overlapping = [other for other in patches if _overlap(patch, other)]
+        _blend_at(patch.rectangle, overlapping, target, result, mask)
 
 
 def _blend_at(
     rectangle: Rectangle,
     patches: list[Patch],
-    base: torch.Tensor,
+    target: torch.Tensor,
     result: torch.Tensor,
     mask: torch.Tensor,
 ) -> None:
-    """Write the patches that reach into a rectangle."""
+    """Write the pixels of one rectangle from all patches that reach into it."""
     left, top, right, bottom = rectangle
     like = patches[0].values
     total = like.new_zeros(3, bottom - top, right - left)
     weight = like.new_zeros(1, bottom - top, right - left)
-    bare = torch.ones_like(weight)
+    uncovered = torch.ones_like(weight)
     for patch in patches:
         other = patch.rectangle
         x0, y0 = max(left, other.left), max(top, other.top)
@@ -60,14 +72,14 @@ def _blend_at(
         weights = patch.weights[there]
         total[here] += weights * patch.values[there]
         weight[here] += weights
-        bare[here] *= 1 - weights
+        uncovered[here] *= 1 - weights
     place = (..., slice(top, bottom), slice(left, right))
-    under, cover = base[place].to(like.device), 1 - bare
+    under, cover = target[place].to(like.device), 1 - uncovered
     blended = under.to(like.dtype).lerp(total / weight.clamp(min=1e-12), cover)
     result[place] = torch.where(weight > 0, blended.to(under.dtype), under)
     mask[place] = torch.where(weight > 0, cover, 0).to(mask.dtype)
 
 
-def _touch(one: Patch, other: Patch) -> bool:
+def _overlap(one: Patch, other: Patch) -> bool:
     a, b = one.rectangle, other.rectangle
     return a.left < b.right and b.left < a.right and a.top < b.bottom and b.top < a.bottom

@@ -1,4 +1,4 @@
-"""Puts restored crops back into the photograph, seamlessly and only where the faces are."""
+"""Paste restored crops back into the photograph, without a seam and only where the faces are."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ import torch
 from .. import warp
 from ..errors import ImageError, MismatchError
 from .blending import Patch, blend
-from .detail import detail_share
+from .detail import detail_weight
 from .masks import crop_mask, limit_patch
+from .options import FEATHER, PasteOptions
+from .placement import Placement, place
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -21,19 +23,16 @@ if TYPE_CHECKING:
     from ..faces import Crops
     from ..progress import OnProgress
 
-FEATHER = 0.15
-"""Default width of the mask's slope, in crop sides."""
-
 PATCH_PIXELS = 4_000_000
-"""How much of a face is warped at a time: a pixel takes some 70 bytes on the way."""
+"""Pixels of a face that are warped at a time. One pixel takes some 70 bytes meanwhile."""
 
 
 @dataclass(frozen=True)
 class Pasted:
-    """What `paste` returns.
+    """The result of `paste` and `restore_image`.
 
     Attributes:
-        image: [B, 3, H, W] RGB in [0, 1], of the background's size where one was given.
+        image: [B, 3, H, W] RGB in [0, 1]; of the background's size where one was given.
         mask: [B, 1, H, W] float32 in [0, 1], how much of each pixel comes from the crops.
     """
 
@@ -53,96 +52,101 @@ def paste(
     device: torch.device | None = None,
     on_progress: OnProgress | None = None,
 ) -> Pasted:
-    """Paste crops where they were cut; pixels outside the mask stay bit-exact.
+    """Paste crops where they were cut. Pixels outside the mask stay bit-exact.
 
-    A large face has fine detail that its crop cannot hold. That band of the photograph, what is
-    left when the same crop cut from it is warped back, is added to the pasted crop.
+    A large face has fine detail that its crop cannot hold. `paste` keeps this detail: it subtracts
+    from the photograph the part that a crop of it can hold, and adds the rest to the pasted crop.
 
     Args:
-        image: [B, 3, H, W] RGB in [0, 1], the batch the crops were cut from, on any device.
-        crops: N crops, of the size at which they were cut or any other.
-        detail: how much of the photograph's finer band to keep, 0 … 1; "auto" decides for each
-            face: all of it where it is clean, none where it is noise or the crop holds everything.
-        feather: width of the mask's slope, in crop sides, up to 0.5.
-        background: [B, 3, H', W'], the batch enlarged; the result has its size.
-        limit: [B or 1, 1, H, W] in [0, 1], multiplies the mask.
-        strength: 0 … 1, how much of what is pasted to take; the rest is the image (or background)
-            itself, which loses nothing by being cut and put back. The mask stays the same.
-        device: where to compute, if not where the image is; the faces of one image go there at a
-            time, and the results come back to the image.
+        image: [B, 3, H, W] RGB in [0, 1], the batch that the crops were cut from, on any device.
+        crops: N crops, at the size at which they were cut or any other.
+        detail: weight of the photograph's fine detail, 0 … 1. "auto" decides for each face: 1 where
+            the photograph is clean, 0 where it is noisy or the crop holds all detail.
+        feather: width of the mask's slope in crop sides, above 0 and at most 0.5.
+        background: [B, 3, H', W'], the batch enlarged; the result then has its size.
+        limit: [B or 1, 1, H, W] in [0, 1]; multiplies the mask.
+        strength: 0 … 1, the weight of the crops; the rest is the image (or background) itself, so
+            that a low strength costs no detail. The mask does not depend on it.
+        device: where to compute; by default where the image is. Only one image's faces are there at
+            a time, and the results return to the image's device.
         on_progress: called with (crops done, all crops) after each crop; may raise.
 
     Returns:
-        image and mask. Where nothing is pasted the image (or background) is the very one given.
+        image and mask. Where nothing is pasted, `image` is the very tensor given (or the
+        background).
 
     Raises:
         MismatchError: crops, image, background or limit do not belong together, or an option is
             out of range.
         ImageError: a crop holds NaN.
+
+    Example:
+        >>> import torch
+        >>> import gpen_core as gpen
+        >>> image = torch.rand(1, 3, 64, 64)
+        >>> points = torch.tensor([[24.0, 28], [40, 28], [32, 36], [26, 44], [38, 44]])
+        >>> faces = gpen.Faces([[16, 16, 48, 52]], points[None], [0.9], [0], (1, 64, 64))
+        >>> crops = gpen.align(image, faces, size=32)
+        >>> result = gpen.paste(image, crops)
+        >>> result.image.shape, result.mask.shape
+        (torch.Size([1, 3, 64, 64]), torch.Size([1, 1, 64, 64]))
+        >>> outside = (result.mask == 0).expand_as(image)
+        >>> bool((result.image[outside] == image[outside]).all())
+        True
     """
-    return paste_parts(
-        image,
-        _one_by_one(image, crops, on_progress),
-        detail=detail,
-        feather=feather,
-        background=background,
-        limit=limit,
-        strength=strength,
-        device=device,
-    )
+    options = PasteOptions(detail, feather, background, limit, strength)
+    return paste_parts(image, _one_by_one(image, crops, on_progress), options, device=device)
 
 
 def paste_parts(
     image: torch.Tensor,
     parts: Iterable[Crops],
+    options: PasteOptions,
     *,
-    detail: float | str = "auto",
-    feather: float = FEATHER,
-    background: torch.Tensor | None = None,
-    limit: torch.Tensor | None = None,
-    strength: float = 1.0,
     device: torch.device | None = None,
 ) -> Pasted:
-    """As `paste`, of crops that come a few at a time and need not exist together.
+    """Paste as `paste` does, but from crops that come a few at a time.
 
-    What is held of a crop meanwhile is its patch of the photograph, until all of its image are in.
+    Only a crop's patch of the target is kept, until all patches of its image are there.
 
     Args:
-        image, detail, feather, background, limit, strength, device: see `paste`.
-        parts: crops in the order of their images; taken one after the other, none kept.
+        image: see `paste`.
+        parts: crops in the order of their images; taken one after the other, none is kept.
+        options: the user's choices.
+        device: see `paste`.
 
     Raises:
-        MismatchError: see `paste`; for options before the first part is taken.
+        MismatchError: see `paste`; for bad options before the first part is taken.
     """
-    check_options(image, detail, feather, background, limit, strength)
-    base = image if background is None else background
-    result = base
-    mask = torch.zeros((base.shape[0], 1, *base.shape[2:]), dtype=torch.float32, device=base.device)
+    options.check(image)
+    target = image if options.background is None else options.background
+    device = device or target.device
+    result = target
+    size = (target.shape[0], 1, *target.shape[2:])
+    mask = torch.zeros(size, dtype=torch.float32, device=target.device)
 
-    def numbered() -> Iterator[tuple[int, Patch]]:
+    def number_patches() -> Iterator[tuple[int, Patch]]:
         for crops in parts:
             _check_crops(image, crops)
-            images = crops.alignment.image_index
-            for row in images.argsort(stable=True).tolist():
-                for patch in _patches(
-                    image, base, crops, row, detail, feather, limit, strength, device or base.device
-                ):
-                    yield int(images[row]), patch
-            del crops  # before the next ones are made
+            for row in crops.alignment.image_index.argsort(stable=True).tolist():
+                placement = place(crops.alignment, row, crops.size, target, device)
+                for patch in _make_patches(crops.pixels[row][None], placement, target, options):
+                    yield placement.image, patch
+            del crops  # frees them before the next part is made
 
-    for index, group in itertools.groupby(numbered(), key=itemgetter(0)):
+    for index, group in itertools.groupby(number_patches(), key=itemgetter(0)):
         patches = [patch for _, patch in group]
-        if result is base:
-            result = base.clone()
-        blend(patches, base[index], result[index], mask[index])
+        if result is target:
+            result = target.clone()
+        blend(patches, target[index], result[index], mask[index])
     return Pasted(result, mask)
 
 
 def _one_by_one(
     image: torch.Tensor, crops: Crops, on_progress: OnProgress | None
 ) -> Iterator[Crops]:
-    """Each crop by itself, in the order of the images."""
-    _check_crops(image, crops)  # of no crops, too
+    """Give each crop by itself, in the order of the images."""
+    _check_crops(image, crops)  # here too, for the case of no crops
     _check_no_nan(crops.pixels)
     rows = crops.alignment.image_index.argsort(stable=True).tolist()
     for done, row in enumerate(rows, start=1):
@@ -152,12 +156,12 @@ def _one_by_one(
 
 
 def _check_no_nan(pixels: torch.Tensor) -> None:
-    """Raise ImageError for the first crop [3, S, S] that holds NaN; a GPU is waited for once."""
-    spoiled = [crop.isnan().any() for crop in pixels]
-    if spoiled and torch.stack(spoiled).any():
+    """Raise ImageError for the first crop [3, S, S] that holds NaN. Waits for a GPU only once."""
+    has_nan = [crop.isnan().any() for crop in pixels]
+    if has_nan and torch.stack(has_nan).any():
         raise ImageError(
-            f"Crop {[bool(one) for one in spoiled].index(True)} holds NaN; nothing was pasted. "
-            "What made it overflowed, as a network in float16 may."
+            f"Crop {[bool(one) for one in has_nan].index(True)} holds NaN; nothing was pasted. "
+            "Whatever made it overflowed, as a network in float16 may."
         )
 
 
@@ -171,107 +175,50 @@ def _check_crops(image: torch.Tensor, crops: Crops) -> None:
         )
 
 
-def check_options(
-    image: torch.Tensor,
-    detail: float | str,
-    feather: float,
-    background: torch.Tensor | None,
-    limit: torch.Tensor | None,
-    strength: float,
-) -> None:
-    """Raise MismatchError for what `paste` would refuse before it looks at a crop."""
-    warp.check_image(image)
-    found = (image.shape[0], image.shape[2], image.shape[3])
-    if background is not None:
-        warp.check_image(background, "background")
-        if background.shape[0] != image.shape[0]:
-            raise MismatchError(
-                f"The background is a batch of {background.shape[0]}, the image of "
-                f"{image.shape[0]}: give one enlarged image for each."
-            )
-        (height, width), (larger_height, larger_width) = found[1:], background.shape[2:]
-        # Rounding an enlarged side may move it by up to a pixel.
-        if abs(larger_height * width - larger_width * height) > height + width:
-            raise MismatchError(
-                f"The background of {larger_height} × {larger_width} (H × W) is not the image of "
-                f"{height} × {width} enlarged: its proportions differ. Enlarge the image by one "
-                "factor, without cropping or padding it."
-            )
-    if limit is not None:
-        warp.check_image(limit, "limit", channels=1)
-        if limit.shape[0] not in (1, found[0]) or tuple(limit.shape[2:]) != found[1:]:
-            raise MismatchError(
-                f"limit must be [1 or {found[0]}, 1, {found[1]}, {found[2]}] like the image, found "
-                f"{list(limit.shape)}."
-            )
-    if not (detail == "auto" or (not isinstance(detail, str) and 0 <= detail <= 1)):
-        raise MismatchError(f'detail must be 0 … 1 or "auto", found {detail!r}.')
-    if not 0 < feather <= 0.5:
-        raise MismatchError(f"feather must be above 0 and at most 0.5, found {feather}.")
-    if not 0 <= strength <= 1:
-        raise MismatchError(f"strength must lie in 0 … 1, found {strength}.")
-
-
-def _patches(
-    image: torch.Tensor,
-    base: torch.Tensor,
-    crops: Crops,
-    row: int,
-    detail: float | str,
-    feather: float,
-    limit: torch.Tensor | None,
-    strength: float,
-    device: torch.device,
+def _make_patches(
+    pixels: torch.Tensor, placement: Placement, target: torch.Tensor, options: PasteOptions
 ) -> Iterator[Patch]:
-    """Face `row` as it will stand in `base`; nothing where it lies outside."""
-    alignment, size = crops.alignment, crops.size
-    index = int(alignment.image_index[row])
-    scale = (base.shape[3] / image.shape[3], base.shape[2] / image.shape[2])  # x, y
-    to_base = warp.compose(warp.scaling(*scale), alignment.inverse_affine[row])
-    to_cut = warp.compose(alignment.affine[row], warp.scaling(1 / scale[0], 1 / scale[1]))
-    rectangle = _clipped(
-        warp.bounding_rectangle(to_base, alignment.crop_size, alignment.crop_size), base
-    )
+    """Make the patches of one crop [1, 3, S, S]; none where it lies outside the target."""
+    rectangle, device = placement.rectangle, placement.device
     if rectangle.width < 1 or rectangle.height < 1:
         return
-    dtype = warp.working_dtype(base)
-    own = base[index : index + 1]
-    pixels = crops.pixels[row : row + 1].to(device, dtype)
-    share = detail
-    if isinstance(share, str):
-        share = detail_share(own, rectangle, scale, to_base, device)
-    if share > 0:
-        # Warping is linear: crop + share · (photograph − what the crop held), in one warp.
-        held = warp.cut_crops(
-            base, to_base[None], torch.tensor([index], device="cpu"), alignment.crop_size, device
-        )
-        pixels = pixels - share * warp.resize(held.to(device), size, size)
-    resized = size / alignment.crop_size
-    to_pixels = warp.compose(warp.scaling(resized, resized), to_cut)
+    background = target[placement.image][None]
+    pixels = pixels.to(device, warp.working_dtype(target))
+    weight = options.detail
+    if isinstance(weight, str):
+        weight = detail_weight(background, placement)
+    if weight > 0:
+        # Warping is linear, so crop + weight · (photograph − crop content) needs one warp.
+        pixels = pixels - weight * _crop_content(background, placement)
     for band in _bands(rectangle):
-        to_crop = warp.compose(to_pixels, warp.translation(*band.origin))
-        values = warp.resample(pixels, to_crop, band.height, band.width)
-        if share > 0:
-            values = values + share * warp.cut_rectangle(own, band).to(device, dtype)
+        values = warp.resample(pixels, placement.to_pixels(band), band.height, band.width)
+        if weight > 0:
+            values = values + weight * warp.cut_rectangle(background, band).to(values)
         values = values.clamp(0, 1)[0]
-        if strength < 1:
-            values = warp.cut_rectangle(own, band)[0].to(values).lerp(values, strength)
-        weights = crop_mask(to_crop, band, size, feather, values)
-        if limit is not None:
-            weights = weights * limit_patch(limit, index, band, scale, device).to(weights)
+        if options.strength < 1:
+            before = warp.cut_rectangle(background, band)[0].to(values)
+            values = before.lerp(values, options.strength)
+        weights = crop_mask(placement, band, options.feather, values)
+        if options.limit is not None:
+            weights = weights * limit_patch(options.limit, placement, band).to(weights)
         yield Patch(band, values, weights)
 
 
+def _crop_content(background: torch.Tensor, placement: Placement) -> torch.Tensor:
+    """Cut the crop from the background as `cut` does, [1, 3, S, S] at the pixels' size."""
+    content = warp.cut_crops(
+        background,
+        placement.to_target[None],
+        torch.zeros(1, dtype=torch.int64, device="cpu"),
+        placement.crop_size,
+        placement.device,
+    )
+    size = placement.pixels_size
+    return warp.resize(content.to(placement.device), size, size)
+
+
 def _bands(rectangle: warp.Rectangle) -> Iterator[warp.Rectangle]:
+    """Split a rectangle into bands of rows of at most `PATCH_PIXELS` pixels."""
     rows = max(1, PATCH_PIXELS // rectangle.width)
     for top in range(rectangle.top, rectangle.bottom, rows):
         yield rectangle._replace(top=top, bottom=min(top + rows, rectangle.bottom))
-
-
-def _clipped(rectangle: warp.Rectangle, base: torch.Tensor) -> warp.Rectangle:
-    return warp.Rectangle(
-        max(rectangle.left, 0),
-        max(rectangle.top, 0),
-        min(rectangle.right, base.shape[3]),
-        min(rectangle.bottom, base.shape[2]),
-    )

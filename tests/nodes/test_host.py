@@ -80,10 +80,10 @@ def test_weights_are_loaded_before_every_forward_and_moved_when_the_host_leaves_
         host.mm, "load_models_gpu", lambda models, **options: asked.append((models, options))
     )
     model.patcher.load_device = torch.device("meta")  # --novram: nothing is moved there
-    out = model.forward(torch.zeros(2, 3, SIDE, SIDE))
+    out = model(torch.zeros(2, 3, SIDE, SIDE))
     assert out.shape == (2, 3, SIDE, SIDE)
     assert out.device.type == "meta"
-    model.forward(torch.zeros(1, 3, SIDE, SIDE))
+    model(torch.zeros(1, 3, SIDE, SIDE))
     assert [models for models, _ in asked] == [[model.patcher]] * 2
     assert all(options["force_full_load"] for _, options in asked)
     assert asked[0][1]["memory_required"] > asked[1][1]["memory_required"] > 0

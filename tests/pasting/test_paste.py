@@ -11,8 +11,8 @@ import torch.nn.functional as F
 
 from gpen_core import Alignment, Crops, ImageError, MismatchError, paste
 from gpen_core.align import cut
+from gpen_core.pasting import PasteOptions, paste_parts
 from gpen_core.pasting.detail import noise_level
-from gpen_core.pasting.paste import paste_parts
 
 skimage_data = pytest.importorskip("skimage.data", reason="pip install scikit-image runs this")
 
@@ -248,7 +248,7 @@ def test_overlapping_faces_blend_the_same_when_they_come_one_by_one(photograph):
     pixels = torch.rand(4, 3, 256, 256, generator=torch.Generator().manual_seed(2))
     parts = [Crops(pixels[n : n + 1], place) for n, place in enumerate(places)]
     whole = paste(batch, Crops(pixels, both(both(places[0], places[1]), both(*places[2:]))))
-    one_by_one = paste_parts(batch, iter(parts))
+    one_by_one = paste_parts(batch, iter(parts), PasteOptions())
     assert torch.equal(one_by_one.image, whole.image)
     assert torch.equal(one_by_one.mask, whole.mask)
 
@@ -259,7 +259,7 @@ def test_options_are_refused_before_a_crop_is_asked_for(photograph):
         yield
 
     with pytest.raises(MismatchError, match="detail"):
-        paste_parts(photograph, crops(), detail=2.0)
+        paste_parts(photograph, crops(), PasteOptions(detail=2.0))
 
 
 def test_each_face_goes_into_its_own_image_of_a_batch():

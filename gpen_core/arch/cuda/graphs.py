@@ -4,7 +4,7 @@ A forward pass is some 150 kernels, most of them short at batch 1; starting each
 longer than a fast GPU computes: on an H200 GPEN-512 takes 1.9 instead of 5 ms, GPEN-2048 4.4
 instead of 5.4. It holds the memory of a pass, so nothing in gpen_core does this unasked:
 
-    restore_image(model, detector, image, forward=GraphedGPEN(model))
+    restore_image(GraphedGPEN(model), detector, image)
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ...devices import is_out_of_memory
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from .. import GPEN
+    from .. import GPEN, GPENConfig
 
 DEVICES = ("cuda",)
 MOST_GRAPHS = 4
@@ -95,6 +95,26 @@ class GraphedGPEN:
         self._weights: tuple[object, ...] = ()
         self._recorder: Recorder | None = None
         self._refused = False
+
+    @property
+    def config(self) -> GPENConfig:
+        """The model's."""
+        return self._model.config
+
+    @property
+    def device(self) -> torch.device:
+        """The model's."""
+        return self._model.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The model's."""
+        return self._model.dtype
+
+    @property
+    def sharpen(self) -> float:
+        """The model's."""
+        return self._model.sharpen
 
     def __call__(self, faces: torch.Tensor, *, noise_seed: int = 0) -> torch.Tensor:
         """As the model: [N, 3, in, in] in [-1, 1] to [N, 3, out, out], on the model's device."""

@@ -1,0 +1,77 @@
+"""The user's choices for pasting, checked against the image before any work starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .. import warp
+from ..errors import MismatchError
+
+if TYPE_CHECKING:
+    import torch
+
+FEATHER = 0.15
+"""Default width of the mask's slope, in crop sides."""
+
+
+@dataclass(frozen=True, eq=False)
+class PasteOptions:
+    """How crops are pasted. `paste` explains each field for users.
+
+    Attributes:
+        detail: weight of the photograph's fine detail, 0 … 1, or "auto".
+        feather: width of the mask's slope in crop sides, above 0 and at most 0.5.
+        background: [B, 3, H', W'] the enlarged images, or None to paste into the images themselves.
+        limit: [B or 1, 1, H, W] mask in [0, 1], or None.
+        strength: 0 … 1, the weight of the crops against the background.
+    """
+
+    detail: float | str = "auto"
+    feather: float = FEATHER
+    background: torch.Tensor | None = None
+    limit: torch.Tensor | None = None
+    strength: float = 1.0
+
+    def check(self, image: torch.Tensor) -> None:
+        """Raise MismatchError unless the options are in range and fit `image` [B, 3, H, W]."""
+        warp.check_image(image)
+        if self.background is not None:
+            _check_background(self.background, image)
+        if self.limit is not None:
+            _check_limit(self.limit, image)
+        if not (
+            self.detail == "auto" or (not isinstance(self.detail, str) and 0 <= self.detail <= 1)
+        ):
+            raise MismatchError(f'detail must be 0 … 1 or "auto", found {self.detail!r}.')
+        if not 0 < self.feather <= 0.5:
+            raise MismatchError(f"feather must be above 0 and at most 0.5, found {self.feather}.")
+        if not 0 <= self.strength <= 1:
+            raise MismatchError(f"strength must lie in 0 … 1, found {self.strength}.")
+
+
+def _check_background(background: torch.Tensor, image: torch.Tensor) -> None:
+    warp.check_image(background, "background")
+    if background.shape[0] != image.shape[0]:
+        raise MismatchError(
+            f"The background is a batch of {background.shape[0]}, the image of {image.shape[0]}: "
+            "give one enlarged image for each."
+        )
+    (height, width), (larger_height, larger_width) = image.shape[2:], background.shape[2:]
+    # Rounding an enlarged side may move it by up to a pixel.
+    if abs(larger_height * width - larger_width * height) > height + width:
+        raise MismatchError(
+            f"The background of {larger_height} × {larger_width} (H × W) is not the image of "
+            f"{height} × {width} enlarged: its proportions differ. Enlarge the image by one "
+            "factor, without cropping or padding it."
+        )
+
+
+def _check_limit(limit: torch.Tensor, image: torch.Tensor) -> None:
+    warp.check_image(limit, "limit", channels=1)
+    count, _, height, width = image.shape
+    if limit.shape[0] not in (1, count) or tuple(limit.shape[2:]) != (height, width):
+        raise MismatchError(
+            f"limit must be [1 or {count}, 1, {height}, {width}] like the image, found "
+            f"{list(limit.shape)}."
+        )
