@@ -1,4 +1,4 @@
-"""Where a face lies, as a similarity to a template, and the crop cut there."""
+"""Fit each face's landmarks to a template, and cut the aligned crop."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .progress import OnProgress
 
 TEMPLATES = {
-    # The published GPEN pipeline's; the checkpoints were trained on faces that lie like this.
+    # From the published GPEN pipeline. The checkpoints were trained on faces aligned like this.
     "gpen": (
         (0.394611, 0.474383),
         (0.604356, 0.473223),
@@ -23,7 +23,7 @@ TEMPLATES = {
         (0.413984, 0.716461),
         (0.587678, 0.715501),
     ),
-    # FFHQ as facexlib has it, in pixels of 512: the face is 1.12 × larger in the crop.
+    # FFHQ as in facexlib, in pixels of 512. The face is 1.12 × larger in the crop than with "gpen".
     "ffhq": (
         (192.98138 / 512, 239.94708 / 512),
         (318.90277 / 512, 240.19360 / 512),
@@ -32,24 +32,23 @@ TEMPLATES = {
         (313.08905 / 512, 371.15118 / 512),
     ),
 }
-"""Where the five landmarks belong, in units of the crop's side."""
+"""Positions of the five landmarks in the crop, in crop sides."""
 
 LEAST_LIKENESS = 0.5
-"""Correlation of landmarks with the template below which they are no face: full profiles reach
-0.75 and more, a face whose left and right are exchanged 0.2."""
+"""Least correlation of a face's landmarks with the template. Full profiles reach 0.75 and more; a
+face whose left and right landmarks are exchanged reaches 0.2."""
 
 
 def find_alignment(faces: Faces, *, size: int, template: str = "gpen") -> Alignment:
-    """The similarity that takes each face's landmarks to a template, for crops of `size` pixels.
+    """Fit the similarities that map each face's landmarks to a template.
 
     Args:
         faces: N faces, in any image of the batch.
-        size: side of the crops in pixels; best the model's `config.in_size`.
+        size: side of the crops in pixels; best is the model's `config.in_size`.
         template: "gpen" as published, or "ffhq", which cuts closer.
 
     Raises:
-        MismatchError: an unknown template, a size below 1, or landmarks that no similarity can
-            bring near a face.
+        MismatchError: the template is unknown, the size is below 1, or a face is not `alignable`.
     """
     if size < 1:
         raise MismatchError(f"The crop size must be at least 1 px, found {size}.")
@@ -58,10 +57,10 @@ def find_alignment(faces: Faces, *, size: int, template: str = "gpen") -> Alignm
     if unlike:
         row = unlike[0]
         raise MismatchError(
-            f"The landmarks of face {row} do not lie like a face: their correlation with the "
+            f"The landmarks of face {row} are not arranged like a face: their correlation with the "
             f"template is {float(likeness[row]):.2f}, at least {LEAST_LIKENESS} is needed. Found "
-            f"{faces.landmarks[row].tolist()}; the order is {', '.join(LANDMARK_NAMES)}, left and "
-            "right being the viewer's. Correct them or leave this face out: "
+            f"{faces.landmarks[row].tolist()}; expected {', '.join(LANDMARK_NAMES)}, with left and "
+            "right as the viewer sees them. Correct them, or drop this face: "
             "faces[alignable(faces)]."
         )
     return Alignment(
@@ -73,31 +72,43 @@ def find_alignment(faces: Faces, *, size: int, template: str = "gpen") -> Alignm
 
 
 def check_template(template: str) -> None:
-    """Raise MismatchError unless there is a template of that name."""
+    """Raise MismatchError unless the template exists."""
     if template not in TEMPLATES:
         raise MismatchError(f"Unknown template {template!r}; use {', '.join(TEMPLATES)}.")
 
 
 def alignable(faces: Faces, *, template: str = "gpen") -> torch.Tensor:
-    """[N] bool, which faces lie like a face, so that `align` accepts them.
+    """Tell which faces `align` accepts: [N] bool, whether the landmarks are arranged like a face.
 
-    Detectors report a few things that are none; `faces[alignable(faces)]` is without them.
+    Detectors also report a few things that are no faces. `faces[alignable(faces)]` drops them.
 
     Args:
         faces: N faces, in any image of the batch.
         template: "gpen" or "ffhq".
 
     Raises:
-        MismatchError: an unknown template.
+        MismatchError: the template is unknown.
+
+    Example:
+        >>> import torch
+        >>> import gpen_core as gpen
+        >>> points = torch.tensor([[24.0, 28], [40, 28], [32, 36], [26, 44], [38, 44]])
+        >>> landmarks = torch.stack([points, torch.full((5, 2), 30.0)])  # the second is no face
+        >>> faces = gpen.Faces(
+        ...     boxes=torch.tensor([[16.0, 16, 48, 52], [29, 29, 31, 31]]), landmarks=landmarks,
+        ...     scores=torch.tensor([0.9, 0.8]), image_index=torch.tensor([0, 0]),
+        ...     image_size=(1, 64, 64))
+        >>> gpen.alignable(faces).tolist()
+        [True, False]
     """
     return _fit(faces, template, 1)[1] >= LEAST_LIKENESS
 
 
 def left_out_messages(faces: Faces) -> list[str]:
-    """For each face that was left out because it is not `alignable`, which one it was and why."""
+    """Name each face that was left out because it is not `alignable`, and say why."""
     return [
         f"Left out of image {image}: the face found at {x0:.0f}, {y0:.0f} … {x1:.0f}, {y1:.0f} "
-        f"(score {score:.2f}), whose landmarks do not lie like a face."
+        f"(score {score:.2f}). Its landmarks are not arranged like a face."
         for image, (x0, y0, x1, y1), score in zip(
             faces.image_index.tolist(), faces.boxes.tolist(), faces.scores.tolist(), strict=True
         )
@@ -111,18 +122,18 @@ def _fit(faces: Faces, template: str, size: int) -> tuple[torch.Tensor, torch.Te
 
 
 def fit_similarity(points: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """The least-squares similarities, without reflection, from each set of points to a target.
+    """Fit the least-squares similarities, without reflection, from each set of points to a target.
 
-    This is Umeyama 1991, eqs. 40–42, for the plane: there rotation and scale together are one
-    complex number, and its closed form is the regression of the target on the points.
+    This is Umeyama 1991, eqs. 40–42, in the plane. There, rotation and scale are one complex
+    number, and the solution is the linear regression of the target on the points.
 
     Args:
         points: [N, K, 2] float64.
         target: [K, 2] float64.
 
     Returns:
-        affine [N, 2, 3] float64, points → target, and the likeness [N] in [0, 1], the absolute
-        complex correlation, 1 for a perfect fit. Points that all coincide have likeness 0.
+        affine [N, 2, 3] float64, which maps points to the target, and likeness [N] in [0, 1], the
+        absolute complex correlation: 1 for a perfect fit, 0 for points that all coincide.
     """
     points_mean, target_mean = points.mean(dim=1, keepdim=True), target.mean(dim=0)
     source = torch.view_as_complex((points - points_mean).contiguous())  # [N, K]
@@ -151,19 +162,19 @@ def cut(
     device: torch.device | None = None,
     on_progress: OnProgress | None = None,
 ) -> Crops:
-    """The aligned crops of `image`, mirrored where they reach outside it.
+    """Cut the aligned crops of `image`. Outside the image, its mirror image continues it.
 
-    A face larger than the crop is low-passed first, so it does not alias.
+    A face larger than the crop is low-passed first, so that it does not alias.
 
     Args:
         image: [B, 3, H, W] RGB in [0, 1], the batch the faces were found in, on any device.
-        alignment: N affines, image → crop.
-        device: where to compute, if not where the image is; a few faces at a time go there.
+        alignment: N affines that map image points to crop points.
+        device: where to compute; by default where the image is. A few faces at a time go there.
         on_progress: called with (crops done, all crops) after every few crops; may raise.
 
     Returns:
-        Crops of [N, 3, S, S] float32 (float64 for a float64 image) on the image's device, within
-        the range of the image.
+        Crops with pixels [N, 3, S, S], float32 (float64 for a float64 image), on the image's
+        device, within the range of the image.
 
     Raises:
         MismatchError: `image` is not [B, 3, H, W] or not the size the alignment was made for.
@@ -197,17 +208,33 @@ def align(
     device: torch.device | None = None,
     on_progress: OnProgress | None = None,
 ) -> Crops:
-    """The crops of all faces, `find_alignment` and `cut` in a row.
+    """Cut an aligned crop of every face.
 
     Args:
         image: [B, 3, H, W] RGB in [0, 1], the batch the faces were found in, on any device.
         faces: N faces.
-        size: side of the crops in pixels; best the model's `config.in_size`.
+        size: side S of the crops in pixels; best is the model's `config.in_size`.
         template: "gpen" as published, or "ffhq", which cuts closer.
-        device, on_progress: see `cut`.
+        device: where to compute; by default where the image is.
+        on_progress: called with (crops done, all crops) after every few crops; may raise.
+
+    Returns:
+        Crops with pixels [N, 3, S, S] on the image's device, in the order of the faces.
 
     Raises:
-        MismatchError: see `find_alignment` and `cut`.
+        MismatchError: `image` is not [B, 3, H, W] or not the batch that the faces were found in,
+            the template is unknown, or a face is not `alignable`.
+
+    Example:
+        >>> import torch
+        >>> import gpen_core as gpen
+        >>> image = torch.rand(1, 3, 64, 64)
+        >>> points = torch.tensor([[24.0, 28], [40, 28], [32, 36], [26, 44], [38, 44]])
+        >>> faces = gpen.Faces(
+        ...     boxes=torch.tensor([[16.0, 16, 48, 52]]), landmarks=points[None],
+        ...     scores=torch.tensor([0.9]), image_index=torch.tensor([0]), image_size=(1, 64, 64))
+        >>> gpen.align(image, faces, size=256).pixels.shape
+        torch.Size([1, 3, 256, 256])
     """
     alignment = find_alignment(faces, size=size, template=template)
     return cut(image, alignment, device=device, on_progress=on_progress)

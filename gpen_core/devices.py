@@ -1,4 +1,4 @@
-"""Devices and dtypes by name: "auto", "cuda:1", "bf16" …"""
+"""Devices and dtypes by name, free memory, out-of-memory errors, copies to a device."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ DTYPES: dict[str, torch.dtype] = dict(
 
 
 def resolve_device(device: str | torch.device = "auto") -> torch.device:
-    """The device of that name; "auto" takes CUDA, then MPS, then the CPU.
+    """Return the device of that name. "auto" takes CUDA if it is there, then MPS, then the CPU.
 
-    A `torch.device` of another kind (a host's own) is taken as it is.
+    A `torch.device` of another kind, such as a host's own, is returned unchanged.
 
     Raises:
-        DeviceError: the name is unknown or the device is not here.
+        DeviceError: the name is unknown, or this machine lacks the device.
     """
     if device == "auto":
         if torch.cuda.is_available():
@@ -42,7 +42,7 @@ def resolve_device(device: str | torch.device = "auto") -> torch.device:
             )
     if found.type == "mps" and not torch.backends.mps.is_available():
         raise DeviceError('Device "mps" needs macOS on Apple silicon; use device="cpu".')
-    if isinstance(device, str) and not _is_here(found):
+    if isinstance(device, str) and not _is_available(found):
         raise DeviceError(
             f"Device {device!r} was asked for, but this PyTorch ({torch.__version__}) does not "
             'find it. Use device="cpu", or install a PyTorch built for it.'
@@ -51,13 +51,13 @@ def resolve_device(device: str | torch.device = "auto") -> torch.device:
 
 
 def full_precision(device: torch.device) -> AbstractContextManager[object]:
-    """Where autocast, which a program around may have switched on, changes nothing."""
+    """Return a context in which autocast is off, even if the calling program switched it on."""
     if device.type in ("cpu", "cuda"):
         return torch.autocast(device.type, enabled=False)
     return nullcontext()
 
 
-def _is_here(device: torch.device) -> bool:
+def _is_available(device: torch.device) -> bool:
     if device.type in ("cpu", "cuda", "mps"):  # checked above
         return True
     module = getattr(torch, device.type, None)  # torch.xpu …
@@ -65,12 +65,12 @@ def _is_here(device: torch.device) -> bool:
 
 
 def resolve_dtype(dtype: str | torch.dtype, device: torch.device) -> torch.dtype:
-    """The dtype of that name for a network on `device`.
+    """Return the dtype of that name for a network on `device`.
 
-    "auto" takes the fastest that is safe: fp16 on CUDA and MPS, fp32 on a CPU.
+    "auto" takes the fastest dtype that is safe: fp16 on CUDA and MPS, fp32 on a CPU.
 
     Raises:
-        DeviceError: the name is unknown, or the device computes it absurdly slowly.
+        DeviceError: the name is unknown, or it is fp16 on a CPU, which is absurdly slow.
     """
     if dtype == "auto":
         return torch.float32 if device.type == "cpu" else torch.float16
@@ -86,10 +86,10 @@ def resolve_dtype(dtype: str | torch.dtype, device: torch.device) -> torch.dtype
 
 
 def to_device(values: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """`values` on `device`.
+    """Copy `values` to `device`, without waiting for a GPU.
 
-    What lies on the CPU a GPU copies when its stream gets there; from memory that is not pinned it
-    would be waited for until then.
+    A GPU copies from pinned memory when its stream gets there. From other memory, the CPU would
+    have to wait until then.
     """
     if device.type == "cuda" and values.is_cpu:
         return values.pin_memory().to(device, non_blocking=True)
@@ -97,23 +97,23 @@ def to_device(values: torch.Tensor, device: torch.device) -> torch.Tensor:
 
 
 def to_float64_device(values: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """`values` where float64 is computed for `device`: there, but for MPS, which has none."""
+    """Copy `values` to `device`, except to MPS: it has no float64, so they stay on the CPU."""
     return values if device.type == "mps" else to_device(values, device)
 
 
 def require_compiler(device: torch.device) -> None:
-    """Try whether `torch.compile` works for this device.
+    """Check that `torch.compile` works for this device.
 
     Raises:
-        DeviceError: it does not, mostly for want of a C++ compiler.
+        DeviceError: it does not. Usually a C++ compiler is missing.
     """
     try:
         torch.compile(_twice)(torch.zeros(8, device=device))
-    except RuntimeError as error:  # so are torch's errors about a compiler
+    except RuntimeError as error:  # the base of torch's errors about a missing compiler
         raise DeviceError(
             "PyTorch could not compile. It needs a C++ compiler and Python's headers (Debian: `apt "
             "install g++ python3-dev`; Windows: Visual Studio's build tools), and for a GPU the "
-            "package triton. Or leave compiling out: it changes speed alone. PyTorch says: "
+            "package triton. Or leave compiling out: it only changes the speed. PyTorch says: "
             f"{_first_line(error)}"
         ) from error
 
@@ -127,11 +127,11 @@ def _first_line(error: Exception) -> str:
 
 
 UNKNOWN_BUDGET = 2 << 30
-"""Bytes that a forward pass may take on a GPU that cannot be asked what is free."""
+"""Bytes that a forward pass may take on a device that does not report its free memory."""
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes that can still be allocated on a GPU; `UNKNOWN_BUDGET` where it cannot be asked."""
+    """Return the bytes that can still be allocated; `UNKNOWN_BUDGET` if nobody knows."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
@@ -143,7 +143,7 @@ def free_memory(device: torch.device) -> int:
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether an exception of PyTorch says that a device's memory ran out."""
+    """Tell whether an exception of PyTorch says that a device's memory ran out."""
     if isinstance(error, torch.cuda.OutOfMemoryError):
         return True
     # MPS and the CPU's allocator raise a plain RuntimeError.

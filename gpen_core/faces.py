@@ -1,30 +1,31 @@
-"""The three values that the verbs hand on: `Faces`, `Alignment`, `Crops`.
+"""The three values that the verbs pass on: `Faces`, `Alignment`, `Crops`.
 
-Each is a frozen set of parallel tensors, validated once when made. Filtering is indexing; no face
-at all is ordinary. Geometry (boxes, landmarks, affines, indices) stays on the CPU: it is tiny, and
-cutting rectangles from an image on a GPU then needs no synchronisation. Pixels live anywhere.
+Each is a frozen set of parallel tensors that is validated once, when it is made. You filter by
+indexing; N = 0 is an ordinary value. Geometry (boxes, landmarks, affines, indices) stays on the
+CPU: it is tiny, and cutting rectangles from an image on a GPU then needs no synchronisation. Pixels
+may be on any device.
 
-Convention: points are (x, y) in pixels, a row of W pixels spans 0 … W, so pixel centres lie at
+Convention: points are (x, y) in pixels. A row of W pixels spans 0 … W, so pixel centres lie at
 integers + 0.5. An *affine* maps image points to crop points.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import torch
 
 from .errors import MismatchError
+from .parallel_tensors import row_numbers, select, set_field, set_image_index
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
-    Index = torch.Tensor | Sequence[int] | Sequence[bool] | slice | int
-    _Value = TypeVar("_Value", "Faces", "Alignment")
+    from .parallel_tensors import Index
 
 LANDMARK_NAMES = ("left eye", "right eye", "nose tip", "left mouth corner", "right mouth corner")
-"""The order of the five landmarks; left and right are the viewer's."""
+"""The order of the five landmarks, with left and right as the viewer sees them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,8 +36,22 @@ class Faces:
         boxes: [N, 4] float32, x0 y0 x1 y1 in pixels.
         landmarks: [N, 5, 2] float32, (x, y) in pixels, in the order of `LANDMARK_NAMES`.
         scores: [N] float32, the detector's confidence in [0, 1].
-        image_index: [N] int64, which image of the batch each face lies in.
-        image_size: (B, H, W) of the batch searched.
+        image_index: [N] int64, which image of the batch each face is in.
+        image_size: (B, H, W) of the batch that was searched.
+
+    Raises:
+        MismatchError: a shape, length or value is impossible.
+
+    Example:
+        >>> import torch
+        >>> import gpen_core as gpen
+        >>> points = torch.tensor([[24.0, 28], [40, 28], [32, 36], [26, 44], [38, 44]])
+        >>> faces = gpen.Faces(
+        ...     boxes=torch.tensor([[16.0, 16, 48, 52], [16, 16, 48, 52]]),
+        ...     landmarks=torch.stack([points, points]), scores=torch.tensor([0.9, 0.4]),
+        ...     image_index=torch.tensor([0, 1]), image_size=(2, 64, 64))
+        >>> len(faces), len(faces[faces.scores > 0.5]), len(gpen.Faces.empty((2, 64, 64)))
+        (2, 1, 0)
     """
 
     boxes: torch.Tensor
@@ -46,10 +61,10 @@ class Faces:
     image_size: tuple[int, int, int]
 
     def __post_init__(self) -> None:
-        _settle(self, "boxes", torch.float32, (4,))
-        _settle(self, "landmarks", torch.float32, (5, 2))
-        _settle(self, "scores", torch.float32, ())
-        _settle_index(self)
+        set_field(self, "boxes", torch.float32, (4,))
+        set_field(self, "landmarks", torch.float32, (5, 2))
+        set_field(self, "scores", torch.float32, ())
+        set_image_index(self)
 
     def __len__(self) -> int:
         return len(self.boxes)
@@ -58,7 +73,7 @@ class Faces:
         return (self[row] for row in range(len(self)))
 
     def __getitem__(self, index: Index) -> Faces:
-        return _select(self, index)
+        return select(self, index)
 
     @classmethod
     def empty(cls, image_size: tuple[int, int, int]) -> Faces:
@@ -84,13 +99,28 @@ class Faces:
 
 @dataclass(frozen=True, eq=False)
 class Alignment:
-    """Where crops were cut.
+    """The places in a batch of images where crops were cut.
 
     Attributes:
-        affine: [N, 2, 3] float64, maps image points to crop points (see the module's convention).
+        affine: [N, 2, 3] float64, maps image points to crop points. Points are (x, y); pixel
+            centres lie at integers + 0.5.
         crop_size: side S in pixels at which the crops were cut.
         image_index: [N] int64, which image of the batch each crop was cut from.
         image_size: (B, H, W) of that batch.
+
+    Raises:
+        MismatchError: a shape, length or value is impossible.
+
+    Example:
+        >>> import torch
+        >>> import gpen_core as gpen
+        >>> halve = torch.tensor([[[0.5, 0.0, 0.0], [0.0, 0.5, 0.0]]])  # 128 px become 64 px
+        >>> alignment = gpen.Alignment(
+        ...     halve, crop_size=64, image_index=torch.tensor([0]), image_size=(1, 128, 128))
+        >>> alignment.inverse_affine[0].tolist()
+        [[2.0, 0.0, 0.0], [0.0, 2.0, 0.0]]
+        >>> alignment.at_size(256).affine[0, 0, 0].item()
+        2.0
     """
 
     affine: torch.Tensor
@@ -99,8 +129,8 @@ class Alignment:
     image_size: tuple[int, int, int]
 
     def __post_init__(self) -> None:
-        _settle(self, "affine", torch.float64, (2, 3))
-        _settle_index(self)
+        set_field(self, "affine", torch.float64, (2, 3))
+        set_image_index(self)
         if not isinstance(self.crop_size, int) or self.crop_size < 1:
             raise MismatchError(
                 f"Alignment.crop_size must be a whole number from 1, found {self.crop_size!r}."
@@ -115,11 +145,11 @@ class Alignment:
         return (self[row] for row in range(len(self)))
 
     def __getitem__(self, index: Index) -> Alignment:
-        return _select(self, index)
+        return select(self, index)
 
     def at_size(self, size: int) -> Alignment:
-        """The same places, for crops of `size` pixels."""
-        # Pixel centres at integers + 0.5 make a change of size a plain scaling.
+        """Return the same places for crops of `size` pixels."""
+        # Because pixel centres lie at integers + 0.5, a change of size is a plain scaling.
         return replace(self, affine=self.affine * (size / self.crop_size), crop_size=size)
 
     @property
@@ -131,12 +161,25 @@ class Alignment:
 
 @dataclass(frozen=True, eq=False)
 class Crops:
-    """Aligned face crops and where they belong.
+    """Aligned face crops and the places they were cut from.
 
     Attributes:
-        pixels: [N, 3, S, S] RGB float in [0, 1], on any device. S may differ from
-            `alignment.crop_size` when the pixels came back larger or smaller than they were cut.
+        pixels: [N, 3, S, S] RGB float in [0, 1], on any device. S differs from
+            `alignment.crop_size` if the crops were enlarged or shrunk after they were cut.
         alignment: the `Alignment` of the same N crops.
+
+    Raises:
+        MismatchError: pixels have another shape or dtype, or their number differs.
+
+    Example:
+        >>> import torch
+        >>> import gpen_core as gpen
+        >>> alignment = gpen.Alignment(
+        ...     torch.eye(2, 3)[None], crop_size=64, image_index=torch.tensor([0]),
+        ...     image_size=(1, 64, 64))
+        >>> crops = gpen.Crops(torch.rand(1, 3, 128, 128), alignment)
+        >>> crops.size, crops.alignment.crop_size
+        (128, 64)
     """
 
     pixels: torch.Tensor
@@ -166,100 +209,10 @@ class Crops:
         return (self[row] for row in range(len(self)))
 
     def __getitem__(self, index: Index) -> Crops:
-        rows = _rows(index, len(self))
+        rows = row_numbers(index, len(self))
         return Crops(self.pixels[rows.to(self.pixels.device)], self.alignment[rows])
 
     @property
     def size(self) -> int:
-        """Side S of the pixels as they are now."""
+        """Side S of the pixels now."""
         return self.pixels.shape[-1]
-
-
-def _settle(value: Any, name: str, dtype: torch.dtype, tail: tuple[int, ...]) -> None:
-    """Copy one field to the CPU in its dtype and check its shape and that it is finite."""
-    tensor = _copied(value, name).to(dtype)
-    if tensor.ndim != len(tail) + 1 or tuple(tensor.shape[1:]) != tail:
-        wanted = ", ".join(["N", *map(str, tail)])
-        raise MismatchError(
-            f"{type(value).__name__}.{name} must be [{wanted}], found {list(tensor.shape)}."
-        )
-    if not torch.isfinite(tensor).all():
-        raise MismatchError(f"{type(value).__name__}.{name} holds NaN or infinite values.")
-    object.__setattr__(value, name, tensor)
-
-
-def _copied(value: Any, name: str) -> torch.Tensor:
-    """A copy of a field on the CPU, so that what it was made of may change."""
-    given = getattr(value, name)
-    try:
-        return torch.as_tensor(given, device="cpu").detach().clone()
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise MismatchError(
-            f"{type(value).__name__}.{name} must be a tensor, found {given!r:.100}."
-        ) from error
-
-
-def _settle_index(value: Any) -> None:
-    """Check image_index against image_size, and that every per-face field has N rows."""
-    kind = type(value).__name__
-    given = _copied(value, "image_index")
-    index = given.to(torch.int64)
-    if index.ndim != 1 or not torch.equal(index.to(given.dtype), given):
-        raise MismatchError(f"{kind}.image_index must be [N] whole numbers, found {given}.")
-    object.__setattr__(value, "image_index", index)
-    try:
-        size = tuple(int(n) for n in value.image_size)
-    except (TypeError, ValueError):
-        size = ()
-    if len(size) != 3 or min(size) < 0:
-        raise MismatchError(f"{kind}.image_size must be (B, H, W), found {value.image_size!r}.")
-    object.__setattr__(value, "image_size", size)
-    rows = {
-        f.name: len(getattr(value, f.name))
-        for f in fields(value)
-        if isinstance(getattr(value, f.name), torch.Tensor)
-    }
-    if len(set(rows.values())) > 1:
-        raise MismatchError(f"{kind} needs one row per face in every field, found {rows}.")
-    if len(index) and not (0 <= int(index.min()) and int(index.max()) < size[0]):
-        raise MismatchError(
-            f"{kind}.image_index must lie in 0 … {size[0] - 1} (a batch of {size[0]}), "
-            f"found {int(index.min())} … {int(index.max())}."
-        )
-
-
-def _rows(index: Index, count: int) -> torch.Tensor:
-    """Turn a mask, list, slice or single index into [M] int64 row numbers."""
-    if isinstance(index, slice):
-        index = list(range(count))[index]
-    if isinstance(index, (list, tuple)) and not index:
-        return torch.zeros(0, dtype=torch.int64, device="cpu")
-    try:
-        rows = torch.atleast_1d(torch.as_tensor(index, device="cpu"))
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise MismatchError(
-            f"Faces are chosen by numbers, a slice or a mask, found {index!r:.100}."
-        ) from error
-    if rows.dtype == torch.bool:
-        if rows.shape != (count,):
-            raise MismatchError(f"A mask over {count} faces has shape {list(rows.shape)}.")
-        return rows.nonzero()[:, 0]
-    if rows.is_floating_point() or rows.ndim != 1:
-        raise MismatchError(
-            f"Faces are chosen by [M] whole numbers or a mask, found {rows.dtype} of shape "
-            f"{list(rows.shape)}."
-        )
-    absent = rows[(rows < -count) | (rows >= count)]
-    if len(absent):
-        raise MismatchError(f"Face {int(absent[0])} was asked for; there are {count}.")
-    return torch.arange(count, device="cpu")[rows.to(torch.int64)]
-
-
-def _select(value: _Value, index: Index) -> _Value:
-    rows = _rows(index, len(value))
-    picked = {
-        f.name: getattr(value, f.name)[rows]
-        for f in fields(value)
-        if isinstance(getattr(value, f.name), torch.Tensor)
-    }
-    return replace(value, **picked)

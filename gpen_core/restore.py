@@ -62,8 +62,9 @@ def restore(
         >>> import torch
         >>> import gpen_core as gpen
         >>> model = gpen.load_gpen("builtin", device="cpu")
-        >>> identity = torch.tensor([[[1.0, 0, 0], [0, 1, 0]]])
-        >>> alignment = gpen.Alignment(identity, 256, [0], (1, 256, 256))
+        >>> alignment = gpen.Alignment(
+        ...     torch.eye(2, 3)[None], crop_size=256, image_index=torch.tensor([0]),
+        ...     image_size=(1, 256, 256))
         >>> crops = gpen.Crops(torch.rand(1, 3, 256, 256), alignment)
         >>> gpen.restore(model, crops, strength=0.8).pixels.shape
         torch.Size([1, 3, 256, 256])

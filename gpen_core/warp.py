@@ -1,8 +1,8 @@
-"""Cut a rectangle of an image and resample it by an affine, low-passed where it shrinks.
+"""Cut a rectangle from an image and resample it by an affine, with a low-pass where it shrinks.
 
 Convention: points are (x, y), pixel centres lie at integers + 0.5, and a matrix [2, 3] maps
-*destination* points to *source* points. kornia puts centres at integers; T(−½)·M·T(+½) takes us
-there and nobody outside this module needs to know.
+*destination* points to *source* points. kornia puts pixel centres at integers. Only this module
+converts between the two, by T(−½)·M·T(+½).
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from .progress import OnProgress
 
 KERNEL_REACH = 2
-"""A cubic kernel reads two samples on either side of a point."""
+"""Samples that a cubic kernel reads on either side of a point."""
 
 PIXELS_PER_WARP = 2**22
-"""Crops are warped together up to this many pixels: one of 2048 px, sixteen of 512 px."""
+"""Most pixels of crops that are warped together: one crop of 2048 px, sixteen of 512 px."""
 
 
 class Rectangle(NamedTuple):
-    """Whole pixels left ≤ x < right, top ≤ y < bottom; may reach outside the image."""
+    """The pixels left ≤ x < right, top ≤ y < bottom. It may reach outside the image."""
 
     left: int
     top: int
@@ -60,34 +60,34 @@ def check_image(image: torch.Tensor, name: str = "image", channels: int = 3) -> 
 
 
 def working_dtype(image: torch.Tensor) -> torch.dtype:
-    """float64 for a float64 image, else float32: half precision cannot hold an interpolation."""
+    """Return float64 for a float64 image, else float32: half precision cannot interpolate."""
     return torch.float64 if image.dtype == torch.float64 else torch.float32
 
 
 def shrink_factor(to_source: torch.Tensor) -> float:
-    """How many source pixels one destination pixel spans, from a [2, 3] similarity."""
+    """Return how many source pixels one destination pixel of a [2, 3] similarity spans."""
     (a, b, _), (c, d, _) = to_source.tolist()
     return math.sqrt(abs(a * d - b * c))
 
 
 def compose(outer: torch.Tensor, inner: torch.Tensor) -> torch.Tensor:
-    """The [..., 2, 3] affine that applies `inner` and then `outer`."""
+    """Return the [..., 2, 3] affine that applies `inner`, then `outer`."""
     linear = outer[..., :2]
     return torch.cat([linear @ inner[..., :2], linear @ inner[..., 2:] + outer[..., 2:]], dim=-1)
 
 
 def scaling(x: float, y: float) -> torch.Tensor:
-    """The [2, 3] float64 affine (x·X, y·Y)."""
+    """Return the [2, 3] float64 affine (X, Y) → (x·X, y·Y)."""
     return torch.tensor([[x, 0.0, 0.0], [0.0, y, 0.0]], dtype=torch.float64, device="cpu")
 
 
 def translation(x: float, y: float) -> torch.Tensor:
-    """The [2, 3] float64 affine (X + x, Y + y)."""
+    """Return the [2, 3] float64 affine (X, Y) → (X + x, Y + y)."""
     return torch.tensor([[1.0, 0.0, x], [0.0, 1.0, y]], dtype=torch.float64, device="cpu")
 
 
 def bounding_rectangle(affine: torch.Tensor, width: float, height: float) -> Rectangle:
-    """The smallest rectangle around the image of 0 … width × 0 … height under `affine`."""
+    """Return the smallest rectangle that holds `affine` of 0 … width × 0 … height."""
     corners = torch.tensor(
         [[0.0, width, 0.0, width], [0.0, 0.0, height, height]], dtype=torch.float64, device="cpu"
     )
@@ -98,10 +98,10 @@ def bounding_rectangle(affine: torch.Tensor, width: float, height: float) -> Rec
 
 
 def resize(pixels: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    """[N, C, height, width] resized from [N, C, h, w]: bicubic, low-passed where it shrinks.
+    """Resize [N, C, h, w] to [N, C, height, width]: bicubic, with a low-pass where it shrinks.
 
-    The resize for crops everywhere in gpen_core: `paste` can only subtract what a crop held if
-    crops were resized the same way.
+    Crops are resized by this function everywhere in gpen_core. `paste` relies on it: it subtracts
+    the content of a crop, which only works if both were resized the same way.
     """
     if pixels.shape[-2:] == (height, width):
         return pixels
@@ -109,12 +109,12 @@ def resize(pixels: torch.Tensor, height: int, width: int) -> torch.Tensor:
 
 
 def cut_rectangle(image: torch.Tensor, rectangle: Rectangle) -> torch.Tensor:
-    """[..., h, w] the rectangle of `image` [..., H, W], mirrored at the image's borders.
+    """Cut a rectangle [..., h, w] from `image` [..., H, W], which is mirrored at its borders.
 
-    A view where the rectangle lies inside. Mirroring repeats as often as the rectangle needs.
+    The result is a view if the rectangle lies inside. Mirroring repeats as often as needed.
     """
-    rows = _mirrored(rectangle.top, rectangle.bottom, image.shape[-2])
-    columns = _mirrored(rectangle.left, rectangle.right, image.shape[-1])
+    rows = _mirror_index(rectangle.top, rectangle.bottom, image.shape[-2])
+    columns = _mirror_index(rectangle.left, rectangle.right, image.shape[-1])
     for dim, index in ((-2, rows), (-1, columns)):
         if isinstance(index, slice):
             image = image[..., index, :] if dim == -2 else image[..., index]
@@ -123,7 +123,8 @@ def cut_rectangle(image: torch.Tensor, rectangle: Rectangle) -> torch.Tensor:
     return image
 
 
-def _mirrored(start: int, stop: int, length: int) -> slice | torch.Tensor:
+def _mirror_index(start: int, stop: int, length: int) -> slice | torch.Tensor:
+    """Return the index of start … stop − 1 along an axis of `length`, mirrored beyond its ends."""
     if 0 <= start and stop <= length:
         return slice(start, stop)
     folded = torch.arange(start, stop, device="cpu").remainder(2 * length)
@@ -133,10 +134,10 @@ def _mirrored(start: int, stop: int, length: int) -> slice | torch.Tensor:
 def resample(
     source: torch.Tensor, to_source: torch.Tensor, height: int, width: int
 ) -> torch.Tensor:
-    """[1, C, height, width] `source` [1, C, h, w] resampled by `to_source` [2, 3].
+    """Resample `source` [1, C, h, w] by `to_source` [2, 3]; gives [1, C, height, width].
 
-    Where a destination pixel spans more than one source pixel the source is low-passed first.
-    Beyond its border the source repeats its edge.
+    Where a destination pixel spans more than one source pixel, the source is low-passed first.
+    Beyond its border, the source repeats its edge.
     """
     source, to_source = _match_density(source, to_source)
     return _interpolate(source, to_source[None], height, width)
@@ -150,17 +151,18 @@ def cut_crops(
     device: torch.device | None = None,
     on_progress: OnProgress | None = None,
 ) -> torch.Tensor:
-    """[N, C, size, size] crops of `image` [B, C, H, W], mirrored where they reach outside it.
+    """Cut crops [N, C, size, size] from `image` [B, C, H, W], which is mirrored at its borders.
 
-    Only each crop's own rectangle is read. Values stay within the range found there, since a
-    cubic kernel overshoots at edges. float32, or float64 for a float64 image.
+    Only each crop's rectangle of the image is read, and values are clamped to its range, because a
+    cubic kernel overshoots. The result is float32, or float64 for a float64 image.
 
     Args:
-        image: any channels and device.
+        image: with any number of channels, on any device.
         to_image: [N, 2, 3] float64 on the CPU, maps crop points to image points.
         image_index: [N] int64 on the CPU.
         size: side of the crops in pixels.
-        device: where to compute, if not where the image is; the crops come back to the image.
+        device: where to compute; by default where the image is. The crops return to the image's
+            device.
         on_progress: called with (crops done, all crops) after every few crops; may raise.
     """
     device = device or image.device
@@ -168,10 +170,10 @@ def cut_crops(
     per_warp = max(1, PIXELS_PER_WARP // size**2)
     for start in range(0, len(to_image), per_warp):
         rows = slice(start, start + per_warp)
-        patches, to_patches, lows, highs = zip(
-            *_patches(image, to_image[rows], image_index[rows], size, device), strict=True
+        patches, to_cut_patches, lows, highs = zip(
+            *_cut_patches(image, to_image[rows], image_index[rows], size, device), strict=True
         )
-        warped = _interpolate(_stack(patches), torch.stack(to_patches), size, size)
+        warped = _interpolate(_stack(patches), torch.stack(to_cut_patches), size, size)
         low, high = (torch.stack(ends).view(-1, 1, 1, 1) for ends in (lows, highs))
         crops[rows] = warped.clamp(low, high)
         if on_progress is not None:
@@ -179,14 +181,14 @@ def cut_crops(
     return crops
 
 
-def _patches(
+def _cut_patches(
     image: torch.Tensor,
     to_image: torch.Tensor,
     image_index: torch.Tensor,
     size: int,
     device: torch.device,
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]]:
-    """Per crop: its rectangle, low-passed, crop → rectangle, and the lowest and highest value."""
+    """Give each crop's low-passed rectangle, the map crop → rectangle, and its value range."""
     for index, matrix in zip(image_index.tolist(), to_image, strict=True):
         # The low-pass and the interpolation each read a kernel's reach, in crop pixels or larger.
         margin = 2 * KERNEL_REACH * max(1.0, 1.0 / shrink_factor(matrix)) + 1
@@ -200,7 +202,7 @@ def _patches(
 
 
 def _stack(patches: tuple[torch.Tensor, ...]) -> torch.Tensor:
-    """[N, C, h, w] patches [1, C, h_i, w_i], each in the top left corner."""
+    """Stack patches [1, C, h_i, w_i] into [N, C, h, w], each in the top left corner."""
     if len(patches) == 1:
         return patches[0]
     height, width = (max(patch.shape[dim] for patch in patches) for dim in (-2, -1))
@@ -213,10 +215,10 @@ def _stack(patches: tuple[torch.Tensor, ...]) -> torch.Tensor:
 def _match_density(
     source: torch.Tensor, to_source: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """`source` low-passed for the destination, shrunk as far as whole numbers go, and its matrix.
+    """Low-pass and shrink `source` for the destination; return it with the matrix that then fits.
 
-    Only a whole factor weighs the samples around every centre alike, and so keeps a ramp
-    straight; the rest of the factor is filtered at the source's density.
+    It is shrunk by a whole factor only: that weighs the samples around every centre alike and keeps
+    a ramp straight. For the rest of the factor it is low-passed at its own density.
     """
     shrink = shrink_factor(to_source)
     if shrink <= 1.0:
@@ -225,7 +227,7 @@ def _match_density(
     if whole > 1:
         height, width = source.shape[-2:]
         border = (0, -width % whole, 0, -height % whole)
-        # Channel by channel: a close-up of many megapixels is copied here.
+        # Channel by channel, because a close-up of many megapixels is copied here.
         source = torch.cat(
             [
                 resize(
@@ -239,7 +241,7 @@ def _match_density(
 
 
 def _low_pass(source: torch.Tensor, shrink: float) -> torch.Tensor:
-    """[N, C, h, w] filtered by the cubic kernel that `resize` uses, stretched by `shrink` < 2."""
+    """Filter [N, C, h, w] by the cubic kernel of `resize`, stretched by `shrink` < 2."""
     reach = math.ceil(KERNEL_REACH * shrink) - 1
     weights = [_cubic(offset / shrink) for offset in range(reach + 1)]
     total = weights[0] + 2.0 * sum(weights[1:])
@@ -254,7 +256,7 @@ def _low_pass(source: torch.Tensor, shrink: float) -> torch.Tensor:
 
 
 def _cubic(distance: float) -> float:
-    """Keys' cubic kernel with a = −1/2 (Keys 1981, eq. 15)."""
+    """Evaluate Keys' cubic kernel with a = −1/2 (Keys 1981, eq. 15)."""
     if distance < 1.0:
         return (1.5 * distance - 2.5) * distance**2 + 1.0
     return ((-0.5 * distance + 2.5) * distance - 4.0) * distance + 2.0
@@ -263,7 +265,7 @@ def _cubic(distance: float) -> float:
 def _interpolate(
     source: torch.Tensor, to_source: torch.Tensor, height: int, width: int
 ) -> torch.Tensor:
-    """[N, C, height, width] of `source` [N, C, h, w], bicubic, by `to_source` [N, 2, 3]."""
+    """Interpolate `source` [N, C, h, w] bicubically by `to_source` [N, 2, 3]."""
     from kornia.geometry.transform import remap
 
     to_kornia = compose(translation(-0.5, -0.5), compose(to_source, translation(0.5, 0.5)))
@@ -287,11 +289,12 @@ def _interpolate(
 
 
 def _straighten(points: torch.Tensor) -> torch.Tensor:
-    """The points at which PyTorch's bicubic kernel must be asked so that a ramp stays straight.
+    """Move points so that PyTorch's bicubic kernel keeps a ramp straight.
 
-    Its cubic (Keys 1981, a = −3/4) asked at u = fraction − ½ has its centre of mass at
-    u³ + ¾·u, up to 0.047 px away; only a = −½ has it in place. The root of v³ + ¾·v = u is
-    v = sinh(asinh(4u) / 3). On photographs this is 1 to 2 dB nearer than a = −½ as well.
+    PyTorch uses Keys' cubic with a = −3/4 (1981). Evaluated at u = fraction − ½, its centre of mass
+    lies at u³ + ¾·u, up to 0.047 px from u; only with a = −½ would it lie at u. So the kernel is
+    evaluated at v with v³ + ¾·v = u, which is v = sinh(asinh(4u) / 3). On photographs the result is
+    also 1 to 2 dB nearer to the truth than with a = −½.
     """
     whole = points.floor()
     return whole + 0.5 + torch.sinh(torch.asinh(4.0 * (points - whole) - 2.0) / 3.0)

@@ -161,8 +161,8 @@ def test_eyes_and_mouth_of_a_photograph_lie_where_the_template_has_them(astronau
 @pytest.mark.parametrize(
     ("landmarks", "words"),
     [
-        ([[[5.0, 5.0]] * 5], r"face 0 do not lie like a face.*correlation.*0\.00"),
-        (ASTRONAUT[:, [1, 0, 2, 4, 3]], "left and right being the viewer's"),
+        ([[[5.0, 5.0]] * 5], r"face 0 are not arranged like a face.*correlation.*0\.00"),
+        (ASTRONAUT[:, [1, 0, 2, 4, 3]], "left and right as the viewer sees them"),
     ],
 )
 def test_landmarks_that_are_no_face_are_refused(landmarks, words):

@@ -1,4 +1,4 @@
-"""The house rules that neither ruff nor pyright can check."""
+"""House rules that neither ruff nor pyright can check. docs/architecture.md states them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import inspect
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -22,10 +23,23 @@ CODE = [*LIBRARY, *NODES, *(ROOT / "tests").rglob("*.py"), *(ROOT / "demo").rglo
 MAX_LINES, MAX_TEST_LINES = 300, 400
 LONGER_FOR_A_REASON: dict[str, str] = {}
 
-VALUES = {"errors", "faces"}
-VERBS = {"detectors", "align", "restore", "paste"}
-BELOW_VERBS = {"arch", "catalog", "checkpoint", "devices", "files", "media", "state_dicts", "warp"}
-DOORS = {"bench", "cli", "commands", "pipeline", "training"}
+# The storeys, from the ground up. A module may import its own storey and those below it. Every
+# module (or folder) directly inside gpen_core has its place here; a new one without a place fails.
+STOREYS = (
+    ("errors", "names", "progress"),
+    ("parallel_tensors",),
+    ("devices", "faces", "files", "sharpen"),
+    ("warp", "arch", "media", "select", "preview"),
+    ("runner", "checkpoints"),
+    ("detectors", "align", "restore", "pasting", "degradation"),  # the verbs
+    ("pipeline", "evaluation"),
+    ("training",),
+    ("commands",),
+    ("cli",),
+    ("__main__",),
+)
+VERBS = ("detectors", "align", "restore", "pasting", "degradation")
+VALUES = ("errors", "names", "progress", "parallel_tensors", "faces")
 
 HOUSE_API = {
     "load_gpen", "load_detector", "read_image", "write_image",
@@ -34,8 +48,20 @@ HOUSE_API = {
 }  # fmt: skip
 
 
-def imported_modules(path: Path) -> list[str]:
-    """Absolute dotted names that a file imports anywhere, relative ones resolved."""
+def dotted(path: Path) -> str:
+    """The module's name, such as gpen_core.arch.gpen; a package has the name of its folder."""
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+MODULES = {dotted(path): path for path in [*LIBRARY, *NODES]}
+
+
+@cache
+def imports_of(path: Path) -> tuple[str, ...]:
+    """Every name that a file imports anywhere, under TYPE_CHECKING and in functions too.
+
+    Names are absolute: `from ..faces import Crops` gives gpen_core.faces.Crops.
+    """
     package = list(path.relative_to(ROOT).with_suffix("").parts[:-1])
     names = []
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -45,7 +71,7 @@ def imported_modules(path: Path) -> list[str]:
             base = package[: len(package) - node.level + 1] if node.level else []
             stem = ".".join([*base, *([node.module] if node.module else [])])
             names += [f"{stem}.{alias.name}" for alias in node.names]
-    return names
+    return tuple(names)
 
 
 def absolute_imports(path: Path) -> list[str]:
@@ -58,14 +84,31 @@ def absolute_imports(path: Path) -> list[str]:
     return names
 
 
-def library_modules_imported(path: Path) -> set[str]:
-    """The modules (or sub-packages) of the library that a library file imports."""
-    own = {p.stem if p.name != "__init__.py" else p.parent.name for p in LIBRARY}
-    parts = [name.split(".") for name in imported_modules(path)]
-    return {p[1] for p in parts if p[0] == "gpen_core" and len(p) > 1 and p[1] in own}
+@cache
+def defining_file(name: str) -> Path | None:
+    """The file that a name imported from the library comes from.
+
+    A name that a package only hands on is followed to the file that defines it, so that a package's
+    `__init__` ties no knot between files which do not know each other.
+    """
+    if name in MODULES:
+        return MODULES[name]
+    module, _, attribute = name.rpartition(".")
+    path = MODULES.get(module)
+    if path is None or path.name != "__init__.py":
+        return path
+    handed_on = [n for n in imports_of(path) if n.rpartition(".")[2] == attribute and n != name]
+    return defining_file(handed_on[0]) if handed_on else path
 
 
-def home(path: Path) -> str:
+def files_imported(path: Path) -> set[Path]:
+    """The library's files that a file imports, itself left out."""
+    found = {defining_file(name) for name in imports_of(path)}
+    return {file for file in found if file is not None and file != path}
+
+
+def room(path: Path) -> str:
+    """The module or folder directly inside gpen_core that holds a file."""
     return path.relative_to(ROOT / "gpen_core").with_suffix("").parts[0]
 
 
@@ -80,8 +123,8 @@ def python(code: str) -> str:
 
 @pytest.mark.parametrize("path", [*LIBRARY, *NODES], ids=lambda p: str(p.relative_to(ROOT)))
 def test_imports_inside_the_pack_are_relative(path):
-    # ComfyUI knows the pack by its folder; an absolute import would find a stale pip copy, or for
-    # `nodes` the host's own module.
+    # ComfyUI knows the pack by its folder. An absolute import would find a stale copy that pip
+    # installed or, for `nodes`, the host's own module.
     own = {"gpen_core", "nodes"}
     assert not [name for name in absolute_imports(path) if name.split(".")[0] in own]
 
@@ -91,7 +134,7 @@ def test_the_library_never_imports_its_host():
     found = {
         f"{path.relative_to(ROOT)}: {name}"
         for path in LIBRARY
-        for name in imported_modules(path)
+        for name in imports_of(path)
         if name.split(".")[0] in host
     }
     assert not found
@@ -107,34 +150,45 @@ def test_only_host_py_touches_comfy_and_folder_paths():
     assert not found
 
 
-def test_verbs_do_not_import_each_other():
-    for path in LIBRARY:
-        if home(path) in VERBS:
-            others = library_modules_imported(path) & (VERBS - {home(path)})
-            assert not others, f"{path.name} imports {others}"
+def test_every_module_has_its_place_in_one_storey():
+    rooms = {room(path) for path in LIBRARY} - {"__init__"}
+    placed = [name for storey in STOREYS for name in storey]
+    assert sorted(placed) == sorted(rooms)
 
 
 def test_imports_point_down():
+    height = {name: level for level, storey in enumerate(STOREYS) for name in storey}
     for path in LIBRARY:
-        name, imported = home(path), library_modules_imported(path)
-        if name in VALUES:
-            assert imported <= VALUES, f"{name} imports {imported - VALUES}"
-        if name in BELOW_VERBS:
-            assert not imported & VERBS, f"{name} imports {imported & VERBS}"
-        if name not in DOORS | {"__main__"}:
-            assert not imported & DOORS, f"{name} imports {imported & DOORS}"
+        if room(path) == "__init__":
+            continue  # the public names, of every storey
+        for other in files_imported(path):
+            if room(other) != "__init__":
+                assert height[room(other)] <= height[room(path)], f"{path} imports {other}"
 
 
-def test_modules_import_each_other_in_no_circle():
-    waiting: dict[str, set[str]] = {}
+def test_values_import_nothing_but_values():
     for path in LIBRARY:
-        below = waiting.setdefault(home(path), set())
-        below |= library_modules_imported(path) - {home(path)}
-    assert VALUES | VERBS | BELOW_VERBS <= set(waiting)
-    while waiting:
-        free = {name for name, below in waiting.items() if not below & set(waiting)}
-        assert free, f"import each other: {waiting}"
-        waiting = {name: below for name, below in waiting.items() if name not in free}
+        if room(path) in VALUES:
+            assert {room(other) for other in files_imported(path)} <= set(VALUES), path
+
+
+def test_verbs_do_not_import_each_other():
+    for path in LIBRARY:
+        if room(path) in VERBS:
+            others = {room(other) for other in files_imported(path)} & set(VERBS)
+            assert others <= {room(path)}, f"{path} imports {others}"
+
+
+@pytest.mark.parametrize("folder", ["gpen_core", "nodes"])
+def test_no_two_files_import_each_other_in_a_circle(folder):
+    files = LIBRARY if folder == "gpen_core" else NODES
+    below = {p: files_imported(p) & set(files) for p in files if p != ROOT / folder / "__init__.py"}
+    while below:
+        free = [path for path, imported in below.items() if not imported & set(below)]
+        circle = sorted(str(path.relative_to(ROOT)) for path in below)
+        assert free, f"among these files is a circle: {circle}"
+        for path in free:
+            del below[path]
 
 
 def test_importing_the_library_imports_nothing_heavy():
@@ -148,6 +202,15 @@ def test_importing_the_command_line_imports_no_torch():
 
 def test_the_public_names_are_those_of_the_house():
     assert set(gpen_core.__all__) >= HOUSE_API
+
+
+def test_every_error_kind_is_public():
+    kinds = {
+        name
+        for name, value in vars(importlib.import_module("gpen_core.errors")).items()
+        if isinstance(value, type) and issubclass(value, gpen_core.GPENError)
+    }
+    assert kinds <= set(gpen_core.__all__)
 
 
 @pytest.mark.parametrize("name", gpen_core.__all__)
@@ -175,9 +238,13 @@ def test_names_say_what_a_module_is():
     assert not [path for path in [*LIBRARY, *NODES] if vague.search(path.stem)]
 
 
+def test_tests_stand_in_the_folder_of_what_they_test():
+    folders = {p.parent.relative_to(ROOT / "tests") for p in (ROOT / "tests").rglob("test_*.py")}
+    known = {p.parent.relative_to(ROOT / "gpen_core") for p in LIBRARY}
+    assert folders - known <= {Path("nodes"), Path("comfyui")}
+
+
 def test_every_module_can_be_imported():
     for path in LIBRARY:
-        if path.name == "__main__.py":
-            continue  # importing it runs the command line
-        dotted = ".".join(path.relative_to(ROOT).with_suffix("").parts)
-        importlib.import_module(dotted.removesuffix(".__init__"))
+        if path.name != "__main__.py":  # importing it runs the command line
+            importlib.import_module(dotted(path))

@@ -85,7 +85,9 @@ def paste(
         >>> import gpen_core as gpen
         >>> image = torch.rand(1, 3, 64, 64)
         >>> points = torch.tensor([[24.0, 28], [40, 28], [32, 36], [26, 44], [38, 44]])
-        >>> faces = gpen.Faces([[16, 16, 48, 52]], points[None], [0.9], [0], (1, 64, 64))
+        >>> faces = gpen.Faces(
+        ...     boxes=torch.tensor([[16.0, 16, 48, 52]]), landmarks=points[None],
+        ...     scores=torch.tensor([0.9]), image_index=torch.tensor([0]), image_size=(1, 64, 64))
         >>> crops = gpen.align(image, faces, size=32)
         >>> result = gpen.paste(image, crops)
         >>> result.image.shape, result.mask.shape

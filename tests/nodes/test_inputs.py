@@ -251,7 +251,7 @@ def test_crops_of_nan_are_not_pasted(node, found, core):
 def test_landmarks_given_that_are_no_face_are_an_error(node, found, core):
     mesh = {"landmarks_xy": np.zeros((478, 2), np.float32), "bbox_xyxy": np.array([1, 2, 3, 4.0])}
     landmarks = {"frames": [[mesh], []], "image_size": (96, 200)}
-    with pytest.raises(ValueError, match=r"face 0 do not lie like a face.*0\.00"):
+    with pytest.raises(ValueError, match=r"face 0 are not arranged like a face.*0\.00"):
         node("GPENDetectFaces", image=found[0], landmarks=landmarks)
 
 
