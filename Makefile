@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --no-deps
 
-.PHONY: setup demo test lint format clean
+.PHONY: setup demo test test-all lint format clean
 
 setup: .venv/.ready
 
@@ -13,6 +13,9 @@ demo: setup
 	$(BIN)/python demo/make_demo.py
 
 test: setup
+	$(BIN)/python -m pytest -m "not slow"
+
+test-all: setup
 	$(BIN)/python -m pytest
 
 lint: setup
@@ -27,8 +30,8 @@ format: setup
 clean:
 	rm -rf .venv demo_output
 
-# The list is complete, so nothing is resolved (--no-deps): facexlib asks for the full OpenCV wheel,
-# which needs libGL.so.1 and other desktop libraries; the headless wheel holds the same cv2 without.
+# The list is complete, so pip resolves nothing (--no-deps). facexlib asks for the full OpenCV wheel, which
+# needs libGL.so.1 and other desktop libraries; the headless wheel holds the same cv2 without them.
 .venv/.packages: constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "constraints.txt needs Python 3.11 or newer, found " + sys.version.split()[0] + ": make PYTHON=/path/to/python3")'
 	$(PYTHON) -m venv --clear .venv
