@@ -156,6 +156,13 @@ def test_every_module_has_its_place_in_one_storey():
     assert sorted(placed) == sorted(rooms)
 
 
+def test_the_map_names_every_file_and_folder():
+    map_ = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    words = set(re.findall(r"\w+", map_))
+    rooms = {room(path) for path in LIBRARY} | {path.stem for path in NODES} - {"__init__"}
+    assert not rooms - words
+
+
 def test_imports_point_down():
     height = {name: level for level, storey in enumerate(STOREYS) for name in storey}
     for path in LIBRARY:
