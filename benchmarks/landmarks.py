@@ -57,9 +57,9 @@ class Dlib:
 
 
 def measure_distances(found: tuple[np.ndarray, ...], clean: tuple[np.ndarray, ...]) -> list[float]:
-    """Return FIGURES, the distances between what dlib found in an image and in the clean one."""
-    apart = np.linalg.norm(found[0] - clean[0], axis=1)
-    return [apart[EYES].mean(), apart[MOUTH].mean(), float(np.linalg.norm(found[1] - clean[1]))]
+    """Return FIGURES: how far landmarks and descriptor of an image are from the clean one's."""
+    offsets = np.linalg.norm(found[0] - clean[0], axis=1)
+    return [offsets[EYES].mean(), offsets[MOUTH].mean(), float(np.linalg.norm(found[1] - clean[1]))]
 
 
 def to_levels(pixels: torch.Tensor) -> np.ndarray:

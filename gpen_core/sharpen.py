@@ -15,9 +15,7 @@ import torch.nn.functional as F
 SIGMA = 0.7  # px; we tried 0.7 and 1, on luma and on RGB, and this cost the least PSNR
 RADIUS = 3  # px, more than 4 σ
 MAX_CHANGE = 8 / 255  # in [0, 1]; sharpening changes a pixel by less
-FULL_CHANGE = (
-    6 / 255
-)  # a pixel that the network changed by this much gets the whole mask, in [0, 1]
+FULL_CHANGE = 6 / 255  # in [0, 1]; where the network changed a face this much, the mask is full
 BOX = 17  # px
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 

@@ -18,7 +18,7 @@ class Picture:
     """An image and the metadata of its file.
 
     Attributes:
-        pixels: [1, 3, H, W] float32 RGB in [0, 1], upright, in the file's own colour space.
+        pixels: [1, 3, H, W] float32 RGB in [0, 1], upright, in the file's colour space.
         alpha: [1, 1, H, W] float32 in [0, 1], or None.
         bits: bits per sample in the file, 8 or 16.
         channels: 1 if the file stores only grey, else 3.

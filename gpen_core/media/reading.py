@@ -36,7 +36,7 @@ _DECODER_ERRORS = (
 def read_image(path: str | os.PathLike[str]) -> torch.Tensor:
     """Read an image file as an RGB tensor, turned upright as its EXIF asks.
 
-    Transparency is dropped. The colours stay in the file's own colour space.
+    Transparency is dropped. The colours stay in the file's colour space.
 
     Args:
         path: a JPEG, PNG, WebP, TIFF, BMP, AVIF or another file that Pillow opens, with 8 bits per

@@ -45,7 +45,7 @@ def write_png16(file: BinaryIO, samples: np.ndarray, metadata: Metadata) -> None
     Args:
         file: where to write.
         samples: [H, W], or [H, W, C] with channels grey + alpha, RGB or RGBA.
-        metadata: what to write besides.
+        metadata: EXIF, XMP, colour profile and resolution to write.
     """
     samples = samples.reshape(*samples.shape[:2], -1)
     height, width, count = samples.shape
@@ -86,7 +86,7 @@ def write_tiff(file: BinaryIO, samples: np.ndarray, metadata: Metadata) -> None:
     Args:
         file: where to write.
         samples: [H, W], or [H, W, C] with channels grey + alpha, RGB or RGBA.
-        metadata: what to write besides.
+        metadata: EXIF, XMP, colour profile and resolution to write.
     """
     samples = samples.reshape(*samples.shape[:2], -1)
     if samples.itemsize == 2 and samples.shape[2] == 2:

@@ -1,4 +1,4 @@
-"""Reading and writing image files: which we read, what we keep, which we refuse."""
+"""Image files are read and written without losing metadata, or refused with a reason."""
 
 from __future__ import annotations
 
