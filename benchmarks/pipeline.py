@@ -9,8 +9,8 @@ steps are: decode a JPEG, find faces with each detector, align, restore, paste, 
 has random weights, because its time does not depend on their values.
 
 Times are medians, except that the network runs once over all faces. The reference network
-(`gpen_core/arch/reference.py`) runs over one face in a separate process, and its time is multiplied by
-the number of faces. Weights of detectors are looked for in the catalogue's folders and in
+(`gpen_core/arch/reference.py`) runs over one face in a separate process, and its time is multiplied
+by the number of faces. Weights of detectors are looked for in the catalogue's folders and in
 `../shared/weights`.
 """
 
