@@ -1,18 +1,24 @@
-"""What each face detector finds in `../shared`, how steady it is, and how long it takes.
+"""Measures how many faces each detector finds, how steady its landmarks are, and how fast it is.
 
     python benchmarks/detectors.py [--device cpu] [--threads 2]
 
-For every detector whose weights are in the catalogue's folders or in `../shared/weights`, on the
-photographs (thresholds were chosen while looking at these):
+The results are in NOTES.md, section Detectors. A detector is measured if its weights are in the
+catalogue's folders or in `../shared/weights`; photographs and faces are read from `../shared`.
 
-- right: photographs of MANIFEST.tsv in which it finds exactly as many faces as there are;
-- crowds: faces found in the photographs whose number of faces is not known;
-- mirror: how far landmarks move when the picture is mirrored (and they are mirrored back), the
-  median in percent of the face's width: what is left is error of the landmarks;
-- 12 MP: seconds for a photograph of 4000 × 3000 pixels, the best of three;
+The first table is about photographs. We looked at these when we chose the thresholds.
 
-and on the aligned faces, which no setting was chosen on, at 256 px and shrunk to 64 px, each with a
-grey margin: pictures with no face found, with more than one, and the same mirror error.
+- right: photographs of MANIFEST.tsv in which the detector finds the right number of faces;
+- crowds: faces found in the photographs whose number of faces is unknown;
+- mirror: how far the landmarks move if we mirror the picture and mirror the landmarks back. This
+  is an error of the landmarks. It is the median, in percent of the face's width;
+- 12 MP: seconds for a photograph of 4000 × 3000 pixels, the best of three.
+
+The second table is about aligned faces, on which no setting was chosen. They have a grey margin and
+are 256 px large or shrunk to 64 px.
+
+- missed: images in which the detector finds no face;
+- several: images in which it finds more than one;
+- mirror: as above.
 """
 
 from __future__ import annotations
@@ -35,16 +41,21 @@ FILES = {
     "yunet": SHARED / "weights" / "yunet_n_dynamic.onnx",
 }
 MIRRORED = [1, 0, 2, 4, 3]
-"""The order of the landmarks in a mirrored face."""
+"""The order of our landmarks after mirroring a face."""
 
 
-def read(file: Path) -> torch.Tensor:
+def read_upright(file: Path) -> torch.Tensor:
+    """Read an image file as [1, 3, H, W] float32 RGB in [0, 1], turned as its EXIF asks."""
     picture = ImageOps.exif_transpose(Image.open(file)).convert("RGB")
     return torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None] / 255
 
 
-def mirror_errors(detector, image: torch.Tensor, faces) -> torch.Tensor:
-    """[K] mean distance of a face's landmarks from those in the mirrored image, in face widths."""
+def measure_mirror_errors(detector, image: torch.Tensor, faces) -> torch.Tensor:
+    """Compare the landmarks with those found in the mirrored image.
+
+    Returns:
+        [K] mean distances of a face's landmarks, in face widths, for faces found in both images.
+    """
     again = detect(detector, image.flip(3)).landmarks[:, MIRRORED]
     if not len(faces) or not len(again):
         return torch.zeros(0)
@@ -54,33 +65,33 @@ def mirror_errors(detector, image: torch.Tensor, faces) -> torch.Tensor:
     return nearest[nearest < 0.5]
 
 
-def seconds(detector, image: torch.Tensor) -> float:
+def time_detector(detector, image: torch.Tensor) -> float:
     times = []
-    for _ in range(4):  # the first one warms up
+    for _ in range(4):  # the first call warms up
         start = time.perf_counter()
         detect(detector, image)
         times.append(time.perf_counter() - start)
     return min(times[1:])
 
 
-def measure(name: str, device: str) -> tuple[str, ...]:
+def measure_photographs(name: str, device: str) -> tuple[str, ...]:
     detector = load_detector(name, device=device, weights=FILES.get(name))
     known, right, crowd, errors = 0, 0, 0, []
     lines = (SHARED / "photos" / "MANIFEST.tsv").read_text("utf-8").splitlines()
     for line in lines[1:]:
         file, *_, count = line.split("\t")
-        image = read(SHARED / "photos" / file)
+        image = read_upright(SHARED / "photos" / file)
         faces = detect(detector, image)
-        errors.append(mirror_errors(detector, image, faces))
+        errors.append(measure_mirror_errors(detector, image, faces))
         if count.strip():
             known += 1
             right += len(faces) == int(count)
         else:
             crowd += len(faces)
-    photo = read(SHARED / "photos" / "meeting_dark.jpg")
+    photo = read_upright(SHARED / "photos" / "meeting_dark.jpg")
     photo = F.interpolate(photo, (4000, 3000), mode="bicubic", antialias=True).clamp(0, 1)
     median = 100 * float(torch.cat(errors).median())
-    taken = seconds(detector, photo)
+    taken = time_detector(detector, photo)
     return name, f"{right} of {known}", str(crowd), f"{median:.2f} %", f"{taken:.2f} s"
 
 
@@ -89,13 +100,13 @@ def measure_faces(name: str, device: str, size: int) -> tuple[str, ...]:
     missed, several, errors = 0, 0, []
     lines = (SHARED / "faces" / "INDEX.tsv").read_text("utf-8").splitlines()[1:]
     for line in lines:
-        image = read(SHARED / "faces" / line.split("\t")[0])
+        image = read_upright(SHARED / "faces" / line.split("\t")[0])
         image = F.interpolate(image, (size, size), mode="bilinear", antialias=True)
         image = F.pad(image, [size // 4] * 4, value=0.5)
         faces = detect(detector, image)
         missed += len(faces) == 0
         several += len(faces) > 1
-        errors.append(mirror_errors(detector, image, faces))
+        errors.append(measure_mirror_errors(detector, image, faces))
     median = 100 * float(torch.cat(errors).median())
     return name, f"{size} px", f"{missed} of {len(lines)}", str(several), f"{median:.2f} %"
 
@@ -116,7 +127,7 @@ def main() -> None:
             print(f"{name} is not measured: {error}")
     print("\n| detector | right | crowds | mirror | 12 MP |\n|---|---|---|---|---|")
     for name in here:
-        print("|", " | ".join(measure(name, options.device)), "|", flush=True)
+        print("|", " | ".join(measure_photographs(name, options.device)), "|", flush=True)
     print("\n| detector | faces | missed | several | mirror |\n|---|---|---|---|---|")
     for name in here:
         for size in (256, 64):

@@ -1,13 +1,15 @@
-"""How long users wait before anything is computed.
+"""Measures how long users wait before anything is computed.
 
     python benchmarks/startup.py [--repeats 5]
 
-- the node pack: importing it, loading its extension and asking every node for its schema, in a
-  process that has torch and a stand-in for ComfyUI (tests/doubles);
-- `gpen --help`: from start to exit, an interpreter's own start included, which stands beside it;
-- a checkpoint of GPEN-2048, 285 MB of safetensors in the disk's cache: `load_gpen` on the CPU.
+The results are in NOTES.md, section Start-up. It measures three starts:
 
-Each in processes of its own; medians.
+- the node pack: import it, load its extension and ask each node for its schema, in a process that
+  has already imported torch and a stand-in for ComfyUI (tests/doubles);
+- `gpen --help`: from start to exit; the start of an empty interpreter is timed beside it;
+- a checkpoint of GPEN-2048: `load_gpen` on the CPU, from 285 MB of safetensors in the disk's cache.
+
+Each repeat runs in a new process. Times are medians.
 """
 
 from __future__ import annotations
@@ -53,15 +55,15 @@ print(time.perf_counter() - start)
 """
 
 
-def median_said(code: str, *arguments: str, repeats: int) -> float:
-    """The median of the seconds that so many processes print."""
+def time_inside(code: str, *arguments: str, repeats: int) -> float:
+    """Return the median of the seconds that processes with this code print."""
     command = [sys.executable, "-c", code, *arguments]
-    said = [subprocess.check_output(command, cwd=ROOT, text=True) for _ in range(repeats + 1)]
-    return statistics.median(float(line) for line in said[1:])  # the first fills the disk's cache
+    printed = [subprocess.check_output(command, cwd=ROOT, text=True) for _ in range(repeats + 1)]
+    return statistics.median(float(line) for line in printed[1:])  # the first fills disk caches
 
 
-def median_taken(*arguments: str, repeats: int) -> float:
-    """The median of the seconds that an interpreter with these arguments takes."""
+def time_outside(*arguments: str, repeats: int) -> float:
+    """Return the median seconds that an interpreter with these arguments takes in all."""
     seconds = []
     for _ in range(repeats + 1):
         start = time.perf_counter()
@@ -75,9 +77,9 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     repeats = parser.parse_args().repeats
 
-    nodes = median_said(NODES, str(ROOT), str(ROOT / "tests" / "doubles"), repeats=repeats)
-    help_page = median_taken("-m", "gpen_core", "--help", repeats=repeats)
-    nothing = median_taken("-c", "", repeats=repeats)
+    nodes = time_inside(NODES, str(ROOT), str(ROOT / "tests" / "doubles"), repeats=repeats)
+    help_page = time_outside("-m", "gpen_core", "--help", repeats=repeats)
+    nothing = time_outside("-c", "", repeats=repeats)
     with tempfile.TemporaryDirectory() as folder:
         from safetensors.torch import save_file
 
@@ -86,11 +88,11 @@ def main() -> None:
         tensors = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
         save_file(tensors, checkpoint)
         del network, tensors
-        load = median_said(LOAD, str(checkpoint), repeats=repeats)
+        load = time_inside(LOAD, str(checkpoint), repeats=repeats)
     rows = [
-        ["start", "median", "bound"],
-        ["import the node pack, beyond torch", f"{nodes:.3f} s", "0.2 s"],
-        [f"`gpen --help` (an interpreter alone: {nothing:.3f} s)", f"{help_page:.3f} s", "0.3 s"],
+        ["start", "median", "target"],
+        ["import the node pack, after torch", f"{nodes:.3f} s", "0.2 s"],
+        [f"`gpen --help` (an empty interpreter: {nothing:.3f} s)", f"{help_page:.3f} s", "0.3 s"],
         ["load GPEN-2048 from safetensors", f"{load:.3f} s", "1 s"],
     ]
     facts = {"device": bench_timing.cpu_name(), **bench.facts_of_this_run()}

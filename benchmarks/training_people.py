@@ -1,4 +1,4 @@
-"""Faces that the built-in model was trained on beside those of `../shared/faces`, for `gpen train`.
+"""Adds to a copy of `../shared/faces` the other faces that the built-in model was trained on.
 
     git clone https://github.com/CivilServiceUSA/us-house                  # and us-senate, with
     git clone https://github.com/presidential-innovation-fellows/pif-website      # their history
@@ -6,9 +6,12 @@
     python benchmarks/training_people.py us-house us-senate pif-website --faces faces
     gpen train --data faces --split train …
 
-`training_people.tsv` names each portrait by the hash of its file, a third of which are only in the
-history of their repository, and the faces to draw twice as often, of people born before 1950.
-Each portrait's largest face is cut by the template `ffhq`, as the others are.
+weights/README.md, section "Training", says how these faces were used.
+
+`training_people.tsv` names each portrait by the git hash of its file. A third of the files are only
+in the history of their repository. Its column `twice` marks people born before 1950. Their faces
+are copied, so that training draws them twice as often. The largest face of each portrait is cut
+with the template `ffhq`, like the other faces.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ import tempfile
 from pathlib import Path
 
 from tqdm import tqdm
-from unseen_people import largest_face
+from unseen_people import cut_largest_face
 
 from gpen_core import load_detector, write_image
 from gpen_core.evaluation.face_folder import INDEX_NAME, read_table
@@ -29,8 +32,8 @@ from gpen_core.evaluation.face_folder import INDEX_NAME, read_table
 TABLE = Path(__file__).with_suffix(".tsv")
 
 
-def portrait(repository: Path, file_hash: str) -> bytes:
-    """A file of a repository's history."""
+def read_portrait(repository: Path, file_hash: str) -> bytes:
+    """Return the bytes of a file from the history of a git repository."""
     command = ("git", "-C", repository, "cat-file", "blob", file_hash)
     found = subprocess.run(command, capture_output=True)
     if found.returncode:
@@ -52,20 +55,22 @@ def main() -> None:
     rows = read_table(TABLE, options.faces)
     missing = {row["repository"] for row in rows.values()} - {"", *repositories}
     if missing:
-        parser.error(f"the folders named {', '.join(sorted(missing))} are needed, too")
+        parser.error(f"name the folders {', '.join(sorted(missing))} too")
 
     detector = load_detector("auto")
     added = []
     for file, row in tqdm(rows.items()):
         if row["hash"]:
             with tempfile.NamedTemporaryFile() as opened:
-                opened.write(portrait(repositories[row["repository"]], row["hash"]))
+                opened.write(read_portrait(repositories[row["repository"]], row["hash"]))
                 opened.flush()
-                face = largest_face(detector, Path(opened.name), template="ffhq")
-            if face is None:
-                raise SystemExit(f"{row['file']}: no face in {row['hash']}; another detector?")
+                crops = cut_largest_face(detector, Path(opened.name), template="ffhq")
+            if crops is None:
+                raise SystemExit(
+                    f"{row['file']}: no face found in {row['hash']}; try another detector."
+                )
             file.parent.mkdir(exist_ok=True)
-            write_image(file, face.pixels)
+            write_image(file, crops.pixels)
             added.append(file)
         if row["twice"]:
             again = file.parents[1] / "again" / file.name
@@ -78,7 +83,7 @@ def main() -> None:
 
 
 def _append(index: Path, files: list[Path]) -> None:
-    """Add faces of split `train` to a table that has at least the columns `file` and `split`."""
+    """Append faces of split `train` to a table with at least the columns `file` and `split`."""
     with index.open(encoding="utf-8", newline="") as table:
         columns = next(csv.reader(table, delimiter="\t"))
     with index.open("a", encoding="utf-8", newline="") as table:

@@ -1,15 +1,19 @@
-"""Faces of people whom training has not seen, with their age and ancestry, for `gpen evaluate`.
+"""Cuts faces of people whom training has not seen, with their age and ancestry.
 
     git clone https://github.com/CivilServiceUSA/us-house     # and us-senate, us-governors
     python benchmarks/unseen_people.py us-house us-senate us-governors --out people
     gpen evaluate --data people --groups people/groups.tsv --same-damage
 
-The repositories (MIT) hold the portraits of the US Congress and the governors of March 2021, with
-years of birth and how the project describes their ancestry. Left out are members whose portrait is
-in `../shared/faces`, told by their Bioguide number; those of `training_people.tsv`;
-`people_in_wikimedia.txt`, who are among the faces of `wikimedia` there (dlib's descriptors of the
-two faces are nearer than 0.5 to each other, which is well within one person); and faces that would
-have to be enlarged to 256 px.
+The results are in weights/README.md, section "How good it is".
+
+The repositories (MIT) hold portraits of the US Congress and of the governors in March 2021, with
+dates of birth and the ancestry as the project describes it. We leave out:
+
+- members whose portrait is in `../shared/faces`, recognised by their Bioguide number;
+- the people of `training_people.tsv`;
+- the people of `people_in_wikimedia.txt`, who are among the `wikimedia` faces of `../shared/faces`:
+  dlib's descriptors of the two faces are nearer than 0.5, which means one person;
+- faces that we would have to enlarge to 256 px.
 """
 
 from __future__ import annotations
@@ -33,14 +37,14 @@ FACES = Path(__file__).parents[2] / "shared" / "faces"
 TRAINING_PEOPLE = Path(__file__).with_name("training_people.tsv")
 
 
-def years(birthday: str) -> str:
-    """The group of a birthday YYYY-MM-DD."""
+def group_by_birth(birthday: str) -> str:
+    """Return the age group of a date of birth YYYY-MM-DD."""
     year = int(birthday[:4])
     return "to 1949" if year < 1950 else "1950 to 1964" if year < 1965 else "1965 and later"
 
 
-def people(repository: Path) -> Iterator[tuple[Path, str, str, str]]:
-    """Each person's portrait, Bioguide number ("" for none), birthday and ancestry ("" unknown)."""
+def list_people(repository: Path) -> Iterator[tuple[Path, str, str, str]]:
+    """Yield each person's portrait, Bioguide number, date of birth and ancestry; "" if unknown."""
     name = repository.resolve().name
     for person in json.loads((repository / name / "data" / f"{name}.json").read_text()):
         portrait = repository / "source" / "headshots" / f"{person['name_slug']}.jpg"
@@ -48,8 +52,8 @@ def people(repository: Path) -> Iterator[tuple[Path, str, str, str]]:
         yield portrait, number, person["date_of_birth"] or "", person["ethnicity"] or ""
 
 
-def largest_face(detector: Detector, portrait: Path, template: str = "gpen") -> Crops | None:
-    """The largest face of a portrait, aligned; None where there is none or it is too small."""
+def cut_largest_face(detector: Detector, portrait: Path, template: str = "gpen") -> Crops | None:
+    """Return the aligned largest face of a portrait; None if there is none or it is too small."""
     image = read_image(portrait)
     crops = align(image, detect(detector, image, max_faces=1), size=SIZE, template=template)
     large = [shrink_factor(to_image) >= 1 for to_image in crops.alignment.inverse_affine]
@@ -70,21 +74,21 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     rows, left_out = [], []
     for portrait, number, birthday, ancestry in tqdm(
-        [person for repository in options.repositories for person in people(repository)]
+        [person for repository in options.repositories for person in list_people(repository)]
     ):
         if number in seen or portrait.stem in seen:
             continue
         try:
-            face = largest_face(detector, portrait)
+            crops = cut_largest_face(detector, portrait)
         except GPENError as error:
             left_out.append(str(error))
             continue
-        if face is None:
+        if crops is None:
             left_out.append(f"{portrait}: no face of {SIZE} px")
             continue
         file = options.out / f"{portrait.stem}.png"
-        write_image(file, face.pixels)
-        rows.append((file.name, years(birthday) if birthday else "", ancestry))
+        write_image(file, crops.pixels)
+        rows.append((file.name, group_by_birth(birthday) if birthday else "", ancestry))
     with (options.out / "groups.tsv").open("w", encoding="utf-8", newline="") as table:
         writer = csv.writer(table, delimiter="\t", lineterminator="\n")
         writer.writerow(("file", "born", "ancestry"))

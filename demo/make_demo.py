@@ -1,7 +1,6 @@
-"""Restores the face of a real photograph with the built-in model, and shows it.
+"""Degrades a real photograph, restores its face with the built-in model, and compares the three.
 
-The photograph is scikit-image's astronaut (Eileen Collins, by NASA, public domain). It is made
-visibly worse first, so that the original is there to compare with.
+The photograph is scikit-image's astronaut (Eileen Collins, by NASA, public domain).
 """
 
 from __future__ import annotations
@@ -24,19 +23,21 @@ import gpen_core as gpen
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SHRINK, NOISE, JPEG_QUALITY = 4, 5.0, 75
-"""The damage: shrunk to a quarter, noise of σ 5 (of 255), JPEG at quality 75, enlarged again.
+    from gpen_core.pasting import Pasted
 
-A thumbnail, as found on the web; the face is 21 px wide. `weights/README.md` says what the built-in
-model does less well on.
+SHRINK, NOISE, JPEG_QUALITY = 4, 5.0, 75
+"""The degradation: shrink to a quarter, add noise of σ 5/255, save as JPEG at quality 75, enlarge.
+
+The result looks like a thumbnail from the web, in which the face is 21 px wide. `weights/README.md`
+lists the limits of the built-in model.
 """
 
 CLOSE_UP = 1.6
-"""Side of the close-up, in heights of the face's box."""
+"""Side of the close-up, as a multiple of the height of the face's box."""
 
 
 def degrade(photograph: np.ndarray) -> Image.Image:
-    """The photograph ([H, W, 3] uint8) at its own size with the damage above, seeded."""
+    """Degrade a photograph [H, W, 3] uint8 as above, with fixed noise; the size stays the same."""
     height, width = photograph.shape[:2]
     small = Image.fromarray(photograph).resize(
         (width // SHRINK, height // SHRINK), Image.Resampling.BOX
@@ -49,19 +50,19 @@ def degrade(photograph: np.ndarray) -> Image.Image:
 
 
 def psnr(image: torch.Tensor, original: torch.Tensor, inside: torch.Tensor) -> float:
-    """Peak signal-to-noise ratio in dB of the pixels inside a [B, 1, H, W] mask."""
+    """Return the peak signal-to-noise ratio in dB inside a mask [B, 1, H, W]."""
     square = ((image - original) ** 2)[inside.expand_as(image)]
     return float(-10 * square.mean().log10())
 
 
 def ssim(image: torch.Tensor, original: torch.Tensor, inside: torch.Tensor) -> float:
-    """Structural similarity (Wang et al. 2004) of the pixels inside a [B, 1, H, W] mask."""
+    """Return the structural similarity (Wang et al. 2004) inside a mask [B, 1, H, W]."""
     similarity = kornia.metrics.ssim(image, original, 11)
     return float(similarity[inside.expand_as(image)].mean())
 
 
-def side_by_side(pictures: dict[str, Image.Image], face_box: torch.Tensor) -> Image.Image:
-    """The pictures in a row with their names, and the face of each below at the same width."""
+def draw_side_by_side(pictures: dict[str, Image.Image], face_box: torch.Tensor) -> Image.Image:
+    """Draw the named pictures in a row, and below each a close-up of its face at the same width."""
     x0, y0, x1, y1 = face_box.tolist()
     reach = CLOSE_UP * (y1 - y0) / 2
     centre_x, centre_y = (x0 + x1) / 2, (y0 + y1) / 2
@@ -82,6 +83,35 @@ def side_by_side(pictures: dict[str, Image.Image], face_box: torch.Tensor) -> Im
     return sheet
 
 
+@contextmanager
+def time_step(seconds: dict[str, float], step: str) -> Iterator[None]:
+    """Add the seconds that a `with` block takes."""
+    start = time.perf_counter()
+    yield
+    seconds[step] = time.perf_counter() - start
+
+
+def restore_input(
+    folder: Path, model: gpen.GPEN, seconds: dict[str, float]
+) -> tuple[torch.Tensor, gpen.Faces, Pasted]:
+    """Restore input.png in four steps; return its pixels [1, 3, H, W], its faces and the result."""
+    with time_step(seconds, "load the detector"):
+        detector = gpen.load_detector("mtcnn")
+    with time_step(seconds, "read the input"):
+        image = gpen.read_image(folder / "input.png")
+    with time_step(seconds, "detect"):
+        faces = gpen.detect(detector, image)
+    if not len(faces):
+        raise SystemExit("No face was found in the degraded photograph; this should not happen.")
+    with time_step(seconds, "align"):
+        crops = gpen.align(image, faces, size=model.config.in_size)
+    with time_step(seconds, "restore"):
+        restored = gpen.restore(model, crops)
+    with time_step(seconds, "paste"):
+        result = gpen.paste(image, restored)
+    return image, faces, result
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("-o", "--output", type=Path, default=Path("demo_output"))
@@ -91,39 +121,20 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     seconds: dict[str, float] = {}
 
-    @contextmanager
-    def timed(step: str) -> Iterator[None]:
-        start = time.perf_counter()
-        yield
-        seconds[step] = time.perf_counter() - start
-
-    with timed("degrade the photograph"):
+    with time_step(seconds, "degrade the photograph"):
         original = skimage.data.astronaut()
         degrade(original).save(folder / "input.png")
-    with timed("load the model"):
+    with time_step(seconds, "load the model"):
         model = gpen.load_gpen(arguments.model)
-    with timed("load the detector"):
-        detector = gpen.load_detector("mtcnn")
-    with timed("read the input"):
-        image = gpen.read_image(folder / "input.png")
-    with timed("detect"):
-        faces = gpen.detect(detector, image)
-    if not len(faces):
-        raise SystemExit("No face was found in the degraded photograph; this should not happen.")
-    with timed("align"):
-        crops = gpen.align(image, faces, size=model.config.in_size)
-    with timed("restore"):
-        restored = gpen.restore(model, crops)
-    with timed("paste"):
-        result = gpen.paste(image, restored)
-    with timed("write the pictures"):
+    image, faces, result = restore_input(folder, model, seconds)
+    with time_step(seconds, "write the pictures"):
         gpen.write_image(folder / "restored.png", result.image)
         pictures = {
             "input": Image.open(folder / "input.png"),
             "restored": Image.open(folder / "restored.png"),
             "original": Image.fromarray(original),
         }
-        side_by_side(pictures, faces.boxes[0]).save(folder / "side_by_side.jpg", quality=92)
+        draw_side_by_side(pictures, faces.boxes[0]).save(folder / "side_by_side.jpg", quality=92)
 
     truth = torch.from_numpy(original).permute(2, 0, 1)[None] / 255
     inside = result.mask.cpu() > 0

@@ -1,12 +1,15 @@
-"""The errors that gpen_core raises on purpose; catch `GPENError` to catch them all."""
+"""The errors that gpen_core raises on purpose. Catch `GPENError` to catch them all."""
 
 
 class GPENError(Exception):
-    """Something a user can mend: the message says what, expected against found, and how."""
+    """A mistake that a user can mend.
+
+    The message says what happened, what was expected and found, and how to mend it.
+    """
 
 
 class CheckpointError(GPENError):
-    """A file is not a checkpoint that can be used."""
+    """A file is not a checkpoint that we can use."""
 
 
 class ImageError(GPENError):
@@ -18,11 +21,11 @@ class DetectorError(GPENError):
 
 
 class DeviceError(GPENError):
-    """A device or dtype is unknown, absent, or cannot do what was asked."""
+    """A device or dtype is unknown or absent, or it does not support the request."""
 
 
 class MismatchError(GPENError, ValueError):
-    """Values that belong together do not fit: shapes, counts, or the image they were made for."""
+    """Values do not fit together: their shapes, their counts, or the images that they belong to."""
 
 
 class DownloadError(GPENError):

@@ -1,4 +1,4 @@
-"""Files written whole or not at all, and their hashes."""
+"""Write files whole or not at all, look for files without errors, and hash them."""
 
 from __future__ import annotations
 
@@ -14,15 +14,18 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def replacing(target: Path, *, overwrite: bool) -> Iterator[Path]:
-    """Give the path of a scratch file that becomes `target` when the block ends without error.
+def write_atomically(target: Path, *, overwrite: bool) -> Iterator[Path]:
+    """Yield the path of a scratch file that replaces `target` once the block ends without error.
+
+    If the block raises, `target` stays as it was and the scratch file is deleted.
 
     Raises:
         FileExistsError: `target` exists and `overwrite` is false.
     """
     if exists(target) and not overwrite:
         raise FileExistsError(target)
-    scratch = target.with_name(f".{secrets.token_hex(8)}.tmp")  # same folder: a rename is atomic
+    # In the same folder, because only a rename within one file system is atomic.
+    scratch = target.with_name(f".{secrets.token_hex(8)}.tmp")
     try:
         yield scratch
         scratch.replace(target)
@@ -31,25 +34,25 @@ def replacing(target: Path, *, overwrite: bool) -> Iterator[Path]:
 
 
 def exists(path: str | Path) -> bool:
-    """Whether there is such a file or folder, as far as one may look.
+    """Tell whether a file or folder exists; False where we may not look.
 
-    `Path.exists` raises before Python 3.14 where a folder may not be entered or a name is too long.
+    Before Python 3.14 `Path.exists` raises if we may not enter a folder or a name is too long.
     """
     return os.path.exists(path)  # noqa: PTH110
 
 
 def is_file(path: str | Path) -> bool:
-    """As `exists`, of files only."""
+    """Tell whether a file exists; False where we may not look."""
     return os.path.isfile(path)  # noqa: PTH113
 
 
 def is_folder(path: str | Path) -> bool:
-    """As `exists`, of folders only."""
+    """Tell whether a folder exists; False where we may not look."""
     return os.path.isdir(path)  # noqa: PTH112
 
 
 def sha256(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
+    """Return the SHA-256 of a file in hexadecimal."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(1 << 20):

@@ -1,4 +1,4 @@
-"""Draw what was found: numbered boxes and landmarks."""
+"""Draw detected faces as numbered boxes and landmarks."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ DIGITS = (
     "111101111101111",
     "111101111001111",
 )
-"""0 … 9 in 3 × 5 dots, row after row: numbers need no font file and look the same everywhere."""
+"""The digits 0 … 9 in 3 × 5 dots, row by row. They need no font and look the same everywhere."""
 
 
 def draw_faces(
@@ -39,15 +39,16 @@ def draw_faces(
     missed: Sequence[tuple[int, Sequence[float]]] = (),
     max_side: int | None = 1024,
 ) -> torch.Tensor:
-    """A copy of the image with each face's box, landmarks and number.
+    """Return a copy of the images with each face's box, landmarks and number.
 
-    Numbers start at 0 in every image, as `select_faces` counts them.
+    Each image numbers its faces from 0, as `select_faces` does.
 
     Args:
         image: [B, 3, H, W] RGB in [0, 1].
-        faces: faces in that batch; those of images beyond B are left out.
-        missed: boxes without a face, each (image index, (x0, y0, x1, y1)): drawn in red.
-        max_side: shrink images whose longer side is greater, in pixels; None keeps the size.
+        faces: the faces in that batch. Faces whose image index is B or more are not drawn.
+        missed: boxes in which the detector found no face, each (image index, (x0, y0, x1, y1)).
+            They are drawn in red.
+        max_side: px; images with a longer side are shrunk to it. None keeps the size.
 
     Returns:
         [B, 3, h, w] RGB in [0, 1].
@@ -70,7 +71,7 @@ def draw_faces(
         _draw_box(canvas[frame], box, BOX_COLOUR, pen)
         for x, y in (faces.landmarks[row] * scale).tolist():
             _fill(canvas[frame], (x - pen, y - pen, x + pen, y + pen), LANDMARK_COLOUR)
-        # Readable on a small node, yet no wider than the faces of a crowd.
+        # Large enough to read on a small node, but no wider than a face in a crowd.
         dot = max(1, min(2 * pen, round((box[2] - box[0]) / 16)))
         draw_number(canvas[frame], numbers[frame], box[0], box[1], dot)
         numbers[frame] += 1
@@ -94,7 +95,15 @@ def _draw_box(
 
 
 def draw_number(canvas: torch.Tensor, number: int, x: float, y: float, dot: int) -> None:
-    """Write `number` on a dark plate above (x, y), moved inside the picture."""
+    """Draw a number on a dark plate above (x, y), in place; the plate is moved inside the image.
+
+    Args:
+        canvas: [3, H, W] RGB in [0, 1].
+        number: from 0.
+        x: left edge of the plate, px.
+        y: lower edge of the plate, px.
+        dot: side of a digit's dot, px.
+    """
     text = str(number)
     width, height = (4 * len(text) + 1) * dot, 7 * dot
     left = min(max(round(x), 0), max(0, canvas.shape[-1] - width))

@@ -1,4 +1,4 @@
-"""Choose among faces: by number, order, size, place and count."""
+"""Select faces by number, order, size, place and count."""
 
 from __future__ import annotations
 
@@ -15,7 +15,12 @@ SIZE_UNITS = ("px", "%")
 
 
 class Selection(NamedTuple):
-    """Row numbers of faces: `kept` [M] in the order asked for, `remaining` [N − M] as detected."""
+    """Row indices into `Faces`, int64 on the CPU.
+
+    Attributes:
+        kept: [M] the selected faces, in the requested order.
+        remaining: [N − M] the other faces, as detected.
+    """
 
     kept: torch.Tensor
     remaining: torch.Tensor
@@ -32,32 +37,32 @@ def select_faces(
     size_unit: str = "px",
     region: torch.Tensor | None = None,
 ) -> Selection:
-    """Rows of the faces that satisfy every condition, and of those that do not.
+    """Select the faces that satisfy every condition.
 
-    Faces are numbered from 0 within each image, in `order`; image after image, so that a video
-    keeps its frames in sequence. Numbers are given before anything is left out: with the order
-    "as detected" they are those that `draw_faces` shows.
+    Each image numbers its faces from 0 in `order`. The numbers are given before any face is left
+    out, so with the order "as detected" they are the numbers that `draw_faces` shows. The result
+    goes image by image, so that a video keeps its frames in sequence.
 
     Args:
         faces: N faces.
-        indices: numbers and ranges such as "0, 2-4"; "" means every face.
+        indices: numbers and ranges such as "0, 2-4"; "" selects every face.
         order: one of `ORDERS`.
-        count: at most so many per image, the first in `order`; None for no limit.
-        min_size: shorter side of the smallest box, in `size_unit`.
-        max_size: largest box; None for no limit.
+        count: the most faces per image, counted in `order`; None for any number.
+        min_size: the smallest allowed shorter side of a box, in `size_unit`.
+        max_size: the largest allowed shorter side of a box; None for any size.
         size_unit: "px", or "%" of the image's shorter side.
-        region: [B, 1, H, W] or [1, 1, H, W], one mask for all images; a face counts where the
-            centre of its box lies on a value above 0.5.
+        region: a mask for each image [B, 1, H, W] or one mask for all images [1, 1, H, W]. A face
+            is selected if the mask is above 0.5 at the centre of its box.
 
     Raises:
-        MismatchError: indices that are no numbers, an unknown order or unit, or a region of
+        MismatchError: the indices are not numbers, the order or unit is unknown, or the region has
             another size than the image.
     """
     wanted = parse_indices(indices)
     ranked = _rank(faces, order)
-    allowed = _size_allowed(faces, min_size, max_size, size_unit)
+    allowed = _is_size_allowed(faces, min_size, max_size, size_unit)
     if region is not None:
-        allowed &= _inside(faces, region)
+        allowed &= _is_inside(faces, region)
     kept: list[int] = []
     for image in range(faces.image_size[0]):
         rows = [row for row in ranked if int(faces.image_index[row]) == image]
@@ -75,7 +80,7 @@ def select_faces(
 
 
 def parse_indices(text: str) -> list[range] | None:
-    """The numbers and ranges that "0, 2-4" names; None for an empty text, which names every face.
+    """Parse numbers and ranges such as "0, 2-4"; None for an empty text, which means every face.
 
     Raises:
         MismatchError: a part is neither a number nor a range.
@@ -86,15 +91,15 @@ def parse_indices(text: str) -> list[range] | None:
         match = re.fullmatch(r"(\d+)(?:-(\d+))?", part)
         if match is None or (match[2] and int(match[2]) < int(match[1])):
             raise MismatchError(
-                f"{part!r} names no face: give numbers from 0 and rising ranges, such as "
-                '"0, 2-4", or leave it empty for every face.'
+                f"{part!r} names no face: expected numbers from 0 and rising ranges, such as "
+                '"0, 2-4", or an empty text for every face.'
             )
         ranges.append(range(int(match[1]), int(match[2] or match[1]) + 1))
     return ranges or None
 
 
 def _rank(faces: Faces, order: str) -> list[int]:
-    centres = _centres(faces)
+    centres = _find_centres(faces)
     keys = {
         "as detected": torch.zeros(len(faces), dtype=torch.float32, device="cpu"),
         "largest": -faces.widths * faces.heights,
@@ -107,11 +112,11 @@ def _rank(faces: Faces, order: str) -> list[int]:
     return torch.argsort(keys[order], stable=True).tolist()
 
 
-def _size_allowed(
+def _is_size_allowed(
     faces: Faces, min_size: float, max_size: float | None, size_unit: str
 ) -> torch.Tensor:
     if size_unit not in SIZE_UNITS:
-        raise MismatchError(f"Unknown unit of size {size_unit!r}; use {' or '.join(SIZE_UNITS)}.")
+        raise MismatchError(f"Unknown size unit {size_unit!r}; use {' or '.join(SIZE_UNITS)}.")
     sizes = torch.minimum(faces.widths, faces.heights)
     if size_unit == "%":
         sizes = sizes * 100 / min(faces.image_size[1:])
@@ -119,20 +124,20 @@ def _size_allowed(
     return allowed if max_size is None else allowed & (sizes <= max_size)
 
 
-def _inside(faces: Faces, region: torch.Tensor) -> torch.Tensor:
+def _is_inside(faces: Faces, region: torch.Tensor) -> torch.Tensor:
     batch, height, width = faces.image_size
     if tuple(region.shape) not in {(batch, 1, height, width), (1, 1, height, width)}:
         shape = list(region.shape)
         found = f"{shape[0]} of {shape[3]}×{shape[2]}" if len(shape) == 4 else f"the shape {shape}"
         raise MismatchError(
-            f"The region must be a mask of the image, {batch} or 1 of {width}×{height}, found "
-            f"{found}."
+            "The region must be one mask, or one for each image: expected 1 or "
+            f"{batch} of {width}×{height}, found {found}."
         )
-    x, y = _centres(faces).floor().long().unbind(1)
+    x, y = _find_centres(faces).floor().long().unbind(1)
     image = faces.image_index if region.shape[0] > 1 else torch.zeros_like(faces.image_index)
     values = region[image, 0, y.clamp(0, height - 1), x.clamp(0, width - 1)]
     return values.cpu() > 0.5
 
 
-def _centres(faces: Faces) -> torch.Tensor:
+def _find_centres(faces: Faces) -> torch.Tensor:
     return (faces.boxes[:, :2] + faces.boxes[:, 2:]) / 2

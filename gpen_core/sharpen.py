@@ -1,7 +1,8 @@
-"""Sharpens restored faces where they were restored.
+"""Sharpen restored faces where the network changed them.
 
-A network that learned to be faithful is softer than a photograph wherever it had to choose between
-faces. An unsharp mask makes up for it, at less cost to fidelity than teaching the network.
+A network that is trained to be faithful averages over all faces that fit its input, so its output
+is softer than a photograph. An unsharp mask restores sharpness, and it costs less fidelity than
+training the network to be sharp.
 """
 
 from __future__ import annotations
@@ -11,72 +12,80 @@ import math
 import torch
 import torch.nn.functional as F
 
-SIGMA = 0.7  # pixels; of 0.7 and 1, on luma and on RGB, this cost the least PSNR
-REACH = 3  # pixels, over 4 σ
-LIMIT = 8 / 255  # of [0, 1], the most that a pixel changes by
-RESTORED = 6 / 255  # of [0, 1]; where the network changed that much it is sharpened in full
-BOX = 17  # pixels
+SIGMA = 0.7  # px; we tried 0.7 and 1, on luma and on RGB, and this cost the least PSNR
+RADIUS = 3  # px, more than 4 σ
+MAX_CHANGE = 8 / 255  # in [0, 1]; sharpening changes a pixel by less
+FULL_CHANGE = 6 / 255  # in [0, 1]; where the network changed a face this much, the mask is full
+BOX = 17  # px
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 
 
 def sharpen_restored(restored: torch.Tensor, before: torch.Tensor, amount: float) -> torch.Tensor:
-    """`unsharp_mask` of restored faces, the less the less they were changed.
+    """Apply `unsharp_mask` in proportion to how much the network changed a place.
 
-    What was good already and is left as it was stays as sharp as it was: the share of the mask is
-    the root mean square of what the luma changed by, in the box of 17 px around a pixel, over 6
-    levels of 255, and at most 1.
+    Where the input was good already, the network leaves it alone and the sharpness stays too. The
+    mask's share at a pixel is the root mean square of the change in luma in the 17 px box around
+    the pixel, divided by 6/255 and at most 1.
 
     Args:
         restored: [N, 3, S, S] RGB in [0, 1].
-        before: the same faces before they were restored, at that size.
-        amount: of the mask; 0 gives `restored`.
+        before: the same crops before they were restored, [N, 3, S, S] RGB in [0, 1].
+        amount: strength of the mask; 0 returns `restored`.
 
     Returns:
         [N, 3, S, S] RGB in [0, 1].
     """
     if not amount:
         return restored
-    change = around((luma(restored) - luma(before)).square()).sqrt()
-    return torch.lerp(restored, unsharp_mask(restored, amount), (change / RESTORED).clamp(max=1))
+    change = average_around((luma(restored) - luma(before)).square()).sqrt()
+    share = (change / FULL_CHANGE).clamp(max=1)
+    return torch.lerp(restored, unsharp_mask(restored, amount), share)
 
 
-def unsharp_mask(faces: torch.Tensor, amount: float) -> torch.Tensor:
-    """Faces [N, 3, S, S] in [0, 1] and `amount` times the luma's detail finer than σ = 0.7 px.
+def unsharp_mask(pixels: torch.Tensor, amount: float) -> torch.Tensor:
+    """Add `amount` times the luma detail that is finer than σ = 0.7 px.
 
-    The same is added to R, G and B, so that colours and the noise in them stay as they are. No
-    pixel changes by more than 8 levels: no halos beside strong edges, which cost most PSNR and add
-    least to what looks sharp.
+    R, G and B get the same addition, so that colours and colour noise stay the same. No pixel
+    changes by more than 8/255. That prevents halos beside strong edges, which cost the most PSNR
+    and add the least visible sharpness.
+
+    Args:
+        pixels: [N, 3, H, W] RGB in [0, 1].
+        amount: factor of the detail; 0 returns `pixels`.
+
+    Returns:
+        [N, 3, H, W] RGB in [0, 1].
     """
     if not amount:
-        return faces
-    light = luma(faces)
-    detail = amount * (light - _blurred(light))
-    return (faces + LIMIT * torch.tanh(detail / LIMIT)).clamp_(0, 1)
+        return pixels
+    light = luma(pixels)
+    detail = amount * (light - _blur(light))
+    return (pixels + MAX_CHANGE * torch.tanh(detail / MAX_CHANGE)).clamp_(0, 1)
 
 
-def luma(image: torch.Tensor) -> torch.Tensor:
-    """[N, 1, H, W] of [N, 3, H, W] RGB."""
-    red, green, blue = (weight * image[:, i : i + 1] for i, weight in enumerate(LUMA))
+def luma(pixels: torch.Tensor) -> torch.Tensor:
+    """Return the luma [N, 1, H, W] of RGB [N, 3, H, W]."""
+    red, green, blue = (weight * pixels[:, i : i + 1] for i, weight in enumerate(LUMA))
     return red + green + blue
 
 
-def around(x: torch.Tensor) -> torch.Tensor:
-    """Means of [N, 1, S, S] in the box of 17 px around every pixel, its border repeated."""
-    return box_mean(F.pad(x, [BOX // 2] * 4, mode="replicate"), BOX)
+def average_around(x: torch.Tensor) -> torch.Tensor:
+    """Return the mean [N, 1, S, S] of the 17 px box around each pixel; borders are replicated."""
+    return average_boxes(F.pad(x, [BOX // 2] * 4, mode="replicate"), BOX)
 
 
-def box_mean(x: torch.Tensor, side: int, *, stride: int = 1) -> torch.Tensor:
-    """As `F.avg_pool2d`, along one axis after the other, which `torch.compile` can fuse."""
+def average_boxes(x: torch.Tensor, side: int, *, stride: int = 1) -> torch.Tensor:
+    """Compute `F.avg_pool2d` one axis at a time, which `torch.compile` can fuse."""
     x = F.avg_pool2d(x, (1, side), (1, stride))
     return F.avg_pool2d(x, (side, 1), (stride, 1))
 
 
-def _blurred(light: torch.Tensor) -> torch.Tensor:
-    """[N, 1, H, W] under the unsharp mask's Gaussian, mirrored at the border."""
-    # Weights are numbers of Python: a tensor of them would have to reach the device first.
-    reach = range(-REACH, REACH + 1)
-    weights = [math.exp(-0.5 * (at / SIGMA) ** 2) for at in reach]
-    light = F.pad(light, [REACH] * 4, mode="reflect")
+def _blur(light: torch.Tensor) -> torch.Tensor:
+    """Blur [N, 1, H, W] with the unsharp mask's Gaussian; borders are mirrored."""
+    # The weights are Python floats. A tensor would first have to be copied to the device.
+    offsets = range(-RADIUS, RADIUS + 1)
+    weights = [math.exp(-0.5 * (offset / SIGMA) ** 2) for offset in offsets]
+    light = F.pad(light, [RADIUS] * 4, mode="reflect")
     for axis in (2, 3):
         windows = light.unfold(axis, len(weights), 1).unbind(-1)
         pairs = zip(weights, windows, strict=True)

@@ -1,4 +1,4 @@
-"""The scripts that measure still run, on little; what they print is for people."""
+"""The scripts in benchmarks/ run on small inputs and print the results that they promise."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
 
 @pytest.fixture
 def script(monkeypatch: pytest.MonkeyPatch):
-    """Imports a script of benchmarks/ to run with these words."""
+    """Imports a script of benchmarks/ with command-line arguments."""
     monkeypatch.syspath_prepend(str(FOLDER))
 
     def load(name: str, *words: str) -> ModuleType:
@@ -39,7 +39,7 @@ def script(monkeypatch: pytest.MonkeyPatch):
     return load
 
 
-def test_network_times_each_size_beside_the_plain_network(script, monkeypatch):
+def test_network_times_each_size_beside_the_reference(script, monkeypatch):
     asked = []
     monkeypatch.setattr(bench, "run", asked.append)
     script("network", "--size", "256", "1024", "--dtype", "fp32", "--batch", "2").main()
@@ -48,7 +48,7 @@ def test_network_times_each_size_beside_the_plain_network(script, monkeypatch):
     ]
 
 
-def test_paste_says_what_a_larger_frame_costs(script, capsys):
+def test_paste_prints_the_cost_of_a_larger_frame(script, capsys):
     pytest.importorskip("skimage", reason="pip install scikit-image")
     words = ["--megapixels", "0.5", "1", "--side", "100", "--faces", "2", "--repeats", "1"]
     script("paste", *words).main()
@@ -66,14 +66,14 @@ def test_pipeline_times_every_step(script, capsys, monkeypatch):
     script("pipeline", *words, "--device", "cpu", "--repeats", "1").main()
     out = capsys.readouterr().out
     for step in ("decode", "detect, mtcnn: 2 faces", "align", "restore, GPEN-256, float32",
-                 "paste", "encode, .jpg", "all but the network"):  # fmt: skip
+                 "paste", "encode, .jpg", "everything but the network"):  # fmt: skip
         assert f"\n| {step}" in out
     assert "2 × 2.00 s | 4.00 s | 100.0 % |" in out
 
 
 @pytest.fixture
 def portraits(script, tmp_path, monkeypatch):
-    """`training_people.py` with a table of one portrait, its repository, and a folder of faces."""
+    """`training_people.py` with a table of one portrait, a repository, and a folder of faces."""
     skimage_data = pytest.importorskip("skimage.data", reason="pip install scikit-image")
     pytest.importorskip("facenet_pytorch", reason="pip install facenet-pytorch==2.5.3")
     if not shutil.which("git"):
@@ -100,7 +100,7 @@ def portraits(script, tmp_path, monkeypatch):
 def test_training_people_adds_each_face_once(portraits):
     module, faces, write_table = portraits
     write_table()
-    for _ in range(2):  # again, it adds no more lines
+    for _ in range(2):  # the second run adds no lines
         module.main()
         assert (faces / "INDEX.tsv").read_text().splitlines() == [
             "file\tsource\tsplit",
@@ -113,10 +113,10 @@ def test_training_people_adds_each_face_once(portraits):
     assert torch.equal(once, twice)
     found = detect(load_detector("mtcnn"), once[None], max_faces=1)
     scale = find_alignment(found, size=256, template="ffhq").affine[0, 0, 0].item()
-    assert scale == pytest.approx(1, abs=0.05)  # cut by "ffhq"; by "gpen" it is 1.13
+    assert scale == pytest.approx(1, abs=0.05)  # the template "gpen" would give 1.13
 
 
-def test_training_people_says_what_it_lacks(portraits, capsys):
+def test_training_people_names_a_missing_repository_or_file(portraits, capsys):
     module, faces, write_table = portraits
     before = (faces / "INDEX.tsv").read_text()
     write_table(repository="us-senate")
@@ -129,29 +129,29 @@ def test_training_people_says_what_it_lacks(portraits, capsys):
     assert (faces / "INDEX.tsv").read_text() == before
 
 
-class Levels:
-    """In place of dlib: the points are a row of levels, the descriptor is the mean colour."""
+class PixelReader:
+    """Stands in for dlib: the points are a row of pixels, the descriptor is the mean colour."""
 
     def find(self, face):
         return None if face.max() == 0 else "a rectangle"
 
-    def look(self, face, where):
+    def describe(self, face, where):
         assert where == "a rectangle"
         return face[30, :68, :2].astype(float), face.mean(axis=(0, 1))
 
 
-def test_landmarks_says_how_much_nearer_a_restored_face_is(script):
+def test_landmarks_measures_how_much_nearer_a_restored_face_is(script):
     module = script("landmarks")
-    faces = (torch.rand(3, 3, 80, 80) * 255).byte()
-    faces[1] = 0  # dlib finds no face in it
-    clean = iter(faces[[0, 2]])
-    perfect = module.measure(Levels(), lambda x: next(clean).expand_as(x) / 255, faces, 2)
+    crops = (torch.rand(3, 3, 80, 80) * 255).byte()
+    crops[1] = 0  # no face is found in it
+    clean = iter(crops[[0, 2]])
+    perfect = module.measure(PixelReader(), lambda x: next(clean).expand_as(x) / 255, crops, 2)
     assert perfect.shape == (3, 2, 3)
     assert [bool(x) for x in (perfect != perfect).any(axis=(1, 2))] == [False, True, False]
     assert (perfect[[0, 2], 1] == 0).all()
     assert (perfect[[0, 2], 0] > 0).all()
-    same = module.measure(Levels(), lambda x: x, faces, 2)
+    same = module.measure(PixelReader(), lambda x: x, crops, 2)
     assert (same[0, 0] == same[0, 1]).all()
     assert (same[:, 0] == perfect[:, 0])[[0, 2]].all()
-    assert module.described(perfect).startswith("   2 faces  eyes, px ")
-    assert "→ 0.000 (+" in module.described(perfect)
+    assert module.describe_gains(perfect).startswith("   2 faces  eyes, px ")
+    assert "→ 0.000 (+" in module.describe_gains(perfect)

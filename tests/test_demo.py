@@ -1,4 +1,4 @@
-"""`make demo`, as it runs."""
+"""`make demo` runs and restores the face of its photograph."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def test_the_demo_restores_the_face_and_nothing_else(tmp_path):
+def test_the_demo_restores_the_face_and_changes_nothing_else(tmp_path):
     folder = tmp_path / "Bilder für 写真"
     done = subprocess.run(
         [sys.executable, "demo/make_demo.py", "-o", str(folder)],
@@ -40,6 +40,6 @@ def test_the_demo_restores_the_face_and_nothing_else(tmp_path):
     changed = np.abs(after - before).max(axis=2) > 0
     rows, columns = np.nonzero(changed)
     assert 0.02 < changed.mean() < 0.3
-    # The astronaut's face lies in the upper middle of the 512 × 512 photograph.
+    # The face is in the upper middle of the 512 × 512 photograph.
     assert rows.max() < 300 and columns.min() > 80 and columns.max() < 370
     assert side_by_side.shape == (2 * 512, 3 * 512, 3)

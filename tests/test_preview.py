@@ -16,7 +16,7 @@ def is_colour(pixel, colour):
     return torch.allclose(pixel, torch.tensor(colour), atol=1e-6)
 
 
-def test_box_and_landmarks_are_drawn_where_they_lie():
+def test_box_and_landmarks_are_drawn_at_their_coordinates():
     drawn = draw_faces(torch.zeros(1, 3, 100, 100), one_face(20.0, 30.0, 60.0, 80.0))[0]
     assert is_colour(drawn[:, 50, 20], BOX_COLOUR)
     assert is_colour(drawn[:, 79, 59], BOX_COLOUR)
@@ -24,7 +24,7 @@ def test_box_and_landmarks_are_drawn_where_they_lie():
     assert drawn[:, 60, 30].eq(0).all()
 
 
-def test_the_image_itself_stays_as_it_is():
+def test_drawing_does_not_change_the_image():
     image = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     before = image.clone()
     draw_faces(image, one_face(5.0, 5.0, 40.0, 40.0, (1, 64, 64)))
@@ -63,7 +63,7 @@ def test_boxes_over_the_border_are_clipped(box):
     assert drawn.shape == (1, 3, 100, 100)
 
 
-def test_large_images_are_shrunk_and_boxes_with_them():
+def test_large_images_are_shrunk_together_with_their_boxes():
     drawn = draw_faces(
         torch.zeros(1, 3, 400, 800), one_face(400.0, 100.0, 600.0, 300.0, (1, 400, 800)),
         max_side=200,
@@ -72,14 +72,14 @@ def test_large_images_are_shrunk_and_boxes_with_them():
     assert is_colour(drawn[:, 60, 100], BOX_COLOUR)
 
 
-def test_boxes_without_a_face_are_red():
+def test_boxes_without_a_face_are_drawn_in_red():
     drawn = draw_faces(
         torch.zeros(1, 3, 50, 50), Faces.empty((1, 50, 50)), missed=[(0, (5, 5, 30, 30))]
     )[0]
     assert is_colour(drawn[:, 15, 5], MISSED_COLOUR)
 
 
-def test_faces_of_images_that_are_not_shown_are_left_out():
+def test_faces_of_images_outside_of_the_batch_are_not_drawn():
     faces = one_face(5.0, 5.0, 20.0, 20.0, (4, 50, 50))
     late = Faces(faces.boxes, faces.landmarks, faces.scores, torch.tensor([3]), (4, 50, 50))
     assert draw_faces(torch.zeros(2, 3, 50, 50), late).eq(0).all()

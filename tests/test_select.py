@@ -50,36 +50,36 @@ def test_every_order_is_a_permutation(faces):
         assert sorted(kept(faces, order=order)) == [0, 1, 2, 3, 4]
 
 
-def test_indices_count_within_each_image(faces):
+def test_indices_number_the_faces_of_each_image(faces):
     assert kept(faces, indices="0") == [0, 3]
     assert kept(faces, indices="0", order="largest") == [1, 4]
 
 
-def test_indices_that_no_image_has_keep_nothing_and_do_not_mean_everyone(faces):
+def test_indices_beyond_the_last_face_select_nothing(faces):
     selection = select_faces(faces, indices="7")
     assert selection.kept.tolist() == []
     assert selection.remaining.tolist() == [0, 1, 2, 3, 4]
 
 
-def test_numbers_are_given_before_anything_is_left_out(faces):
+def test_faces_are_numbered_before_any_is_left_out(faces):
     assert kept(faces, indices="1", min_size=35) == [1]
     assert kept(faces, indices="0", min_size=35) == []
 
 
-def test_count_takes_the_first_of_each_image_in_order(faces):
+def test_count_keeps_the_first_faces_of_each_image_in_order(faces):
     assert kept(faces, order="largest", count=1) == [1, 4]
 
 
-def test_sizes_are_the_shorter_side_in_pixels_or_percent_of_the_images_shorter_side(faces):
+def test_size_is_the_shorter_side_in_pixels_or_percent_of_the_image(faces):
     assert kept(faces, min_size=20, max_size=30) == [0, 3, 4]
-    assert kept(faces, min_size=30, size_unit="%") == [1, 4]  # of 100 px
+    assert kept(faces, min_size=30, size_unit="%") == [1, 4]  # 30 % of 100 px
 
 
-def test_remaining_is_everything_else_as_detected(faces):
+def test_remaining_holds_the_other_faces_as_detected(faces):
     assert select_faces(faces, order="largest", count=1).remaining.tolist() == [0, 2, 3]
 
 
-def test_a_region_keeps_faces_whose_centre_lies_in_it(faces):
+def test_a_region_keeps_faces_with_their_centre_inside(faces):
     region = torch.zeros(1, 1, 100, 200)
     region[..., :, :100] = 1
     assert kept(faces, region=region) == [0, 1, 4]
@@ -94,7 +94,7 @@ def test_a_region_of_another_size_is_refused_with_both_sizes(faces):
         select_faces(faces, region=torch.tensor(1.0))
 
 
-def test_a_box_over_the_border_has_its_centre_looked_up_inside():
+def test_a_centre_outside_of_the_image_is_clamped_to_it():
     face = Faces(
         torch.tensor([[-40.0, -40, 10, 10]]), torch.zeros(1, 5, 2), torch.ones(1), torch.zeros(1),
         (1, 50, 50),
@@ -104,19 +104,19 @@ def test_a_box_over_the_border_has_its_centre_looked_up_inside():
     assert kept(face, region=region) == [0]
 
 
-def test_no_faces_stay_no_faces():
+def test_selecting_from_no_faces_gives_no_faces():
     selection = select_faces(Faces.empty((3, 8, 8)), indices="0-4", order="largest", count=2)
     assert len(selection.kept) == len(selection.remaining) == 0
 
 
-def test_an_unknown_order_or_unit_names_the_choices(faces):
+def test_an_unknown_order_or_unit_is_refused_with_the_choices(faces):
     with pytest.raises(MismatchError, match="left to right"):
         select_faces(faces, order="smallest")
     with pytest.raises(MismatchError, match="px or %"):
         select_faces(faces, size_unit="cm")
 
 
-def test_indices_are_numbers_and_ranges():
+def test_indices_hold_numbers_and_ranges():
     assert parse_indices("0, 2-4 7") == [range(1), range(2, 5), range(7, 8)]
     assert parse_indices("3-999999999999") == [range(3, 10**12)]
     assert parse_indices("  ") is None

@@ -1,4 +1,4 @@
-"""Sharpening after the network: where it acts, and what files say of it."""
+"""Sharpening after the network: where it acts, and how a checkpoint stores its amount."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from gpen_core.checkpoints.mixing import mix_checkpoints
 from gpen_core.checkpoints.tensor_files import write_safetensors
 from gpen_core.cli import main
 from gpen_core.restore import restore_pixels
-from gpen_core.sharpen import RESTORED, sharpen_restored, unsharp_mask
+from gpen_core.sharpen import FULL_CHANGE, sharpen_restored, unsharp_mask
 from gpen_core.training.plan import TrainingPlan
 from gpen_core.training.trainer import WEIGHTS_NAME, Trainer
 from gpen_core.training.widen import widen
@@ -32,7 +32,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture
 def plain(tmp_path):
-    """A file of a small network that says nothing of sharpening."""
+    """A checkpoint of a small network without an amount of sharpening."""
     torch.manual_seed(0)
     write_safetensors(GPEN(CONFIG).state_dict(), tmp_path / "plain.safetensors")
     return tmp_path / "plain.safetensors"
@@ -40,14 +40,14 @@ def plain(tmp_path):
 
 @pytest.fixture
 def sharp(plain, tmp_path):
-    """The same that asks for 5."""
+    """The same checkpoint with the amount 5."""
     return convert_checkpoint(plain, tmp_path / "sharp.safetensors", sharpen=5)
 
 
-def test_faces_are_sharpened_where_they_were_changed():
+def test_crops_are_sharpened_where_the_network_changed_them():
     restored = smooth_faces(2) / 255 * 0.8 + 0.1
     before = restored.clone()
-    before[..., :32] += 2 * RESTORED  # the left half was changed, each pixel by 12 levels
+    before[..., :32] += 2 * FULL_CHANGE  # the left half changed by 12/255
     found = sharpen_restored(restored, before, 5)
     left, right = slice(None, 32 - 9), slice(32 + 9, None)
     masked = unsharp_mask(restored, 5)
@@ -56,32 +56,32 @@ def test_faces_are_sharpened_where_they_were_changed():
     torch.testing.assert_close(found[..., right], restored[..., right], rtol=0, atol=1e-6)
 
 
-def test_a_small_change_earns_its_share_of_the_mask():
+def test_a_small_change_gets_a_share_of_the_mask():
     restored = smooth_faces(1) / 255 * 0.8 + 0.1
-    found = sharpen_restored(restored, restored + RESTORED / 4, 5)
+    found = sharpen_restored(restored, restored + FULL_CHANGE / 4, 5)
     expected = restored + 0.25 * (unsharp_mask(restored, 5) - restored)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
     assert sharpen_restored(restored, restored * 0, 0) is restored
 
 
 @pytest.mark.parametrize(("in_size", "size"), [(32, 32), (32, 50), (16, 16), (16, 32)])
-def test_restored_faces_are_sharpened_as_the_model_asks(in_size, size):
+def test_restore_sharpens_by_the_amount_of_the_model(in_size, size):
     torch.manual_seed(0)
     model = GPEN(replace(CONFIG, in_size=in_size)).eval()
-    faces = torch.rand(3, 3, size, size)
-    network = restore_pixels(model, faces)
+    crops = torch.rand(3, 3, size, size)
+    network = restore_pixels(model, crops)
     model.sharpen = 5
-    found = restore_pixels(model, faces, batch_size=2)
-    before = faces
+    found = restore_pixels(model, crops, batch_size=2)
+    before = crops
     if size != 32:
-        before = restore_pixels(model, faces, strength=0)
+        before = restore_pixels(model, crops, strength=0)
     assert (found - network).abs().max() > 0.005
     torch.testing.assert_close(found, sharpen_restored(network, before, 5), rtol=0, atol=1e-5)
-    half = restore_pixels(model, faces, strength=0.5)
+    half = restore_pixels(model, crops, strength=0.5)
     torch.testing.assert_close(half, (found + before) / 2, rtol=0, atol=1e-5)
 
 
-def test_a_file_says_how_much_and_conversion_keeps_it(plain, sharp, tmp_path, capsys):
+def test_a_checkpoint_stores_the_amount_and_conversion_keeps_it(plain, sharp, tmp_path, capsys):
     assert load_gpen(plain, device="cpu").sharpen == 0
     assert load_gpen(sharp, device="cpu").sharpen == 5
     again = convert_checkpoint(sharp, tmp_path / "again.safetensors", dtype="bf16")
@@ -89,7 +89,7 @@ def test_a_file_says_how_much_and_conversion_keeps_it(plain, sharp, tmp_path, ca
     ended = tmp_path / "ended.safetensors"
     assert main(["convert", str(again), str(ended), "--sharpen", "0"]) == 0
     assert read_checkpoint(ended).sharpen == 0
-    assert set(load_file(sharp)) == set(load_file(plain)), "the tensors are those of any GPEN"
+    assert set(load_file(sharp)) == set(load_file(plain)), "the tensors have the names of any GPEN"
     capsys.readouterr()
     assert main(["inspect", str(sharp)]) == 0
     assert "sharpening  5, after the network" in capsys.readouterr().out
@@ -107,25 +107,25 @@ def test_an_amount_out_of_range_is_refused(plain, tmp_path, capsys, amount):
 
 
 @pytest.mark.parametrize("text", ["much", "-1", "1e9", "nan", ""])
-def test_a_file_that_says_nonsense_is_refused(plain, tmp_path, text):
+def test_a_checkpoint_with_a_nonsensical_amount_is_refused(plain, tmp_path, text):
     path = tmp_path / "odd.safetensors"
     save_file(load_file(plain), path, metadata={SHARPEN_KEY: text})
     with pytest.raises(CheckpointError, match=r"odd\.safetensors.*expected a number from 0 to 100"):
         read_checkpoint(path)
 
 
-def test_a_mix_asks_for_the_mean_amount(plain, sharp, tmp_path):
-    def mixed(*shares: float) -> float:
+def test_a_mix_stores_the_mean_amount(plain, sharp, tmp_path):
+    def mix(*shares: float) -> float:
         target = tmp_path / "mix.safetensors"
         mix_checkpoints([plain, sharp], target, shares=shares, overwrite=True)
         return read_checkpoint(target).sharpen
 
-    assert mixed(0.25, 0.75) == pytest.approx(3.75)
-    assert mixed(1.5, -0.5) == 0
-    assert mixed(-40, 41) == 100
+    assert mix(0.25, 0.75) == pytest.approx(3.75)
+    assert mix(1.5, -0.5) == 0
+    assert mix(-40, 41) == 100
 
 
-def test_training_goes_on_with_what_the_start_asks_for(sharp, tmp_path):
+def test_training_keeps_the_amount_of_its_start(sharp, tmp_path):
     model = load_gpen(sharp, device="cpu")
     trainer = Trainer(
         TrainingPlan(CONFIG, steps=1, batch_size=2), smooth_faces(2, 32), CPU, model=model

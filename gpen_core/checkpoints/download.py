@@ -11,7 +11,7 @@ import urllib.request
 from typing import TYPE_CHECKING
 
 from ..errors import CheckpointError, DownloadError
-from ..files import replacing, sha256
+from ..files import sha256, write_atomically
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -140,7 +140,7 @@ def _verify(path: Path, target: Path, size: int | None, expected: str | None, re
                 f"`{record}` holds no SHA-256. Delete it to record the hash of `{path.name}` anew."
             )
     if expected is None:
-        with replacing(record, overwrite=False) as scratch:
+        with write_atomically(record, overwrite=False) as scratch:
             scratch.write_text(f"{found}  {target.name}\n", "utf-8")
     elif found != expected:
         raise CheckpointError(

@@ -22,7 +22,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 
 from ..errors import CheckpointError
-from ..files import replacing
+from ..files import write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -97,7 +97,7 @@ def write_safetensors(
     """
     target = Path(target)
     try:
-        with replacing(target, overwrite=overwrite) as scratch:
+        with write_atomically(target, overwrite=overwrite) as scratch:
             # safetensors refuses tensors that share memory, as the blurs of a model may; and its
             # own save_file makes files that only their owner can read.
             apart = {n: t.detach().cpu().contiguous().clone() for n, t in tensors.items()}

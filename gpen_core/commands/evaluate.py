@@ -70,12 +70,12 @@ def run(args: argparse.Namespace) -> int:
     from ..evaluation.report import contact_sheet, format_groups, write_table
     from ..evaluation.scores import Damage, Scores, group_scores, score_pairs
     from ..media import write_image
-    from ..media.formats import format_for
+    from ..media.formats import find_format
     from ..restore import restore_pixels
 
     damage = Damage(find_preset(args.degradation), args.rounds, args.same_damage)
     if args.sheet:
-        format_for(args.sheet)  # refuses the suffix now, not after the work
+        find_format(args.sheet)  # refuses the suffix now, not after the work
     for path in (args.table, args.sheet):
         if path:
             path.parent.mkdir(parents=True, exist_ok=True)

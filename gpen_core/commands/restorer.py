@@ -14,9 +14,9 @@ from ..align import left_out_messages
 from ..checkpoints.loading import load_gpen
 from ..detectors import Detector, load_detector
 from ..errors import CheckpointError, ImageError
-from ..files import replacing
+from ..files import write_atomically
 from ..media import Metadata, Picture, read_picture, write_picture
-from ..media.formats import same_kind
+from ..media.formats import is_same_format
 from ..pasting.background import Upscaler, enlarge, load_upscaler
 from ..pipeline import restore_image
 from ..restore import restore_pixels
@@ -156,10 +156,10 @@ class Restorer:
         if self.options.scale > 1:
             write_picture(job.target, picture, overwrite=self.options.overwrite)
             return "no face found; enlarged only"
-        if not same_kind(job.source, job.target):
+        if not is_same_format(job.source, job.target):
             write_picture(job.target, picture, overwrite=self.options.overwrite)
             return "no face found; converted only"
-        with replacing(job.target, overwrite=self.options.overwrite) as scratch:
+        with write_atomically(job.target, overwrite=self.options.overwrite) as scratch:
             shutil.copyfile(job.source, scratch)
         return "no face found; copied as it is"
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from ..errors import ImageError
-from ..files import replacing
+from ..files import write_atomically
 from ..preview import draw_number
 from ..warp import resize
 from .scores import FIGURES, USUAL_DAMAGE, Damage, Scores
@@ -43,7 +43,7 @@ def write_table(path: Path, groups: dict[str, dict[str, Scores]]) -> None:
             pairs, *figures = astuple(scores)
             table.writerow([by, group, pairs, *(f"{figure:.4f}" for figure in figures)])
     try:
-        with replacing(path, overwrite=True) as scratch:
+        with write_atomically(path, overwrite=True) as scratch:
             scratch.write_text(text.getvalue(), encoding="utf-8")
     except OSError as error:
         raise ImageError(f"{path} cannot be written: {error}") from error

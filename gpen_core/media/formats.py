@@ -1,4 +1,4 @@
-"""The kinds of image file that can be written, and what each can hold."""
+"""The image formats that we write, and what a file of each can hold."""
 
 from __future__ import annotations
 
@@ -13,41 +13,47 @@ from ..names import WRITABLE
 
 @dataclass(frozen=True)
 class Format:
-    """A kind of image file.
+    """An image format.
 
     Attributes:
-        name: Pillow's name of it.
-        suffixes: file name endings, lower case, the usual one first.
-        alpha: it holds transparency.
-        deep: it holds 16 bits per sample.
-        profile: it holds EXIF and a colour profile.
-        longest_side: in pixels, as the format allows.
-        options: what Pillow's writer is told.
+        name: Pillow's name for it.
+        suffixes: its file name endings in lower case, the usual one first.
+        has_alpha: a file can hold transparency.
+        has_sixteen_bits: a file can hold 16 bits per sample.
+        has_profile: a file can hold EXIF and a colour profile.
+        longest_side: the most pixels that the format allows along one side.
+        options: the options that we pass to Pillow's writer.
     """
 
     name: str
     suffixes: tuple[str, ...]
-    alpha: bool = True
-    deep: bool = False
-    profile: bool = True
+    has_alpha: bool = True
+    has_sixteen_bits: bool = False
+    has_profile: bool = True
     longest_side: int = 2**31 - 1
     options: tuple[tuple[str, object], ...] = ()
 
     def check(self, path: Path, size: tuple[int, int], *, profile: bool) -> None:
-        """Refuse a picture of `size` (width, height) that this kind cannot hold.
+        """Refuse a picture that this format cannot hold.
+
+        Args:
+            path: the file to be written, for the message.
+            size: (width, height) of the picture.
+            profile: the picture has a colour profile.
 
         Raises:
-            ImageError: it is too large, or it has a colour profile that would be lost.
+            ImageError: the picture is too large, or its colour profile would be lost.
         """
         if max(size) > self.longest_side:
             raise ImageError(
                 f"{path} is not written: {self.name} holds at most {self.longest_side} px a side, "
                 f"this picture has {size[0]} × {size[1]}. Name a .png or .tif file."
             )
-        if profile and not self.profile:
+        if profile and not self.has_profile:
             raise ImageError(
-                f"{path} is not written: {self.name} holds no colour profile, and without its own "
-                "the picture's colours would change. Name a .png, .jpg, .webp or .tif file."
+                f"{path} is not written: {self.name} holds no colour profile, and without its "
+                "profile the picture would change its colours. Name a .png, .jpg, .webp or .tif "
+                "file."
             )
 
 
@@ -55,40 +61,41 @@ FORMATS = (
     Format(
         "JPEG",
         (".jpg", ".jpeg", ".jpe", ".jfif"),
-        alpha=False,
+        has_alpha=False,
         longest_side=65500,
         options=(("quality", 95), ("subsampling", "4:4:4")),
     ),
-    Format("PNG", (".png",), deep=True),
+    Format("PNG", (".png",), has_sixteen_bits=True),
     Format(
         "WEBP",
         (".webp",),
         longest_side=16383,
-        options=(("quality", 95), ("exact", True)),  # keep the colour under full transparency
+        # "exact" keeps the colours of pixels that are fully transparent.
+        options=(("quality", 95), ("exact", True)),
     ),
-    Format("TIFF", (".tif", ".tiff"), deep=True),
-    Format("BMP", (".bmp",), alpha=False, profile=False),
+    Format("TIFF", (".tif", ".tiff"), has_sixteen_bits=True),
+    Format("BMP", (".bmp",), has_alpha=False, has_profile=False),
     Format("AVIF", (".avif",), longest_side=65536, options=(("quality", 90),)),
 )
-_BY_SUFFIX = {suffix: kind for kind in FORMATS for suffix in kind.suffixes}
+_BY_SUFFIX = {suffix: format_ for format_ in FORMATS for suffix in format_.suffixes}
 
 
-def same_kind(one: Path, other: Path) -> bool:
-    """Whether the suffixes name the same kind of file."""
+def is_same_format(one: Path, other: Path) -> bool:
+    """Tell whether two file names have suffixes of the same format."""
     first, second = (path.suffix.lower() for path in (one, other))
     return _BY_SUFFIX.get(first, first) == _BY_SUFFIX.get(second, second)
 
 
-def format_for(path: Path) -> Format:
-    """The kind of file that the suffix names.
+def find_format(path: Path) -> Format:
+    """Return the format that the suffix names.
 
     Raises:
-        ImageError: no such kind can be written.
+        ImageError: we can write no such format.
     """
-    kind = _BY_SUFFIX.get(path.suffix.lower())
-    if kind is None or (kind.name == "AVIF" and not features.check("avif")):
+    format_ = _BY_SUFFIX.get(path.suffix.lower())
+    if format_ is None or (format_.name == "AVIF" and not features.check("avif")):
         raise ImageError(
             f"{path} is not written: its suffix {path.suffix!r} is none of {', '.join(WRITABLE)} "
-            "(.avif needs a Pillow built with it)."
+            "(.avif needs a Pillow that was built with AVIF)."
         )
-    return kind
+    return format_

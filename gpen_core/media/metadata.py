@@ -1,4 +1,4 @@
-"""What an image file says besides its pixels: EXIF, colour profile, resolution, orientation."""
+"""EXIF, XMP, colour profile, resolution and orientation of an image file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import tiff_tags
 from .tiff_tags import EXIF_IFD, LONG, ORIENTATION, PIXEL_HEIGHT, PIXEL_WIDTH, SHORT, X_RESOLUTION
-from .xmp import read_xmp, save_xmp, xmp_for
+from .xmp import make_pillow_xmp, read_xmp, update_xmp
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,23 +17,25 @@ if TYPE_CHECKING:
     import numpy as np
     from PIL import Image
 
-MOST_DPI = 65_536
-"""What says as much is damaged, and more than JPEG can hold."""
+MAX_DPI = 65_536
+"""JPEG cannot hold this many dots per inch; a file that names as many is damaged."""
 
-_PREFIX = b"Exif\0\0"
-HEADERS = (b"II*\0", b"MM\0*")
-"""How a TIFF, or EXIF, begins."""
+TIFF_HEADERS = (b"II*\0", b"MM\0*")
+"""The first four bytes of a TIFF or of an EXIF block."""
+
+_EXIF_PREFIX = b"Exif\0\0"
 
 
 @dataclass(frozen=True)
 class Metadata:
-    """What goes from the input file to the output file.
+    """The metadata that we copy from the input file to the output file.
 
     Attributes:
-        exif: a TIFF structure as in the file, without the leading "Exif"; empty when there is none.
-        icc: the colour profile; empty when there is none.
+        exif: the file's EXIF block, a TIFF structure without the leading "Exif"; empty if the file
+            has none.
+        icc: the colour profile; empty if the file has none.
         dpi: (x, y) dots per inch, or None.
-        xmp: a packet of XMP; empty when there is none.
+        xmp: the XMP packet; empty if the file has none.
     """
 
     exif: bytes = b""
@@ -43,26 +45,31 @@ class Metadata:
 
     @classmethod
     def read(cls, image: Image.Image, data: bytes) -> tuple[Metadata, int]:
-        """Read an opened image's; also the orientation (1 … 8) still to be applied to its samples.
+        """Read the metadata of an opened image.
 
-        Call it after decoding: Pillow and OpenCV turn TIFF samples themselves, and no others.
+        Call this after decoding the image: Pillow and OpenCV turn the samples of a TIFF upright
+        while they decode it, and those of no other format.
+
+        Returns:
+            The metadata, and the EXIF orientation (1 … 8) that the caller must still apply to the
+            decoded samples.
         """
-        exif = image.info.get("exif", b"").removeprefix(_PREFIX)
+        exif = image.info.get("exif", b"").removeprefix(_EXIF_PREFIX)
         orientation = 1
         if image.format == "TIFF":
             exif = tiff_tags.extract_exif(data)
-        elif exif and exif[:4] not in HEADERS:
+        elif exif and exif[:4] not in TIFF_HEADERS:
             exif = b""
         else:
-            tags = image.getexif()  # finds it in XMP and in a PNG's text too
+            tags = image.getexif()  # also looks in XMP and in the text of a PNG
             orientation = tags.get(ORIENTATION, 1)
-            exif = exif or (tags.tobytes() if len(tags) else b"").removeprefix(_PREFIX)
+            exif = exif or (tags.tobytes() if len(tags) else b"").removeprefix(_EXIF_PREFIX)
         dpi = image.info.get("dpi")
         if image.format == "TIFF" and X_RESOLUTION not in image.getexif():
-            dpi = None  # Pillow says (1, 1)
+            dpi = None  # Pillow reports (1, 1) for a TIFF that states no resolution
         if dpi is not None:
             dpi = (float(dpi[0]), float(dpi[1]))
-            if not all(math.isfinite(dots) and 0 < dots < MOST_DPI for dots in dpi):
+            if not all(math.isfinite(dots) and 0 < dots < MAX_DPI for dots in dpi):
                 dpi = None
         icc = image.info.get("icc_profile")
         read = cls(
@@ -70,41 +77,44 @@ class Metadata:
         )
         return read, orientation if orientation in range(1, 9) else 1
 
-    def exif_for(self, size: tuple[int, int]) -> bytes:
-        """The EXIF of a written file of `size` (width, height), whose pixels are upright.
+    def update_exif(self, size: tuple[int, int]) -> bytes:
+        """Return the EXIF for an output file with upright pixels.
 
-        Orientation and sides are changed in place, and the thumbnail, which shows the picture as
-        it was, is left without a reference; all else stays byte for byte.
+        The orientation and the sides are changed in place. The thumbnail shows the old picture, so
+        nothing refers to it any more. All other bytes stay the same.
+
+        Args:
+            size: (width, height) of the output.
         """
         changes = {ORIENTATION: 1, PIXEL_WIDTH: size[0], PIXEL_HEIGHT: size[1]}
         exif = bytearray(self.exif)
-        for tag, kind, at in _numbers(self.exif):
+        for tag, kind, at in _iterate_tags(self.exif):
             if tag in changes and kind in (SHORT, LONG):
-                # EXIF wants a SHORT for the orientation and takes either for the sides.
+                # EXIF requires a SHORT for the orientation and allows either type for the sides.
                 code, kind = ("H2x", SHORT) if tag == ORIENTATION else ("L", LONG)
-                layout = f"{tiff_tags.byte_order(exif)}HL{code}"
+                layout = f"{tiff_tags.find_byte_order(exif)}HL{code}"
                 struct.pack_into(layout, exif, at - 6, kind, 1, changes[tag])
         tiff_tags.unlink_next_directory(exif)
         return bytes(exif)
 
-    def save_options(self, kind: str, size: tuple[int, int]) -> dict[str, Any]:
-        """What to hand to Pillow's `Image.save` for a file of `size` (width, height).
+    def make_pillow_options(self, format_name: str, size: tuple[int, int]) -> dict[str, Any]:
+        """Return the keyword arguments with which Pillow's `Image.save` writes this metadata.
 
         Args:
-            kind: Pillow's name of the format.
-            size: of the picture.
+            format_name: Pillow's name for the format.
+            size: (width, height) of the output.
         """
-        exif = self.exif_for(size)
-        options = {"icc_profile": self.icc, "dpi": self.dpi, "exif": exif and _PREFIX + exif}
-        options |= save_xmp(kind, xmp_for(self.xmp, size))
+        exif = self.update_exif(size)
+        options = {"icc_profile": self.icc, "dpi": self.dpi, "exif": exif and _EXIF_PREFIX + exif}
+        options |= make_pillow_xmp(format_name, update_xmp(self.xmp, size))
         return {name: value for name, value in options.items() if value}
 
 
 NO_METADATA = Metadata()
 
 
-def upright(samples: np.ndarray, orientation: int) -> np.ndarray:
-    """A view of samples [H, W, C], turned as EXIF's `orientation` (1 … 8) asks."""
+def turn_upright(samples: np.ndarray, orientation: int) -> np.ndarray:
+    """Return a view of samples [H, W, C], turned as the EXIF orientation (1 … 8) asks."""
     if orientation in (5, 6, 7, 8):
         samples = samples.transpose(1, 0, 2)
     flip_rows = orientation in (3, 4, 7, 8)
@@ -112,13 +122,13 @@ def upright(samples: np.ndarray, orientation: int) -> np.ndarray:
     return samples[:: -1 if flip_rows else 1, :: -1 if flip_columns else 1]
 
 
-def _numbers(exif: bytes) -> Iterator[tuple[int, int, int]]:
-    """(tag, type, offset of the value) in the main directory and in the Exif one."""
+def _iterate_tags(exif: bytes) -> Iterator[tuple[int, int, int]]:
+    """Yield (tag, type, offset of the value) for the main directory and the Exif directory."""
     if len(exif) < 8:
         return
-    for tag, kind, _, at in tiff_tags.locate(exif, tiff_tags.main_directory(exif)):
+    for tag, kind, _, at in tiff_tags.locate_entries(exif, tiff_tags.find_main_directory(exif)):
         yield tag, kind, at
         if tag == EXIF_IFD:
-            (start,) = struct.unpack_from(tiff_tags.byte_order(exif) + "L", exif, at)
-            for inner_tag, inner_kind, _, inner_at in tiff_tags.locate(exif, start):
+            (start,) = struct.unpack_from(tiff_tags.find_byte_order(exif) + "L", exif, at)
+            for inner_tag, inner_kind, _, inner_at in tiff_tags.locate_entries(exif, start):
                 yield inner_tag, inner_kind, inner_at

@@ -1,4 +1,4 @@
-"""An image with everything that its file carries."""
+"""`Picture`, an image together with what its file carries besides colours."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ LUMINANCE = (0.2126, 0.7152, 0.0722)  # ITU-R BT.709
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """An image and what its file says besides.
+    """An image and the metadata of its file.
 
     Attributes:
-        pixels: [1, 3, H, W] float32 RGB in [0, 1], upright, in the file's own colour space.
+        pixels: [1, 3, H, W] float32 RGB in [0, 1], upright, in the file's colour space.
         alpha: [1, 1, H, W] float32 in [0, 1], or None.
-        bits: 8 or 16 per sample.
-        channels: 1 when the file stores grey alone, else 3.
-        grey: every pixel has R = G = B, however it is stored.
-        metadata: EXIF, colour profile and resolution.
+        bits: bits per sample in the file, 8 or 16.
+        channels: 1 if the file stores only grey, else 3.
+        grey: True if every pixel has R = G = B, whether the file stores grey or RGB.
+        metadata: EXIF, XMP, colour profile and resolution.
     """
 
     pixels: torch.Tensor
@@ -49,9 +49,13 @@ class Picture:
         return self.pixels.shape[3], self.pixels.shape[2]
 
     def with_pixels(self, pixels: torch.Tensor) -> Picture:
-        """The same picture with other pixels [1, 3, H', W'].
+        """Return a copy of this picture with other pixels.
 
-        A grey picture stays grey (a network tints it), and alpha is resized when the size differs.
+        A grey picture stays grey, because a network may tint it. Alpha is resized if the new pixels
+        have another size.
+
+        Args:
+            pixels: [1, 3, H', W'] RGB in [0, 1].
         """
         if self.grey:
             red, green, blue = (w * pixels[:, c : c + 1] for c, w in enumerate(LUMINANCE))

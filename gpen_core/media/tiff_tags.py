@@ -1,7 +1,7 @@
-"""TIFF directories, which are also how EXIF is written.
+"""Read and write TIFF directories. EXIF is a TIFF structure too.
 
-Entries are moved as bytes: Pillow reads text as Latin-1 and writes "?" for all beyond ASCII, and
-packing EXIF anew breaks the offsets in camera makers' notes.
+Entries are copied as bytes, for two reasons. Pillow reads text as Latin-1 and writes "?" for every
+character outside of ASCII. And packing EXIF anew would break the offsets in camera makers' notes.
 """
 
 from __future__ import annotations
@@ -26,73 +26,79 @@ DESCRIPTIVE = frozenset(
         *(EXIF_IFD, GPS_IFD),
     }
 )
-"""Of a TIFF's main directory, the entries that describe the picture and not the file."""
+"""The entries of a TIFF's main directory that describe the picture, not the layout of the file."""
 
 
 class Entry(NamedTuple):
-    """One value of a directory: its type, how many, and its bytes in the file's order."""
+    """The value of one directory entry.
+
+    Attributes:
+        kind: the TIFF type of the numbers, such as SHORT.
+        length: how many numbers there are.
+        value: their bytes, in the byte order of the file.
+    """
 
     kind: int
     length: int
     value: bytes
 
 
-def byte_order(data: bytes | bytearray) -> str:
-    """`struct`'s sign for the order that a TIFF header names."""
+def find_byte_order(data: bytes | bytearray) -> str:
+    """Return `struct`'s sign, "<" or ">", for the byte order that a TIFF header names."""
     return ">" if data[:2] == b"MM" else "<"
 
 
-def pack(order: str, kind: int, *values: int) -> Entry:
-    """An entry of SHORT, LONG, RATIONAL (numerator, denominator, …) or UNDEFINED numbers."""
+def pack_entry(order: str, kind: int, *values: int) -> Entry:
+    """Make an entry of SHORT, LONG, RATIONAL (numerator, denominator, …) or UNDEFINED numbers."""
     count = len(values) // 2 if kind == RATIONAL else len(values)
     return Entry(kind, count, struct.pack(f"{order}{len(values)}{_CODES[kind]}", *values))
 
 
-def main_directory(data: bytes | bytearray) -> int:
-    """The offset of the first directory.
+def find_main_directory(data: bytes | bytearray) -> int:
+    """Return the offset of the first directory.
 
     Raises:
-        struct.error: the data is too short to name one.
+        struct.error: the data is too short to hold an offset.
     """
-    return struct.unpack_from(byte_order(data) + "L", data, 4)[0]
+    return struct.unpack_from(find_byte_order(data) + "L", data, 4)[0]
 
 
 def read_directory(data: bytes, start: int) -> dict[int, Entry]:
-    """The entries of the directory at `start`; those that lead out of the data are left out."""
+    """Return the entries of the directory at `start`, except those with values outside the data."""
     entries = {}
-    for tag, kind, count, at in locate(data, start):
+    for tag, kind, count, at in locate_entries(data, start):
         length = _BYTES.get(kind, 0) * count
         if length > 4:
-            (at,) = struct.unpack_from(byte_order(data) + "L", data, at)
+            (at,) = struct.unpack_from(find_byte_order(data) + "L", data, at)
         if 0 < length <= len(data) - at:
             entries[tag] = Entry(kind, count, bytes(data[at : at + length]))
     return entries
 
 
-def locate(data: bytes, start: int) -> Iterator[tuple[int, int, int, int]]:
-    """(tag, type, count, offset of the four bytes of value) of the entries at `start`."""
-    order = byte_order(data)
+def locate_entries(data: bytes, start: int) -> Iterator[tuple[int, int, int, int]]:
+    """Yield (tag, type, count, offset of the four bytes of value) for the directory at `start`."""
+    order = find_byte_order(data)
     try:
         (count,) = struct.unpack_from(order + "H", data, start)
         for at in range(start + 2, start + 2 + 12 * count, 12):
             yield *struct.unpack_from(order + "HHL4x", data, at), at + 8
     except struct.error:
-        return  # a damaged structure ends where it leads out of the data
+        return  # a damaged directory ends where the data ends
 
 
 def unlink_next_directory(data: bytearray) -> None:
-    """Make the first directory the last, in place; after it EXIF has a thumbnail's."""
-    order = byte_order(data)
+    """Make the first directory the last one, in place. In EXIF the next one holds a thumbnail."""
+    order = find_byte_order(data)
     try:
-        start = main_directory(data)
+        start = find_main_directory(data)
         (count,) = struct.unpack_from(order + "H", data, start)
         struct.pack_into(order + "L", data, start + 2 + 12 * count, 0)
     except struct.error:
-        return  # a damaged structure has none
+        return  # a damaged structure has no next directory
 
 
 def pack_directory(order: str, entries: Mapping[int, Entry], at: int) -> bytes:
-    """The directory of `entries`, to be placed at offset `at`, with its values after it."""
+    """Return the bytes of a directory at offset `at` of a file, followed by its values."""
     tail_at = at + 2 + 12 * len(entries) + 4
     head, tail = struct.pack(order + "H", len(entries)), b""
     for tag, (kind, count, value) in sorted(entries.items()):
@@ -106,9 +112,9 @@ def pack_directory(order: str, entries: Mapping[int, Entry], at: int) -> bytes:
 
 
 def extract_exif(tiff: bytes) -> bytes:
-    """The descriptive entries of a TIFF file as an EXIF structure; empty when there are none."""
-    order = byte_order(tiff)
-    main = read_directory(tiff, main_directory(tiff))
+    """Copy the descriptive entries of a TIFF file into an EXIF block; empty if there are none."""
+    order = find_byte_order(tiff)
+    main = read_directory(tiff, find_main_directory(tiff))
     main = {tag: entry for tag, entry in main.items() if tag in DESCRIPTIVE}
     if not main:
         return b""
@@ -117,7 +123,7 @@ def extract_exif(tiff: bytes) -> bytes:
     for group in (EXIF_IFD, GPS_IFD):
         if group in main and len(main[group].value) == 4:
             (start,) = struct.unpack(order + "L", main[group].value)
-            main[group] = pack(order, LONG, 8 + len(body))
+            main[group] = pack_entry(order, LONG, 8 + len(body))
             body += pack_directory(order, read_directory(tiff, start), 8 + len(body))
     start = 8 + len(body)
     return exif + struct.pack(order + "L", start) + body + pack_directory(order, main, start)

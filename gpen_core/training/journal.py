@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import TrainingError
 from ..evaluation.report import contact_sheet
 from ..evaluation.scores import Damage, Scores, evaluate
-from ..files import replacing
+from ..files import write_atomically
 from ..media import write_image
 from ..restore import restore_pixels
 
@@ -144,7 +144,7 @@ class Table:
                     for row in csv.DictReader(lines, delimiter="\t")
                 ]
             rows = [r for r in rows if r["step"].isdecimal() and int(r["step"]) <= step]
-            with replacing(path, overwrite=True) as scratch:
+            with write_atomically(path, overwrite=True) as scratch:
                 self._write(scratch, rows)
 
     def append(self, step: int, values: Mapping[str, float]) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 import torch.nn.functional as F
 
-from ..sharpen import around, box_mean, luma, unsharp_mask
+from ..sharpen import average_around, average_boxes, luma, unsharp_mask
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -65,7 +65,7 @@ def sharpen_towards(
 def _sharpness_map(faces: torch.Tensor) -> torch.Tensor:
     """Mean gradient in the box around every pixel, [N, 1, S, S]."""
     # Differences leave out the last row and column.
-    return around(F.pad(_gradient(luma(faces)), (0, 1, 0, 1), mode="replicate"))
+    return average_around(F.pad(_gradient(luma(faces)), (0, 1, 0, 1), mode="replicate"))
 
 
 def sharpness(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
@@ -78,7 +78,7 @@ def sharpness(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         output: [N, 1, H, W], luma.
         target: the same.
     """
-    x, y = (box_mean(_gradient(light), SHARPNESS_BOX, stride=4) for light in (output, target))
+    x, y = (average_boxes(_gradient(light), SHARPNESS_BOX, stride=4) for light in (output, target))
     return (x - y).abs().mean()
 
 
@@ -95,7 +95,7 @@ def _box_ssim(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     `kornia.losses.ssim_loss` with its Gaussian windows on R, G and B took 40 % of a training step
     on a CPU; this takes 10 %, or 4 % compiled.
     """
-    means = box_mean(torch.cat([x, y, x * x, y * y, x * y], dim=1), 7)
+    means = average_boxes(torch.cat([x, y, x * x, y * y, x * y], dim=1), 7)
     mean_x, mean_y, xx, yy, xy = means.split(1, dim=1)
     c1, c2 = 0.01**2, 0.03**2
     luminance = (2 * mean_x * mean_y + c1) / (mean_x**2 + mean_y**2 + c1)

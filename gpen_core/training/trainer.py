@@ -14,7 +14,7 @@ from ..checkpoints.loading import sharpen_metadata
 from ..checkpoints.tensor_files import AGAIN, read_tensor_file, write_safetensors
 from ..devices import require_compiler
 from ..errors import CheckpointError, MismatchError, TrainingError
-from ..files import replacing
+from ..files import write_atomically
 from ..sharpen import unsharp_mask
 from . import graphed
 from .adversary import Adversary
@@ -227,7 +227,7 @@ class Trainer:
         }
         if self.adversary:
             state["adversary"] = self.adversary.state_dict()
-        with replacing(folder / STATE_NAME, overwrite=True) as scratch:
+        with write_atomically(folder / STATE_NAME, overwrite=True) as scratch:
             torch.save(state, scratch)
         weights = {name: value.half() for name, value in self.ema.state_dict().items()}
         metadata = sharpen_metadata(self.model.sharpen)

@@ -1,4 +1,4 @@
-"""Image files: what is read, what is kept, what is refused."""
+"""Image files are read and written without losing metadata, or refused with a reason."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def exif(orientation: int = 1) -> Image.Exif:
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif", ".bmp"])
-def test_lossless_kinds_return_the_same_levels(tmp_path, suffix):
+def test_lossless_formats_return_the_same_levels(tmp_path, suffix):
     path = tmp_path / f"Zoë 顔{suffix}"
     samples = levels(5, 7, 3)
     write_image(path, torch.from_numpy(samples).permute(2, 0, 1)[None] / 255)
@@ -44,7 +44,7 @@ def test_lossless_kinds_return_the_same_levels(tmp_path, suffix):
 
 
 @pytest.mark.parametrize(("suffix", "largest"), [(".jpg", 3), (".webp", 8), (".avif", 8)])
-def test_lossy_kinds_stay_close(tmp_path, suffix, largest):
+def test_lossy_formats_stay_close(tmp_path, suffix, largest):
     ramp = torch.linspace(0, 1, 64).expand(1, 3, 48, 64)
     write_image(tmp_path / f"a{suffix}", ramp)
     assert (read_image(tmp_path / f"a{suffix}") - ramp).abs().max() * 255 < largest
@@ -65,7 +65,7 @@ def test_levels_are_rounded_and_clamped(tmp_path):
 @pytest.mark.parametrize("count", [1, 3, 4])
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
 def test_sixteen_bits_survive(tmp_path, suffix, count):
-    """Written by OpenCV, read, written and read again by OpenCV: every sample is the same."""
+    """OpenCV writes a file, we read and write it, OpenCV reads it: every sample is the same."""
     samples = levels(6, 5, count, bits=16)
     source = tmp_path / f"in{suffix}"
     source.write_bytes(cv2.imencode(suffix, samples)[1].tobytes())
@@ -94,14 +94,14 @@ def test_sixteen_bit_grey_with_alpha_survives(tmp_path, name, channels):
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".webp", ".bmp"])
-def test_kinds_without_sixteen_bits_take_the_picture_in_eight(tmp_path, suffix):
+def test_formats_without_sixteen_bits_get_eight(tmp_path, suffix):
     write_picture(tmp_path / f"a{suffix}", Picture(torch.rand(1, 3, 8, 8), bits=16))
     assert read_picture(tmp_path / f"a{suffix}").bits == 8
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".webp", ".avif"])
 @pytest.mark.parametrize("bits", [8, 16])
-def test_exif_profile_and_resolution_go_into_the_output(tmp_path, suffix, bits):
+def test_exif_profile_and_resolution_are_written_to_the_output(tmp_path, suffix, bits):
     Image.fromarray(levels(12, 20, 3)).save(
         tmp_path / "in.jpg", exif=exif(6), icc_profile=SRGB, dpi=(300, 300)
     )
@@ -112,7 +112,7 @@ def test_exif_profile_and_resolution_go_into_the_output(tmp_path, suffix, bits):
     with Image.open(tmp_path / f"out{suffix}") as written:
         tags = written.getexif()
         assert tags[MAKE] == "Kodak"
-        if suffix != ".avif":  # Pillow packs AVIF's EXIF anew, in ASCII
+        if suffix != ".avif":  # Pillow rewrites the EXIF of an AVIF in ASCII
             assert tags[ARTIST].encode("latin-1").decode() == "Zoë"
         assert tags.get(ORIENTATION, 1) == 1
         details = tags.get_ifd(EXIF_IFD)
@@ -130,7 +130,7 @@ def test_every_orientation_is_read_upright(tmp_path, orientation, name):
     upright = np.zeros((24, 16), np.uint16)
     upright[:8, :8] = 65535  # top left
     upright[16:, :8] = 30000  # bottom left
-    stored = {  # how a camera held that way stores it: the inverse of what a viewer does
+    stored = {  # how a camera in that orientation stores the picture; a viewer does the inverse
         1: upright,
         2: upright[:, ::-1],
         3: upright[::-1, ::-1],
@@ -152,8 +152,8 @@ def test_every_orientation_is_read_upright(tmp_path, orientation, name):
     assert [seen[4, 4], seen[20, 4], seen[4, 12]] == pytest.approx([1, 30000 / 65535, 0], abs=0.02)
 
 
-def test_a_makers_note_and_a_damaged_exif_do_not_disturb(tmp_path):
-    """The bytes go through as they are but for orientation and sides: offsets stay true."""
+def test_a_makers_note_survives_and_damaged_exif_does_no_harm(tmp_path):
+    """Only the bytes of orientation and sides change, so offsets inside the note stay valid."""
     tags = exif(3)
     tags.get_ifd(EXIF_IFD)[37500] = bytes(range(200))
     Image.fromarray(levels(8, 8, 3)).save(tmp_path / "in.jpg", exif=tags)
@@ -173,7 +173,7 @@ def test_a_makers_note_and_a_damaged_exif_do_not_disturb(tmp_path):
             assert read_image(tmp_path / f"bad out{suffix}").shape == (1, 3, 8, 8)
 
 
-def test_transparency_of_one_colour_is_read(tmp_path):
+def test_a_transparent_colour_becomes_alpha(tmp_path):
     samples = levels(4, 4, 3)
     Image.fromarray(samples).save(tmp_path / "a.png", transparency=tuple(samples[1, 2].tolist()))
     assert read_picture(tmp_path / "a.png").alpha[0, 0, 1, 2] == 0
@@ -190,7 +190,7 @@ def test_alpha_is_read_and_kept(tmp_path):
     assert np.array_equal(np.asarray(Image.open(tmp_path / "out.webp"))[..., 3], samples[..., 3])
 
 
-def test_alpha_is_refused_where_it_would_be_lost_unless_it_is_opaque(tmp_path):
+def test_alpha_is_refused_where_it_would_be_lost_unless_opaque(tmp_path):
     pixels, alpha = torch.rand(1, 3, 4, 4), torch.ones(1, 1, 4, 4)
     write_picture(tmp_path / "opaque.jpg", Picture(pixels, alpha))
     alpha[0, 0, 2, 2] = 0.5
@@ -229,20 +229,20 @@ def test_grey_stored_in_colour_stays_grey_and_in_colour(tmp_path):
     assert (found == found[..., :1]).all()
 
 
-def test_one_coloured_pixel_makes_a_picture_coloured(tmp_path):
+def test_one_coloured_pixel_makes_a_picture_not_grey(tmp_path):
     samples = np.full((4, 4, 3), 90, np.uint8)
     samples[3, 3] = (90, 91, 90)
     Image.fromarray(samples).save(tmp_path / "a.png")
     assert not read_picture(tmp_path / "a.png").grey
 
 
-def test_other_pixel_sizes_resize_the_alpha():
+def test_pixels_of_another_size_resize_the_alpha():
     picture = Picture(torch.rand(1, 3, 4, 6), torch.rand(1, 1, 4, 6))
     assert picture.with_pixels(torch.rand(1, 3, 8, 12)).alpha.shape == (1, 1, 8, 12)
     assert picture.with_pixels(torch.rand(1, 3, 4, 6)).alpha is picture.alpha
 
 
-def test_palette_bilevel_and_ink_files_are_read(tmp_path):
+def test_palette_bilevel_and_cmyk_files_are_read(tmp_path):
     rgb = Image.fromarray(levels(8, 8, 3))
     palette = rgb.quantize(16)
     palette.save(tmp_path / "p.png")
@@ -256,13 +256,13 @@ def test_palette_bilevel_and_ink_files_are_read(tmp_path):
     assert read_image(tmp_path / "c.jpg")[0, :, 0, 0] == pytest.approx([1, 0, 0], abs=0.03)
 
 
-def test_ink_with_an_unusable_profile_is_refused(tmp_path):
+def test_cmyk_with_an_unusable_profile_is_refused(tmp_path):
     Image.new("CMYK", (4, 4)).save(tmp_path / "c.jpg", icc_profile=SRGB)
     with pytest.raises(ImageError, match="CMYK whose profile cannot be used"):
         read_image(tmp_path / "c.jpg")
 
 
-def test_what_cannot_be_read_is_named(tmp_path):
+def test_an_unreadable_file_is_refused_with_the_reason(tmp_path):
     good = io.BytesIO()
     Image.fromarray(levels(64, 64, 3)).save(good, "JPEG")
     Image.fromarray(levels(8, 8).astype(np.float32)).save(tmp_path / "float.tif")
@@ -298,7 +298,7 @@ def test_what_cannot_be_read_is_named(tmp_path):
             read_image(tmp_path / name)
 
 
-def test_a_decompression_bomb_is_refused_unopened(tmp_path):
+def test_a_decompression_bomb_is_refused_before_decoding(tmp_path):
     Image.new("1", (20_000, 20_000)).save(tmp_path / "bomb.png")
     with pytest.raises(ImageError, match="too large"):
         read_image(tmp_path / "bomb.png")
@@ -309,7 +309,7 @@ def test_one_pixel_is_an_image(tmp_path):
     assert read_image(tmp_path / "a.png").shape == (1, 3, 1, 1)
 
 
-def test_what_cannot_be_written_is_named(tmp_path):
+def test_an_unwritable_image_is_refused_with_the_reason(tmp_path):
     image = torch.rand(1, 3, 4, 4)
     (tmp_path / "here.png").write_bytes(b"keep me")
     with pytest.raises(ImageError, match=r"suffix '\.gif' is none of \.jpg"):
@@ -344,14 +344,16 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path, monkeypatch, failure
     assert list(tmp_path.iterdir()) == [path]
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such permissions")
+@pytest.mark.skipif(
+    sys.platform == "win32", reason="Windows has no POSIX permissions; Linux and macOS run this"
+)
 def test_written_files_have_ordinary_permissions(tmp_path):
     (tmp_path / "plain").write_bytes(b"")
     write_image(tmp_path / "a.png", torch.rand(1, 3, 4, 4))
     assert (tmp_path / "a.png").stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
-def test_exif_goes_from_tiff_to_jpeg(tmp_path):
+def test_exif_survives_from_tiff_to_jpeg(tmp_path):
     picture = Picture(
         torch.rand(1, 3, 6, 8), metadata=Metadata(exif=exif().tobytes().removeprefix(b"Exif\0\0"))
     )

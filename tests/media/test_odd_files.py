@@ -1,4 +1,4 @@
-"""Image files that are odd or damaged: read as they are meant, or named."""
+"""Odd and damaged image files: we read them as their tags say or refuse them by name."""
 
 from __future__ import annotations
 
@@ -17,40 +17,42 @@ def levels(*shape: int) -> np.ndarray:
     return np.random.default_rng(7).integers(0, 256, shape, dtype=np.uint8)
 
 
-def tiff_of(path, samples, **tags):
-    """A TIFF of uncompressed samples [H, W] or [H, W, C], with tags t258=…, in little endian."""
+def write_tiff(path, samples, **tags):
+    """Write an uncompressed little-endian TIFF of samples [H, W] or [H, W, C], with tags t258=…"""
     samples = samples.reshape(*samples.shape[:2], -1)
     height, width, count = samples.shape
     stated = {256: width, 257: height, 259: 1, 273: 8, 277: count, 278: height,
               279: samples.nbytes, 284: 1, **{int(k[1:]): v for k, v in tags.items()}}  # fmt: skip
-    entries = {tag: tiff_tags.pack("<", tiff_tags.LONG, value) for tag, value in stated.items()}
-    entries[258] = tiff_tags.pack("<", tiff_tags.SHORT, *[8 * samples.itemsize] * count)
+    entries = {
+        tag: tiff_tags.pack_entry("<", tiff_tags.LONG, value) for tag, value in stated.items()
+    }
+    entries[258] = tiff_tags.pack_entry("<", tiff_tags.SHORT, *[8 * samples.itemsize] * count)
     start = 8 + samples.nbytes
     directory = tiff_tags.pack_directory("<", entries, start)
     path.write_bytes(b"II*\0" + struct.pack("<L", start) + samples.tobytes() + directory)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_tiff_whose_zero_is_white_is_no_negative(tmp_path, dtype):
+def test_a_tiff_with_zero_as_white_is_not_read_as_a_negative(tmp_path, dtype):
     top = np.iinfo(dtype).max
-    tiff_of(tmp_path / "a.tif", np.array([[0, top // 5, top]], dtype), t262=0)
+    write_tiff(tmp_path / "a.tif", np.array([[0, top // 5, top]], dtype), t262=0)
     assert read_image(tmp_path / "a.tif")[0, 0, 0] == pytest.approx([1, 0.8, 0], abs=1e-6)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_tiff_with_premultiplied_alpha_is_read_straight(tmp_path, dtype):
+def test_premultiplied_alpha_in_a_tiff_is_made_straight(tmp_path, dtype):
     half, quarter = (np.iinfo(dtype).max // part for part in (2, 4))
     samples = np.array([[[quarter, half, 0, half], [0, 0, 0, 0]]], dtype)
-    tiff_of(tmp_path / "a.tif", samples, t262=2, t338=1)
+    write_tiff(tmp_path / "a.tif", samples, t262=2, t338=1)
     picture = read_picture(tmp_path / "a.tif")
     assert picture.pixels[0, :, 0, 0] == pytest.approx([0.5, 1, 0], abs=0.01)
     assert picture.alpha[0, 0, 0] == pytest.approx([0.5, 0], abs=0.02)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_a_saved_selection_in_a_tiff_is_no_transparency(tmp_path, dtype):
+def test_a_saved_selection_in_a_tiff_is_not_read_as_alpha(tmp_path, dtype):
     samples = levels(3, 5, 4).astype(dtype)
-    tiff_of(tmp_path / "a.tif", samples, t262=2, t338=0)
+    write_tiff(tmp_path / "a.tif", samples, t262=2, t338=0)
     picture = read_picture(tmp_path / "a.tif")
     assert picture.alpha is None
     top = np.iinfo(dtype).max
@@ -59,18 +61,20 @@ def test_a_saved_selection_in_a_tiff_is_no_transparency(tmp_path, dtype):
     )
 
 
-def test_sixteen_bits_stored_channel_by_channel_are_refused_by_name(tmp_path):
+def test_a_planar_sixteen_bit_tiff_is_refused_by_name(tmp_path):
     samples = levels(4, 6, 3).astype(np.uint16) * 257
-    tiff_of(tmp_path / "a.tif", samples, t262=2, t284=2)
+    write_tiff(tmp_path / "a.tif", samples, t262=2, t284=2)
     with pytest.raises(ImageError, match=r"a\.tif .*planar.* Save it interleaved"):
         read_image(tmp_path / "a.tif")
     grey = samples[..., 0]
-    tiff_of(tmp_path / "g.tif", grey, t262=1, t284=2)  # of one channel it is the same
+    write_tiff(
+        tmp_path / "g.tif", grey, t262=1, t284=2
+    )  # with one channel, planar and interleaved are the same
     assert (read_image(tmp_path / "g.tif")[0, 0] * 65535).round().numpy() == pytest.approx(grey)
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "I;16"])
-def test_grey_png_whose_one_level_is_transparent_keeps_its_alpha(tmp_path, mode):
+def test_a_grey_png_with_one_transparent_level_keeps_its_alpha(tmp_path, mode):
     white = 65535 if mode == "I;16" else 255
     samples = np.array([[0, white], [white, white]], np.uint16 if mode == "I;16" else np.uint8)
     image = Image.fromarray(samples)
@@ -82,7 +86,7 @@ def test_grey_png_whose_one_level_is_transparent_keeps_its_alpha(tmp_path, mode)
         write_picture(tmp_path / "a.jpg", picture)
 
 
-def test_damage_that_decoders_answer_in_their_own_way_is_named(tmp_path):
+def test_damage_is_reported_whatever_the_decoder_raises(tmp_path):
     avif, tiff = io.BytesIO(), io.BytesIO()
     Image.fromarray(levels(64, 64, 3)).save(avif, "AVIF")
     Image.fromarray(levels(64, 64, 3)).save(tiff, "TIFF")
@@ -105,7 +109,7 @@ def test_damage_that_decoders_answer_in_their_own_way_is_named(tmp_path):
 
 
 @pytest.mark.parametrize("dots", [(0, 0), (2**32 - 1, 1), (70_000, 1), (0, 1)])
-def test_an_impossible_resolution_or_profile_does_not_disturb(tmp_path, dots):
+def test_an_impossible_resolution_or_profile_is_dropped(tmp_path, dots):
     tags = TiffImagePlugin.ImageFileDirectory_v2()
     tags[282] = tags[283] = TiffImagePlugin.IFDRational(*dots)
     tags[296], tags[34675], tags.tagtype[34675] = 2, "text", 2
@@ -117,10 +121,10 @@ def test_an_impossible_resolution_or_profile_does_not_disturb(tmp_path, dots):
         assert read_picture(tmp_path / f"out{suffix}").size == (8, 8)
 
 
-def test_the_thumbnail_of_what_was_before_is_unlinked(tmp_path):
+def test_the_thumbnail_of_the_old_picture_is_unlinked(tmp_path):
     small = io.BytesIO()
     Image.new("RGB", (16, 8)).save(small, "JPEG")
-    pack, long = tiff_tags.pack, tiff_tags.LONG
+    pack, long = tiff_tags.pack_entry, tiff_tags.LONG
     first = tiff_tags.pack_directory("<", {274: pack("<", tiff_tags.SHORT, 6)}, 8)
     at = 8 + len(first)
     entries = {513: pack("<", long, at + 30), 514: pack("<", long, len(small.getvalue()))}

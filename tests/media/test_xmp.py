@@ -1,4 +1,4 @@
-"""XMP: what photographers' programs wrote about a picture stays with it."""
+"""XMP packets survive from the input file to the output file."""
 
 from __future__ import annotations
 
@@ -19,17 +19,19 @@ PACKET = """<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF
 KINDS = [".jpg", ".png", ".webp", ".tif", *([".avif"] if features.check("avif") else [])]
 
 
-def source(path):
+def write_source(path):
     Image.new("RGB", (20, 12), (90, 120, 200)).save(path, xmp=PACKET)
     return read_picture(path)
 
 
 @pytest.mark.parametrize("bits", [8, 16])
 @pytest.mark.parametrize("suffix", KINDS)
-def test_a_packet_goes_into_the_output_and_the_picture_is_upright(tmp_path, suffix, bits):
-    picture = source(tmp_path / "in.jpg")
+def test_a_packet_is_written_to_the_output_and_describes_the_upright_picture(
+    tmp_path, suffix, bits
+):
+    picture = write_source(tmp_path / "in.jpg")
     assert picture.metadata.xmp == PACKET
-    assert picture.size == (12, 20)  # turned, as the packet says
+    assert picture.size == (12, 20)  # turned by 90°, as the packet says
     path = tmp_path / f"out{suffix}"
     write_picture(path, Picture(picture.pixels, bits=bits, metadata=picture.metadata))
     again = read_picture(path)
@@ -43,18 +45,18 @@ def test_a_packet_goes_into_the_output_and_the_picture_is_upright(tmp_path, suff
     assert read_picture(twice).metadata.xmp == again.metadata.xmp
 
 
-def test_a_packet_that_is_too_long_for_a_jpeg_does_not_keep_it_from_being_written(tmp_path):
-    picture = source(tmp_path / "in.jpg")
-    packet = picture.metadata.xmp + b" " * xmp.MOST_IN_JPEG
+def test_a_packet_too_long_for_a_jpeg_is_dropped_and_the_jpeg_written(tmp_path):
+    picture = write_source(tmp_path / "in.jpg")
+    packet = picture.metadata.xmp + b" " * xmp.MAX_JPEG_BYTES
     metadata = type(picture.metadata)(xmp=packet)
     for suffix, kept in ((".jpg", False), (".png", True), (".bmp", False)):
         path = tmp_path / f"out{suffix}"
         write_picture(path, Picture(torch.rand(1, 3, 8, 8), metadata=metadata))
-        assert (len(read_picture(path).metadata.xmp) == len(xmp.xmp_for(packet, (8, 8)))) == kept
+        assert (len(read_picture(path).metadata.xmp) == len(xmp.update_xmp(packet, (8, 8)))) == kept
 
 
-def test_a_damaged_packet_does_not_disturb(tmp_path):
-    picture = source(tmp_path / "in.jpg")
+def test_a_damaged_packet_does_no_harm(tmp_path):
+    picture = write_source(tmp_path / "in.jpg")
     metadata = type(picture.metadata)(xmp=b"\xff\xfe<x" + bytes(range(256)))
     for suffix in KINDS:
         path = tmp_path / f"out{suffix}"
