@@ -13,7 +13,7 @@ from typing import Any
 __version__ = "0.1.0"
 
 _HOMES = {
-    "load_gpen": "checkpoints",
+    "load_gpen": "checkpoints.loading",
     "load_detector": "detectors",
     "detect": "detectors",
     "read_image": "media",

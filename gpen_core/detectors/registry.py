@@ -112,4 +112,4 @@ def _missing_message(name: str, folders: Sequence[Path]) -> str:
             f"{FACENET}), or fetch one: gpen download retinaface_resnet50. "
             f"Files are looked for in {', '.join(map(str, searched))}."
         )
-    return catalog.missing_message(catalog.find(_catalogue_names(name)[0]))
+    return catalog.explain_missing(catalog.find(_catalogue_names(name)[0]))

@@ -91,7 +91,10 @@ def test_shared_detectors_have_the_listed_size_and_hash(name: str, shared: Path)
 
 
 def test_the_catalogue_is_read_without_pytorch() -> None:
-    code = "import sys; from gpen_core import catalog; catalog.find('builtin'); print(*sys.modules)"
+    code = (
+        "import sys; from gpen_core.checkpoints import catalog; catalog.find('builtin'); "
+        "print(*sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "torch" not in done.stdout.split()
@@ -159,7 +162,7 @@ def test_sources_are_names_or_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert catalog.resolve(Path("GPEN-BFR-512")) == Path("GPEN-BFR-512")
     assert catalog.resolve("folder/none") == Path("folder/none")
     assert catalog.resolve("none.pth") == Path("none.pth")
-    with pytest.raises(CheckpointError, match=r"`GPEN-BFR-512\.pth`.*is not here"):
+    with pytest.raises(CheckpointError, match=r"`GPEN-BFR-512\.pth`.*was not found"):
         catalog.resolve("GPEN-BFR-512.pth")
     with pytest.raises(CheckpointError, match="No weights are called 'none'"):
         catalog.resolve("none")

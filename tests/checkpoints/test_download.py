@@ -172,7 +172,7 @@ def test_another_file_than_the_published_one_is_discarded(
     content: bytes, said: str, site: Site, tmp_path: Path
 ) -> None:
     site.content = content
-    with pytest.raises(CheckpointError, match=f"{said}.*discarded"):
+    with pytest.raises(CheckpointError, match=f"{said}.*deleted"):
         fetch(site, tmp_path / "file.pth")
     assert listing(tmp_path) == []
 
@@ -210,11 +210,11 @@ def test_only_https_is_fetched(url: str, tmp_path: Path) -> None:
 
 
 def test_a_server_that_is_not_there_is_said_to_be(tmp_path: Path) -> None:
-    with pytest.raises(DownloadError, match=r"could not be fetched.*with a browser"):
+    with pytest.raises(DownloadError, match=r"could not be downloaded.*with a browser"):
         download.fetch("http://127.0.0.1:9/f.pth", tmp_path / "f.pth", size=None, expected=None)
 
 
 def test_a_folder_that_cannot_be_made_is_said_to_be(site: Site, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(DownloadError, match="could not be fetched"):
+    with pytest.raises(DownloadError, match="could not be downloaded"):
         fetch(site, tmp_path / "file" / "below" / "f.pth")

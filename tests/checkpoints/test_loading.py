@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 import torch
+from networks import build_gpen
 from safetensors.torch import load_file, save_file
 
 from gpen_core.arch import GPEN, GPENConfig
 from gpen_core.checkpoints import loading
-from gpen_core.checkpoints.loading import build_gpen, convert_checkpoint, load_gpen, read_checkpoint
+from gpen_core.checkpoints.loading import convert_checkpoint, load_gpen, read_checkpoint
 from gpen_core.errors import CheckpointError, DeviceError
 
 Tensors = dict[str, torch.Tensor]

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 import torch
+from networks import build_gpen
 
 from gpen_core.arch import GPEN
-from gpen_core.checkpoints.loading import build_gpen
-from gpen_core.checkpoints.state_dicts import settle
+from gpen_core.checkpoints.state_dicts import read_state_dict
 from gpen_core.errors import CheckpointError
 
 Tensors = dict[str, torch.Tensor]
@@ -45,7 +45,7 @@ CONTAINERS = {
 def test_every_container_holds_the_same_network(
     container: str, tensors: Tensors, tiny_gpen: GPEN
 ) -> None:
-    found, config, described = settle(CONTAINERS[container](tensors))
+    found, config, described = read_state_dict(CONTAINERS[container](tensors))
     assert described == container
     assert config == tiny_gpen.config
     assert list(found) == list(tensors)
@@ -57,14 +57,14 @@ def test_sections_may_keep_the_published_names(prefix: str, tensors: Tensors) ->
     spread = sections(tensors, bare=False)
     for section in ("encoder", "mapper", "generator"):
         spread[section] = {prefix + name: tensor for name, tensor in spread[section].items()}
-    found, _, _ = settle(spread)
+    found, _, _ = read_state_dict(spread)
     assert all(torch.equal(found[name], tensor) for name, tensor in tensors.items())
 
 
 def test_blur_kernels_may_be_left_out(tensors: Tensors) -> None:
     learned = {name: t for name, t in tensors.items() if not name.endswith(".kernel")}
     assert len(learned) < len(tensors)
-    found, _, _ = settle(learned)
+    found, _, _ = read_state_dict(learned)
     assert all(torch.equal(found[name], tensor) for name, tensor in tensors.items())
 
 
@@ -200,7 +200,7 @@ def test_sizes_that_no_network_has_are_damage(tensors: Tensors) -> None:
         ("generator.conv1.conv.weight", (1, 2**40, 0, 3, 3)),
     ):
         with pytest.raises(CheckpointError, match=r"Damaged|Not a usable"):
-            settle(tensors | {name: torch.zeros(shape)})
+            read_state_dict(tensors | {name: torch.zeros(shape)})
 
 
 def test_weights_that_only_float64_holds_are_named(tensors: Tensors) -> None:
@@ -208,7 +208,7 @@ def test_weights_that_only_float64_holds_are_named(tensors: Tensors) -> None:
     wide = tensors[name].double()
     wide[0, 0] = 1e39
     with pytest.raises(CheckpointError, match="1 NaN or infinite"):
-        settle(tensors | {name: wide})
+        read_state_dict(tensors | {name: wide})
 
 
 def test_large_weights_whose_sum_overflows_are_not_taken_for_damaged(tensors: Tensors) -> None:

@@ -81,7 +81,7 @@ def test_a_zip_that_pytorch_did_not_write_is_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "photos.pth", "w") as archive:
         archive.writestr("holiday.jpg", b"...")
     message = refusal(tmp_path / "photos.pth")
-    assert "not one that PyTorch wrote" in message
+    assert "PyTorch did not write it" in message
     assert "holiday.jpg" in message
 
 
@@ -106,7 +106,7 @@ def test_a_truncated_file_is_refused(
     path.write_bytes(whole[: int(len(whole) * part)])
     message = refusal(path)
     assert "truncated" in message or "damaged" in message
-    assert "Fetch the file again" in message
+    assert "Download the file again" in message
 
 
 @pytest.mark.filterwarnings("ignore")  # PyTorch warns of pickle protocols that do not exist
