@@ -61,7 +61,7 @@ def main() -> None:
     facts = {
         "faces": f"{options.faces}, {options.side} px each",
         "device": bench_timing.cpu_name(),
-        **bench.facts_of_this_run(),
+        **bench.describe_run(),
     }
     rows = [["frame", "paste", "output copy", "paste without it", "× the frame above"]]
     before = None
@@ -77,7 +77,7 @@ def main() -> None:
             ]
         )
         before = own
-    print(bench.listing(facts), bench.markdown(rows), sep="\n\n")
+    print(bench.format_facts(facts), bench.format_table(rows), sep="\n\n")
 
 
 if __name__ == "__main__":

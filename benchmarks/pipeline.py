@@ -107,7 +107,7 @@ def main() -> None:
             target = Path(folder) / f"restored{suffix}"
             seconds[f"encode, {suffix}"], _ = timed(lambda t=target: write_picture(t, after), 1)
 
-    plain = bench.apart(
+    plain = bench.run_in_process(
         bench_timing.time_reference,
         bench_timing.Task(options.size, options.device, "fp32", 1, options.repeats, None),
     )
@@ -125,11 +125,11 @@ def main() -> None:
         "image": f"{width} × {height} px, {len(chosen)} faces"
         f" ({options.photograph.name if options.photograph else 'stand-in'})",
         "device": bench_timing.cpu_name() if model.device.type == "cpu" else f"{model.device}",
-        **bench.facts_of_this_run(),
+        **bench.describe_run(),
     }
     rows = [["step", "median", "of the plain network's time"]]
     rows += [[stage, f"{s:.2f} s", f"{100 * s / reference:.1f} %"] for stage, s in seconds.items()]
-    print(bench.listing(facts), bench.markdown(rows), sep="\n\n")
+    print(bench.format_facts(facts), bench.format_table(rows), sep="\n\n")
 
 
 if __name__ == "__main__":

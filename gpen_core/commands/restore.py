@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     model.add_argument(
         "--batch-size", metavar="N", type=positive,
-        help="faces per forward pass (default: as many as fit into memory)",
+        help="faces per forward pass (default: as many as fit on a GPU, 1 on a CPU)",
     )  # fmt: skip
 
     find = parser.add_argument_group("finding faces")
