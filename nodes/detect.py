@@ -105,7 +105,7 @@ class DetectFaces(io.ComfyNode):
         bboxes: Any = None,
     ) -> io.NodeOutput:
         from ..gpen_core.align import align, alignable, left_out_messages
-        from ..gpen_core.detectors.regions import limit_faces
+        from ..gpen_core.detectors.merging import filter_faces
 
         pixels, _ = image_in(image)
         device = host.device_for_faces()  # before the detector goes there
@@ -118,7 +118,7 @@ class DetectFaces(io.ComfyNode):
         else:
             faces, missed = _take(faces_in(landmarks, pixels), boxes, limits)
             left_out = faces[[]]
-        faces = limit_faces(faces, max_faces=max_faces or None)
+        faces = filter_faces(faces, max_faces=max_faces or None)
         size = _crop_size(crop_size, model)
         warnings = [
             *_missed_warnings(missed),
@@ -206,12 +206,13 @@ def _take(
     faces: Faces, boxes: list[torch.Tensor] | None, limits: dict[str, Any]
 ) -> tuple[Faces, list[Missed]]:
     """The faces that another node found, under the same conditions."""
-    from ..gpen_core.detectors.regions import keep_in_boxes, limit_faces
+    from ..gpen_core.detectors.merging import filter_faces
+    from ..gpen_core.detectors.regions import keep_in_boxes
 
     missed = []
     if boxes is not None:
         faces, missed = keep_in_boxes(faces, boxes)
-    return limit_faces(faces, **limits), missed
+    return filter_faces(faces, **limits), missed
 
 
 def _crop_size(choice: str, model: host.HostedGPEN | None) -> int:

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
+from networks import build_gpen
 
 import gpen_core as gpen
 from gpen_core.align import align
 from gpen_core.arch import precision
-from gpen_core.checkpoints.loading import build_gpen
 from gpen_core.checkpoints.tensor_files import read_tensor_file
 from gpen_core.select import select_faces
 

@@ -17,7 +17,7 @@ from runners import FunctionRunner
 from gpen_core import pipeline
 from gpen_core.align import align
 from gpen_core.arch import GPEN, GPENConfig
-from gpen_core.detectors.regions import limit_faces
+from gpen_core.detectors.merging import filter_faces
 from gpen_core.errors import DetectorError, MismatchError
 from gpen_core.faces import Faces
 from gpen_core.pasting.paste import paste
@@ -107,7 +107,7 @@ def test_the_largest_of_the_faces_that_can_be_cut_are_restored(model, found):
     landmarks = faces.landmarks.clone()
     landmarks[largest] = landmarks[largest, [1, 0, 2, 4, 3]]
     others = faces[[row for row in range(3) if row != largest]]
-    found(limit_faces(others, max_faces=1))
+    found(filter_faces(others, max_faces=1))
     expected = restore_image(model, None, pixels)
     found(replace(faces, landmarks=landmarks))
     result = restore_image(model, None, pixels, max_faces=1, on_left_out=lambda faces: None)
