@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
-from ..degradation.draws import generator
+from ..degradation.draws import seed_generator
 from ..devices import to_device
 from ..errors import ImageError
 from ..evaluation.lazy_faces import LazyFaces, read_faces
@@ -70,7 +70,7 @@ def draw_batch(
     Returns:
         [K, 3, S, S] RGB in [0, 1]; K is `batch_size` unless `share` takes fewer.
     """
-    draw = generator(seed)
+    draw = seed_generator(seed)
     picked = torch.randint(len(faces), (batch_size,), generator=draw)[share]
     flipped = torch.rand(batch_size, generator=draw)[share] < 0.5
     size = faces.shape[-1]

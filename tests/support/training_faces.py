@@ -18,11 +18,21 @@ CONFIG = GPENConfig(64, 64, (16, 16, 16, 16, 8), style_dim=16, mapping_layers=2)
 
 
 def smooth_faces(count: int, size: int = 64) -> torch.Tensor:
-    """[count, 3, size, size] uint8: shapes with edges, cheap stand-ins for faces."""
+    """Return [count, 3, size, size] uint8 stand-ins for faces."""
+    return _draw_levels(count, size, size).byte()
+
+
+def draw_shapes(count: int, height: int = 64, width: int = 64) -> torch.Tensor:
+    """Return [count, 3, height, width] stand-ins for faces in [0, 1], in levels of 255."""
+    return _draw_levels(count, height, width).round() / 255
+
+
+def _draw_levels(count: int, height: int, width: int) -> torch.Tensor:
+    """Draw smooth shapes with edges, the same at every call, in 0 … 255."""
     draw = torch.Generator().manual_seed(7)
-    noise = torch.randn(count, 3, size // 8, size // 8, generator=draw)
-    blobs = torch.nn.functional.interpolate(noise, size=(size, size), mode="bilinear")
-    return ((blobs > 0) * 120 + blobs * 20 + 60).clamp(0, 255).byte()
+    noise = torch.randn(count, 3, height // 8, width // 8, generator=draw)
+    blobs = torch.nn.functional.interpolate(noise, size=(height, width), mode="bilinear")
+    return ((blobs > 0) * 120 + blobs * 20 + 60).clamp(0, 255)
 
 
 def write_faces(folder: Path, pixels: torch.Tensor) -> Path:
