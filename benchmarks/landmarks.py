@@ -22,7 +22,7 @@ import torch
 from gpen_core import load_gpen
 from gpen_core.evaluation.face_folder import find_faces, read_table
 from gpen_core.evaluation.lazy_faces import read_faces
-from gpen_core.evaluation.scores import Damage
+from gpen_core.evaluation.scores import DegradationRounds
 from gpen_core.restore import restore_pixels
 
 EYES, MOUTH = slice(36, 48), slice(48, 68)  # of the 68 points
@@ -66,14 +66,14 @@ def levels(face: torch.Tensor) -> np.ndarray:
 def measure(dlib: Any, restore: Any, faces: torch.Tensor, rounds: int) -> np.ndarray:
     """[N, 2, 3], FIGURES of each face degraded and restored; NaN where dlib finds none in it."""
     rows = np.full((len(faces), 2, len(FIGURES)), np.nan)
-    damage = Damage(rounds=rounds, same=True)
+    same = DegradationRounds(count=rounds, same=True)
     for number in range(len(faces)):
         clean = levels(faces[number] / 255)
         where = dlib.find(clean)
         if where is None:
             continue
         wanted = dlib.look(clean, where)
-        degraded = torch.cat([damage.pair(faces, number, round_)[1] for round_ in range(rounds)])
+        degraded = torch.cat([same.make_pair(faces, number, round_)[1] for round_ in range(rounds)])
         for column, images in enumerate((degraded, restore(degraded))):
             seen = [dlib.look(levels(image), where) for image in images]
             rows[number, column] = np.mean([distances(one, wanted) for one in seen], axis=0)

@@ -14,7 +14,7 @@ import torch
 from gpen_core import GPEN, GPENConfig, load_gpen, write_image
 from gpen_core.cli import main
 from gpen_core.commands.evaluate import add_arguments as add_evaluate_arguments
-from gpen_core.commands.train import READ_EVERY, _read_every
+from gpen_core.commands.train import READ_EVERY, _choose_read_every
 from gpen_core.commands.train_options import add_train_arguments
 from gpen_core.commands.train_request import read_request
 from gpen_core.commands.weights import add_convert_arguments, add_mix_arguments
@@ -22,7 +22,7 @@ from gpen_core.training.discriminator import load_discriminator
 from gpen_core.training.journal import LOSSES_NAME, SAMPLES_NAME, SCORES_NAME
 from gpen_core.training.optimizers import OPTIMIZERS
 from gpen_core.training.plan import TrainingPlan
-from gpen_core.training.trainer import STATE_NAME, WEIGHTS_NAME
+from gpen_core.training.state import STATE_NAME, WEIGHTS_NAME
 
 NETWORK = ["--size", "64", "--widths", "16,16,16,16,16"]
 NETWORK += ["--style-dim", "16", "--mapping-layers", "2"]
@@ -69,7 +69,7 @@ def test_the_command_trains_resumes_and_evaluates(faces_folder, tmp_path, capsys
     (faces_folder / "broken.png").write_bytes(b"nothing")
     assert main([*common, *looking, "--sample-split", "val", "--steps", "4", "--workers", "2"]) == 0
     printed = capsys.readouterr()
-    assert "going on at step 2" in printed.out
+    assert "resuming at step 2" in printed.out
     assert "broken.png" in printed.err
     written = {path.name for path in (tmp_path / "run").iterdir()}
     assert written == {STATE_NAME, WEIGHTS_NAME, LOSSES_NAME, SCORES_NAME, SAMPLES_NAME}
@@ -95,7 +95,7 @@ def test_the_command_fine_tunes_against_a_discriminator_and_resumes(faces_folder
     assert main([*tune, "--steps", "1"]) == 0
     assert "from weights.safetensors (SHA-256 " in capsys.readouterr().out
     assert main([*tune, "--steps", "2"]) == 0
-    assert "going on at step 1" in capsys.readouterr().out
+    assert "resuming at step 1" in capsys.readouterr().out
     assert load_gpen(second / WEIGHTS_NAME, device="cpu").config == CONFIG
     assert load_discriminator(second / STATE_NAME).widths == (8,) * 5
 
@@ -158,7 +158,7 @@ def test_a_gpu_is_waited_for_seldom_and_whenever_something_is_written_down():
 
     def every(options: str, device: str) -> int:
         words = ["--data", "faces", "--out", "run", *options.split()]
-        return _read_every(parser.parse_args(words), torch.device(device))
+        return _choose_read_every(parser.parse_args(words), torch.device(device))
 
     assert every("", "cuda") == READ_EVERY > 1
     assert every("--log-every 15 --sample-every 25", "cuda") == 5

@@ -13,9 +13,9 @@ import torch
 from training_faces import smooth_faces
 
 from gpen_core import GPENConfig
-from gpen_core.training.loop import run
+from gpen_core.training.loop import run_training
 from gpen_core.training.plan import TrainingPlan
-from gpen_core.training.ranks import join
+from gpen_core.training.ranks import join_ranks
 from gpen_core.training.trainer import Trainer
 
 STEPS = 4
@@ -33,11 +33,11 @@ PLAN = TrainingPlan(
 def main() -> None:
     torch.set_num_threads(1)
     out = Path(sys.argv[1])
-    with join(torch.device("cpu")) as (ranks, device):
+    with join_ranks(torch.device("cpu")) as (ranks, device):
         trainer = Trainer(PLAN, smooth_faces(8, 32), device, ranks=ranks)
-        run(trainer, out / "run", minutes=0)  # one step, which process 0 saves
+        run_training(trainer, out / "run", minutes=0)  # one step, which process 0 saves
         again = Trainer(PLAN, smooth_faces(8, 32), device, ranks=ranks)
-        ranks.largest(0, device)  # wait until it has
+        ranks.find_max(0, device)  # wait until it has
         assert again.resume(out / "run")
         course = [again.step() for _ in range(STEPS - 1)]
         again.save(out / f"rank{ranks.rank}")

@@ -22,7 +22,7 @@ def test_the_networks_losses_reach_its_output_and_leave_the_discriminator_alone(
     adversary = Adversary(PLAN, CPU)
     output = (smooth_faces(4) / 255).requires_grad_()
     target = smooth_faces(8)[4:] / 255
-    losses = adversary.losses(output, target)
+    losses = adversary.compute_losses(output, target)
     assert set(losses) == {"adversarial", "features"}
     sum(losses.values()).backward()
     assert output.grad is not None
@@ -34,8 +34,8 @@ def test_the_networks_losses_reach_its_output_and_leave_the_discriminator_alone(
 def test_features_of_the_same_image_have_no_distance():
     adversary = Adversary(replace(PLAN, adversarial_weight=0), CPU)
     faces = smooth_faces(4) / 255
-    assert set(adversary.losses(faces, faces)) == {"features"}
-    assert adversary.losses(faces, faces)["features"] == 0
+    assert set(adversary.compute_losses(faces, faces)) == {"features"}
+    assert adversary.compute_losses(faces, faces)["features"] == 0
     features = [torch.zeros(1, 2, 2, 2), torch.zeros(1, 2, 1, 1)]
     wanted = [torch.ones(1, 2, 2, 2), torch.full((1, 2, 1, 1), 3.0)]
     assert feature_distance(features, wanted) == 2
@@ -79,5 +79,5 @@ def test_r1_is_the_squared_gradient_of_the_logit_and_can_be_differentiated():
 
 
 def test_a_discriminator_of_another_size_is_refused():
-    with pytest.raises(MismatchError, match=r"judges images of 32 px, the network puts out 64 px"):
+    with pytest.raises(MismatchError, match=r"judges images of 32 px, the network makes 64 px"):
         Adversary(PLAN, CPU, Discriminator((4,) * 4))

@@ -11,11 +11,12 @@ from training_faces import smooth_faces
 
 from gpen_core import GPENConfig, load_gpen, read_image
 from gpen_core.errors import TrainingError
-from gpen_core.evaluation.scores import ROUNDS
+from gpen_core.evaluation.scores import ROUNDS_PER_FACE
 from gpen_core.training.journal import LOSSES_NAME, SAMPLES_NAME, SCORES_NAME, Journal, Table
-from gpen_core.training.loop import run
+from gpen_core.training.loop import run_training
 from gpen_core.training.plan import TrainingPlan
-from gpen_core.training.trainer import STATE_NAME, WEIGHTS_NAME, Trainer
+from gpen_core.training.state import STATE_NAME, WEIGHTS_NAME
+from gpen_core.training.trainer import Trainer
 
 CPU = torch.device("cpu")
 FACES = smooth_faces(8, 32)
@@ -36,22 +37,22 @@ def read(path):
 
 def test_an_interrupted_run_leaves_one_line_per_step_and_every_loss(tmp_path):
     first = Trainer(PLAN, FACES, CPU)
-    run(first, tmp_path, minutes=0)  # one step
+    run_training(first, tmp_path, minutes=0)  # one step
     state = (tmp_path / STATE_NAME).read_bytes()
     journal = Journal(first, tmp_path, log_every=2)
 
     def stop(step: int, losses: dict[str, float]) -> None:
-        journal.note(step, losses)
+        journal.record(step, losses)
         if step == 5:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run(first, tmp_path, on_step=stop)
+        run_training(first, tmp_path, on_step=stop)
     assert [row["step"] for row in read(tmp_path / LOSSES_NAME)] == ["2", "4"]
     (tmp_path / STATE_NAME).write_bytes(state)  # as if killed before steps 2 to 5 were saved
     second = Trainer(PLAN, FACES, CPU)
     assert second.resume(tmp_path)
-    run(second, tmp_path, on_step=Journal(second, tmp_path, log_every=2).note)
+    run_training(second, tmp_path, on_step=Journal(second, tmp_path, log_every=2).record)
     rows = read(tmp_path / LOSSES_NAME)
     assert [row["step"] for row in rows] == ["2", "4", "6", "8"]
     names = ["learning_rate", "loss", *PLAN.loss_weights, "discriminator", "r1"]
@@ -65,7 +66,7 @@ def test_samples_are_drawn_and_scored_at_their_time(tmp_path):
     journal = Journal(trainer, tmp_path, samples=FACES[:3], sample_every=4)
     rows = []
     for step in range(1, 9):
-        journal.note(step, {"loss": 1.0})
+        journal.record(step, {"loss": 1.0})
         rows.append(sorted(path.name for path in (tmp_path / SAMPLES_NAME).glob("*")))
     assert rows[2:4] == [[], ["0000004.jpg"]]
     assert rows[-1] == ["0000004.jpg", "0000008.jpg"]
@@ -73,7 +74,7 @@ def test_samples_are_drawn_and_scored_at_their_time(tmp_path):
     assert sheet.shape[3] >= 3 * 32
     scores = read(tmp_path / SCORES_NAME)
     assert [row["step"] for row in scores] == ["4", "8"]
-    assert int(scores[0]["pairs"]) == 3 * ROUNDS
+    assert int(scores[0]["pairs"]) == 3 * ROUNDS_PER_FACE
     # A network that begins as the identity gives back what it was given.
     assert float(scores[0]["output_psnr"]) == pytest.approx(float(scores[0]["input_psnr"]), abs=0.1)
 
@@ -84,7 +85,7 @@ def test_looking_at_samples_does_not_change_the_course_of_training(tmp_path):
     for step in range(1, 3):
         expected, found = plain.step(), watched.step()
         assert found == expected
-        journal.note(step, found)
+        journal.record(step, found)
     assert watched.model.training
 
 
@@ -93,7 +94,7 @@ def test_a_step_told_of_late_is_written_with_the_learning_rate_it_had(tmp_path):
     journal = Journal(trainer, tmp_path, log_every=1)
     losses = [trainer.step() for _ in range(3)]
     for step, figures in enumerate(losses, 1):
-        journal.note(step, figures)
+        journal.record(step, figures)
     rates = [float(row["learning_rate"]) for row in read(tmp_path / LOSSES_NAME)]
     expected = [PLAN.learning_rate * PLAN.learning_rate_factor(step) for step in range(3)]
     assert rates == pytest.approx(expected)
@@ -132,7 +133,7 @@ def test_tensorboard_gets_scalars_and_sheets(tmp_path):
     options = {"log_every": 1, "samples": FACES[:1], "sample_every": 2, "board": True}
     journal = Journal(trainer, tmp_path, **options)
     for step in (1, 2):
-        journal.note(step, {"loss": float(step)})
+        journal.record(step, {"loss": float(step)})
     journal.close()
     events = EventAccumulator(str(tmp_path / "tensorboard"))
     events.Reload()

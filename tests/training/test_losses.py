@@ -58,11 +58,11 @@ def test_sharpness_counts_how_steep_edges_are_and_not_where():
     blurred = torch.nn.functional.avg_pool2d(wave, (1, 3), stride=1)
     blurred = torch.nn.functional.pad(blurred, (1, 1, 0, 0), mode="circular")
     assert (wave - shifted).abs().mean() > 0.2
-    assert losses.sharpness(shifted, wave) < 0.02
-    assert losses.sharpness(blurred, wave) > 0.03
+    assert losses.sharpness_loss(shifted, wave) < 0.02
+    assert losses.sharpness_loss(blurred, wave) > 0.03
     slope = (wave[..., 1:] - wave[..., :-1]).abs().mean().item()
     flat = torch.full_like(wave, 0.5)
-    assert losses.sharpness(flat, wave).item() == pytest.approx(slope, rel=0.05)
+    assert losses.sharpness_loss(flat, wave).item() == pytest.approx(slope, rel=0.05)
 
 
 def test_sharpness_can_be_followed_downhill_from_a_flat_image():

@@ -8,7 +8,7 @@ from torch import nn
 from training_faces import CONFIG
 
 from gpen_core import GPEN, MismatchError
-from gpen_core.training.muon import STEP_RMS, Muon, hidden_weights, orthogonal
+from gpen_core.training.muon import STEP_RMS, Muon, find_hidden_weights, orthogonalize
 from gpen_core.training.optimizers import make_optimizer
 
 
@@ -19,9 +19,9 @@ def test_all_directions_become_alike(shape):
         torch.linalg.qr(torch.randn(shape[0], side, min(shape[1:])))[0] for side in shape[1:]
     )
     matrices = left @ values @ right.mT
-    found = torch.linalg.svdvals(orthogonal(matrices))
+    found = torch.linalg.svdvals(orthogonalize(matrices))
     assert 0.6 < found.min() < found.max() < 1.3
-    kept = left.mT @ orthogonal(matrices) @ right  # the same directions, none turned around
+    kept = left.mT @ orthogonalize(matrices) @ right  # the same directions, none turned around
     assert (kept - kept.diagonal(dim1=1, dim2=2).diag_embed()).abs().max() < 1e-4
     assert kept.diagonal(dim1=1, dim2=2).min() > 0.6
 
@@ -54,7 +54,7 @@ def test_steps_are_those_of_pytorch(shape):
 def test_it_has_the_convolutions_between_features_and_adam_the_rest():
     model = GPEN(CONFIG)
     names = {id(parameter): name for name, parameter in model.named_parameters()}
-    found = {names[id(weight)] for weight in hidden_weights(model)}
+    found = {names[id(weight)] for weight in find_hidden_weights(model)}
     levels = range(1, len(CONFIG.widths))
     assert found == {
         "final_linear.0.weight",

@@ -15,10 +15,11 @@ from gpen_core.evaluation.face_folder import find_faces
 from gpen_core.evaluation.lazy_faces import LazyFaces
 from gpen_core.training import pairs as module
 from gpen_core.training.data import load_faces
-from gpen_core.training.loop import run
-from gpen_core.training.pairs import Pairs, default_workers
+from gpen_core.training.loop import run_training
+from gpen_core.training.pairs import PairLoader, choose_workers
 from gpen_core.training.plan import TrainingPlan
-from gpen_core.training.trainer import STATE_NAME, Trainer
+from gpen_core.training.state import STATE_NAME
+from gpen_core.training.trainer import Trainer
 
 CPU = torch.device("cpu")
 PLAN = TrainingPlan(
@@ -31,8 +32,8 @@ FACES = smooth_faces(8, 32)
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
 
-def made(workers: int, faces=FACES, device=CPU, plan=PLAN) -> Pairs:
-    return Pairs(plan, faces, device, share=slice(2, 6), workers=workers)
+def made(workers: int, faces=FACES, device=CPU, plan=PLAN) -> PairLoader:
+    return PairLoader(plan, faces, device, part=slice(2, 6), workers=workers)
 
 
 def assert_same(found, expected):
@@ -48,9 +49,9 @@ def threads() -> list[str]:
 def test_pairs_made_ahead_are_those_made_in_line_in_whatever_order(workers):
     ahead, in_line = made(workers), made(0)
     for step in (0, 1, 2, 6, 7, 1, 2, 3):
-        assert_same(ahead.of(step), in_line.of(step))
+        assert_same(ahead.load(step), in_line.load(step))
     ahead.close()
-    assert_same(ahead.of(4), in_line.of(4))
+    assert_same(ahead.load(4), in_line.load(4))
     ahead.close()
 
 
@@ -64,26 +65,26 @@ def test_pairs_are_made_in_threads_only_as_far_as_the_plan_goes(monkeypatch):
     draw_batch = module.draw_batch
     monkeypatch.setattr(module, "draw_batch", spied)
     ahead = made(2)
-    ahead.of(0)
+    ahead.load(0)
     for future in ahead._ahead.values():
         future.result()
     assert places == dict.fromkeys(range(4), "pairs")
     for step in range(1, PLAN.steps):
-        ahead.of(step)
+        ahead.load(step)
     ahead.close()
     assert places == dict.fromkeys(range(PLAN.steps), "pairs")
-    made(0).of(0)
+    made(0).load(0)
     assert places[0] == "MainThread"
 
 
 def test_a_run_with_threads_is_the_run_without_them_and_so_when_resumed(tmp_path):
     for workers in (0, 2):
         folder = tmp_path / str(workers)
-        run(Trainer(PLAN, FACES, CPU, workers=workers), folder, minutes=0)
+        run_training(Trainer(PLAN, FACES, CPU, workers=workers), folder, minutes=0)
         again = Trainer(PLAN, FACES, CPU, workers=workers)
         assert again.resume(folder)
         assert again.steps_done == 1
-        run(again, folder)
+        run_training(again, folder)
         assert threads() == []
     states = [(tmp_path / str(workers) / STATE_NAME) for workers in (0, 2)]
     first, second = (torch.load(state)["model"] for state in states)
@@ -106,7 +107,7 @@ def test_faces_decoded_when_asked_for_are_the_same_from_threads(faces_folder):
     eager, _ = load_faces(files, 64)
     lazy = made(3, LazyFaces(files, 64, budget=2 * 3 * 64 * 64), plan=plan)
     for step in range(PLAN.steps):
-        assert_same(lazy.of(step), made(0, eager, plan=plan).of(step))
+        assert_same(lazy.load(step), made(0, eager, plan=plan).load(step))
     lazy.close()
 
 
@@ -117,7 +118,7 @@ def test_the_error_of_a_thread_ends_the_run_and_the_threads(faces_folder, tmp_pa
     for path in faces.files:
         path.write_bytes(b"no longer an image")
     with pytest.raises(ImageError, match="None of the 6 images can be used"):
-        run(trainer, tmp_path)
+        run_training(trainer, tmp_path)
     assert threads() == []
 
 
@@ -127,13 +128,13 @@ def test_an_interrupted_run_leaves_no_thread(tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run(Trainer(PLAN, FACES, CPU, workers=2), tmp_path, on_step=stop)
+        run_training(Trainer(PLAN, FACES, CPU, workers=2), tmp_path, on_step=stop)
     assert threads() == []
 
 
 def test_only_a_gpu_is_worked_for_ahead():
-    assert default_workers(CPU) == default_workers(torch.device("mps")) == 0
-    assert 1 <= default_workers(torch.device("cuda")) <= module.MOST_WORKERS
+    assert choose_workers(CPU) == choose_workers(torch.device("mps")) == 0
+    assert 1 <= choose_workers(torch.device("cuda")) <= module.MAX_WORKERS
 
 
 @needs_gpu
@@ -141,17 +142,17 @@ def test_only_a_gpu_is_worked_for_ahead():
 def test_a_gpu_gets_the_pairs_of_the_cpu_ahead_or_in_line_and_is_never_waited_for():
     cuda = torch.device("cuda")
     ahead, in_line = made(3, device=cuda), made(0, device=cuda)
-    in_line.of(0)  # what is set up once may wait
+    in_line.load(0)  # what is set up once may wait
     torch.cuda.set_sync_debug_mode("error")
     try:
-        found = [ahead.of(step) for step in range(PLAN.steps)]
-        expected = [in_line.of(step) for step in range(PLAN.steps)]
+        found = [ahead.load(step) for step in range(PLAN.steps)]
+        expected = [in_line.load(step) for step in range(PLAN.steps)]
     finally:
         torch.cuda.set_sync_debug_mode("default")
         ahead.close()
     for step, (pair, other) in enumerate(zip(found, expected, strict=True)):
         assert_same(pair, other)
-        clean, degraded = made(0).of(step)
+        clean, degraded = made(0).load(step)
         assert torch.allclose(pair.clean.cpu(), clean, atol=1e-5)
         assert (pair.degraded.cpu() - degraded).abs().mean() < 1e-3
 

@@ -87,7 +87,7 @@ def test_the_callers_network_is_left_as_it_was(brighter):
 
 def test_a_teacher_of_another_size_is_refused(brighter):
     config = GPENConfig(32, 32, (16, 16, 16, 16), style_dim=16, mapping_layers=2)
-    with pytest.raises(MismatchError, match=r"64 to 64 px.* takes 32 and puts out 32 px"):
+    with pytest.raises(MismatchError, match=r"64 px to 64 px.*those of 32 px to 32 px"):
         Trainer(replace(PLAN, config=config), smooth_faces(4, 32), CPU, teacher=brighter)
 
 
