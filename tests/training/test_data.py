@@ -18,8 +18,8 @@ from gpen_core.training.data import draw_batch, load_faces
 @pytest.mark.parametrize("kind", BAD_FILES)
 def test_a_bad_file_is_left_out_by_name(kind, noise_folder):
     path = write_bad_file(kind, noise_folder)
-    faces, complaints = load_faces(find_faces(noise_folder), SIZE)
-    assert len(faces) == 6
+    crops, complaints = load_faces(find_faces(noise_folder), SIZE)
+    assert len(crops) == 6
     (complaint,) = complaints
     assert str(path) in complaint
     assert BAD_FILES[kind] in complaint
@@ -34,8 +34,8 @@ def test_an_unreadable_file_is_left_out_by_name(noise_folder, monkeypatch):
         return read(path)
 
     monkeypatch.setattr(Path, "read_bytes", refuse)
-    faces, complaints = load_faces(find_faces(noise_folder), SIZE)
-    assert len(faces) == 5
+    crops, complaints = load_faces(find_faces(noise_folder), SIZE)
+    assert len(crops) == 5
     assert len(complaints) == 1
     assert "face2.png cannot be read" in complaints[0]
     assert "Permission denied" in complaints[0]
@@ -63,29 +63,29 @@ def test_a_set_beyond_the_budget_is_decoded_on_demand_and_draws_the_same(noise_f
 
 
 def test_batches_stay_in_range_and_depend_on_all_bits_of_the_seed():
-    faces = noise_faces(8)
-    batch = draw_batch(faces, 16, seed=3)
+    crops = noise_faces(8)
+    batch = draw_batch(crops, 16, seed=3)
     assert batch.shape == (16, 3, SIZE, SIZE)
     assert batch.min() >= 0
     assert batch.max() <= 1
-    assert torch.equal(batch, draw_batch(faces, 16, seed=3))
-    assert not torch.equal(batch, draw_batch(faces, 16, seed=4))
-    assert not torch.equal(batch, draw_batch(faces, 16, seed=3 + (1 << 32)))
+    assert torch.equal(batch, draw_batch(crops, 16, seed=3))
+    assert not torch.equal(batch, draw_batch(crops, 16, seed=4))
+    assert not torch.equal(batch, draw_batch(crops, 16, seed=3 + (1 << 32)))
 
 
 def test_a_part_of_a_batch_equals_that_part_of_the_whole():
-    faces = noise_faces(8)
-    batch = draw_batch(faces, 12, seed=3)
-    shares = [draw_batch(faces, 12, seed=3, part=slice(i, i + 4)) for i in (0, 4, 8)]
+    crops = noise_faces(8)
+    batch = draw_batch(crops, 12, seed=3)
+    shares = [draw_batch(crops, 12, seed=3, part=slice(i, i + 4)) for i in (0, 4, 8)]
     assert torch.equal(torch.cat(shares), batch)
 
 
 def test_most_faces_are_shrunk_by_up_to_a_fifth_and_some_keep_their_size():
     size = 64
-    faces = torch.zeros(1, 3, size, size, dtype=torch.uint8)
+    crops = torch.zeros(1, 3, size, size, dtype=torch.uint8)
     middle = slice(size // 4, 3 * size // 4)
-    faces[:, :, middle, middle] = 255
-    batch = draw_batch(faces, 200, seed=1)
+    crops[:, :, middle, middle] = 255
+    batch = draw_batch(crops, 200, seed=1)
     bright = batch / batch.amax(dim=(2, 3), keepdim=True)  # without tint and exposure
     zoom = (bright > 0.5).float().mean(dim=(1, 2, 3)).sqrt() * 2
     assert zoom.min() < 0.85
@@ -97,9 +97,9 @@ def test_most_faces_are_shrunk_by_up_to_a_fifth_and_some_keep_their_size():
 
 def test_half_of_the_faces_are_mirrored_and_all_are_shifted():
     size, reach = 64, 2
-    faces = torch.zeros(1, 3, size, size, dtype=torch.uint8)
-    faces[:, :, 24:40, 8:24] = 255  # a square in the left half
-    batch = draw_batch(faces, 400, seed=1)
+    crops = torch.zeros(1, 3, size, size, dtype=torch.uint8)
+    crops[:, :, 24:40, 8:24] = 255  # a square in the left half
+    batch = draw_batch(crops, 400, seed=1)
     bright = batch[:, 0] / batch[:, 0].amax(dim=(1, 2), keepdim=True)
     whole = bright[((bright < 1e-3) | (bright > 1 - 1e-3)).all(dim=2).all(dim=1)]  # not smaller
     at = torch.arange(size) + 0.5

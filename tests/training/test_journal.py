@@ -1,4 +1,4 @@
-"""What a run writes down: losses and scores that survive interruptions, sheets, TensorBoard."""
+"""The records of a run: losses and scores that survive interruptions, sheets, TensorBoard."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def read(path):
         return list(csv.DictReader(table, delimiter="\t"))
 
 
-def test_an_interrupted_run_leaves_one_line_per_step_and_every_loss(tmp_path):
+def test_an_interrupted_run_has_each_line_once_and_every_loss(tmp_path):
     first = Trainer(PLAN, FACES, CPU)
     run_training(first, tmp_path, minutes=0)  # one step
     state = (tmp_path / STATE_NAME).read_bytes()
@@ -49,7 +49,7 @@ def test_an_interrupted_run_leaves_one_line_per_step_and_every_loss(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         run_training(first, tmp_path, on_step=stop)
     assert [row["step"] for row in read(tmp_path / LOSSES_NAME)] == ["2", "4"]
-    (tmp_path / STATE_NAME).write_bytes(state)  # as if killed before steps 2 to 5 were saved
+    (tmp_path / STATE_NAME).write_bytes(state)  # as if it was killed before it saved steps 2 to 5
     second = Trainer(PLAN, FACES, CPU)
     assert second.resume(tmp_path)
     run_training(second, tmp_path, on_step=Journal(second, tmp_path, log_every=2).record)
@@ -61,7 +61,7 @@ def test_an_interrupted_run_leaves_one_line_per_step_and_every_loss(tmp_path):
     assert load_gpen(tmp_path / WEIGHTS_NAME, device="cpu").config == PLAN.config
 
 
-def test_samples_are_drawn_and_scored_at_their_time(tmp_path):
+def test_samples_are_scored_every_so_many_steps(tmp_path):
     trainer = Trainer(PLAN, FACES, CPU)
     journal = Journal(trainer, tmp_path, samples=FACES[:3], sample_every=4)
     rows = []
@@ -75,11 +75,11 @@ def test_samples_are_drawn_and_scored_at_their_time(tmp_path):
     scores = read(tmp_path / SCORES_NAME)
     assert [row["step"] for row in scores] == ["4", "8"]
     assert int(scores[0]["pairs"]) == 3 * ROUNDS_PER_FACE
-    # A network that begins as the identity gives back what it was given.
+    # The network starts as the identity: the output equals the input.
     assert float(scores[0]["output_psnr"]) == pytest.approx(float(scores[0]["input_psnr"]), abs=0.1)
 
 
-def test_looking_at_samples_does_not_change_the_course_of_training(tmp_path):
+def test_scoring_samples_does_not_change_the_training(tmp_path):
     plain, watched = (Trainer(PLAN, FACES, CPU) for _ in range(2))
     journal = Journal(watched, tmp_path, samples=FACES[:1], sample_every=1)
     for step in range(1, 3):
@@ -89,18 +89,18 @@ def test_looking_at_samples_does_not_change_the_course_of_training(tmp_path):
     assert watched.model.training
 
 
-def test_a_step_told_of_late_is_written_with_the_learning_rate_it_had(tmp_path):
+def test_a_step_recorded_late_has_the_learning_rate_of_its_time(tmp_path):
     trainer = Trainer(PLAN, FACES, CPU)
     journal = Journal(trainer, tmp_path, log_every=1)
     losses = [trainer.step() for _ in range(3)]
-    for step, figures in enumerate(losses, 1):
-        journal.record(step, figures)
+    for step, values in enumerate(losses, 1):
+        journal.record(step, values)
     rates = [float(row["learning_rate"]) for row in read(tmp_path / LOSSES_NAME)]
     expected = [PLAN.learning_rate * PLAN.learning_rate_factor(step) for step in range(3)]
     assert rates == pytest.approx(expected)
 
 
-def test_a_table_drops_the_lines_of_lost_work_and_keeps_the_rest(tmp_path):
+def test_a_table_drops_lines_of_lost_work_and_damaged_ones_only(tmp_path):
     path = tmp_path / "table.tsv"
     table = Table(path, ["a", "b"], step=0)
     for step in (1, 2, 3):
@@ -110,10 +110,12 @@ def test_a_table_drops_the_lines_of_lost_work_and_keeps_the_rest(tmp_path):
     kept = "step\ta\tb\n1\t0.333333\t\n2\t0.666667\t\n3\t\t7\n"
     assert path.read_text() == kept
     with path.open("ab") as file:
-        file.write(b"4\t1\n\0\0\0\0\xff\t1\t2\t3\n")  # cut, then what a power cut leaves
+        file.write(
+            b"4\t1\n\0\0\0\0\xff\t1\t2\t3\n"
+        )  # a line cut short, then zeros as a power cut leaves them
     Table(path, ["a", "b"], step=9)
     assert path.read_text() == kept + "4\t1\t\n"
-    path.write_text("step\tb\n1\t7\n")  # of a version that had fewer figures
+    path.write_text("step\tb\n1\t7\n")  # from a version with fewer columns
     Table(path, ["a", "b"], step=9)
     assert path.read_text() == "step\ta\tb\n1\t\t7\n"
 
@@ -142,7 +144,7 @@ def test_tensorboard_gets_scalars_and_sheets(tmp_path):
     assert events.Scalars("score/output_psnr")[0].value > 5
 
 
-def test_without_tensorboard_installed_asking_for_it_says_what_to_install(tmp_path, monkeypatch):
+def test_asking_for_tensorboard_without_the_package_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with pytest.raises(TrainingError, match=r'pip install "gpen-restore\[train\]"'):
         Journal(Trainer(PLAN, FACES, CPU), tmp_path, board=True)

@@ -1,4 +1,4 @@
-"""Training in several processes: each its share of the same batch, all of them the same weights."""
+"""Training in several processes: they share every batch and keep the same weights."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from gpen_core.training.trainer import Trainer
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="PyTorch for Windows lacks torchrun's store")
-def test_two_processes_keep_the_same_weights_which_are_those_of_one(tmp_path):
+def test_two_processes_train_the_same_weights_as_one(tmp_path):
     words = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     script = Path(__file__).parents[1] / "support" / "two_ranks.py"
     path = os.pathsep.join([str(script.parent), str(script.parents[2])])
@@ -49,14 +49,14 @@ def test_two_processes_keep_the_same_weights_which_are_those_of_one(tmp_path):
     assert sorted(p.name for p in (tmp_path / "run").iterdir()) == [STATE_NAME, WEIGHTS_NAME]
 
 
-def test_shares_cover_the_batch_and_an_uneven_one_is_refused():
+def test_parts_cover_the_batch_and_an_uneven_batch_is_refused():
     shares = [Ranks(rank, 4).slice_batch(8) for rank in range(4)]
     assert [i for share in shares for i in range(8)[share]] == list(range(8))
     with pytest.raises(MismatchError, match="batch of 6 cannot be divided evenly among 4"):
         Ranks(1, 4).slice_batch(6)
 
 
-def test_alone_nothing_is_wrapped_or_exchanged():
+def test_a_single_process_wraps_and_exchanges_nothing():
     module = torch.nn.Linear(1, 1)
     assert ALONE.average_gradients(module) is module
     assert ALONE.find_max(3.5, torch.device("cpu")) == 3.5
