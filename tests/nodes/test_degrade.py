@@ -57,13 +57,13 @@ def test_strength_goes_from_nothing_to_everything(node):
 def test_blur_follows_the_size_of_the_faces(node, core, monkeypatch):
     image = scene([10], height=64, width=64)
     asked = []
-    inner = core("degradation.degrade")._worsen
+    inner = core("degradation.degrade")._apply_passes
 
     def listen(images, rounds, blur_scale):
         asked.append(blur_scale)
         return inner(images, rounds, blur_scale)
 
-    monkeypatch.setattr(core("degradation.degrade"), "_worsen", listen)
+    monkeypatch.setattr(core("degradation.degrade"), "_apply_passes", listen)
     for face_size in (0, 64, 512):
         degraded(node, image, face_size=face_size)
     assert asked == [64 / 256, 64 / 256, 512 / 256]
