@@ -57,8 +57,8 @@ def read_state(path: Path, plan: TrainingPlan, face_count: int) -> dict[str, Any
         state = read_tensor_file(path).contents
     except CheckpointError as error:
         raise CheckpointError(
-            f"{str(error).removesuffix(DOWNLOAD_AGAIN).strip()} This run resumes from it: restore a copy of "
-            f"it, or move it away and start a run --from {weights}."
+            f"{str(error).removesuffix(DOWNLOAD_AGAIN).strip()} This run resumes from it: restore "
+            f"a copy of it, or move it away and start a run --from {weights}."
         ) from error
     stored_count = state.get("faces", face_count)
     if stored_count != face_count:
