@@ -56,7 +56,7 @@ class DegradeImages(io.ComfyNode):
         pixels, alpha = image_in(image)
         degradation = PRESETS[preset].weakened(strength)
         degraded = torch.empty_like(pixels)
-        device, on_progress = host.device_for_faces(), host.progress(len(pixels))
+        device, on_progress = host.prepare_device(), host.make_progress(len(pixels))
         for number, frame in enumerate(pixels):
             # One by one, since a video's frames together would not fit; `first` keeps the draws.
             degraded[number] = degrade(

@@ -9,7 +9,7 @@ from comfy_api.latest import io
 from ..gpen_core.names import TEMPLATES
 from ..gpen_core.preview import draw_faces
 from . import host
-from .load import make_detector, stamp_if_automatic
+from .files import make_detector, stamp_unconnected_detector
 from .sockets import (
     CATEGORY,
     CROP_SIZES,
@@ -88,7 +88,7 @@ class DetectFaces(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, **inputs: object) -> str:
-        return stamp_if_automatic(inputs)
+        return stamp_unconnected_detector(inputs)
 
     @classmethod
     def execute(
@@ -108,7 +108,7 @@ class DetectFaces(io.ComfyNode):
         from ..gpen_core.detectors.regions import limit_faces
 
         pixels, _ = image_in(image)
-        device = host.device_for_faces()  # before the detector goes there
+        device = host.prepare_device()  # before the detector goes there
         limits = {"threshold": threshold or None, "min_size": min_size}
         boxes = None if bboxes is None else boxes_in(bboxes, len(pixels))
         if landmarks is None:
@@ -133,7 +133,7 @@ class DetectFaces(io.ComfyNode):
             size=size,
             template=template,
             device=device,
-            on_progress=host.progress(len(faces)),
+            on_progress=host.make_progress(len(faces)),
         )
         return io.NodeOutput(
             AlignedFaces(faces, crops.alignment),
@@ -180,8 +180,8 @@ class CropFaces(io.ComfyNode):
         crops = cut(
             pixels,
             alignment,
-            device=host.device_for_faces(),
-            on_progress=host.progress(len(faces)),
+            device=host.prepare_device(),
+            on_progress=host.make_progress(len(faces)),
         )
         return io.NodeOutput(AlignedFaces(faces.faces, alignment), image_out(crops.pixels))
 
@@ -196,7 +196,7 @@ def _detect(
     from ..gpen_core.detectors import detect
     from ..gpen_core.detectors.regions import detect_in_boxes
 
-    on_progress = host.progress(len(pixels))
+    on_progress = host.make_progress(len(pixels))
     if boxes is None:
         return detect(detector, pixels, **limits, on_progress=on_progress), []
     return detect_in_boxes(detector, pixels, boxes, **limits, on_progress=on_progress)
@@ -228,7 +228,7 @@ def _missed_warnings(missed: list[Missed]) -> list[str]:
 
 
 def _memory_warnings(count: int, size: int) -> list[str]:
-    needed, free = count * size * size * 3 * 4, host.free_memory()
+    needed, free = count * size * size * 3 * 4, host.measure_free_memory()
     if needed <= free / 2:
         return []
     return [

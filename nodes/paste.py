@@ -94,8 +94,8 @@ class PasteBack(io.ComfyNode):
             feather=feather,
             background=larger,
             limit=mask_in(mask),
-            device=host.device_for_faces(),
-            on_progress=host.progress(len(faces)),
+            device=host.prepare_device(),
+            on_progress=host.make_progress(len(faces)),
         )
         if alpha is not None:
             alpha = resize(alpha, *pasted.image.shape[-2:]).clamp(0, 1)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from comfy_api.latest import io
 
 from . import host
-from .load import make_detector, stamp_if_automatic
+from .files import make_detector, stamp_unconnected_detector
 from .sockets import (
     CATEGORY,
     PREVIEW_IMAGES,
@@ -84,7 +84,7 @@ class RestoreFaces(io.ComfyNode):
             pixels,
             strength=strength,
             batch_size=batch_size or None,
-            on_progress=host.progress(len(pixels)),
+            on_progress=host.make_progress(len(pixels)),
         )
         return io.NodeOutput(image_out(restored), ui=preview_out(_shown(restored)))
 
@@ -126,7 +126,7 @@ class RestoreImage(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, **inputs: object) -> str:
-        return stamp_if_automatic(inputs)
+        return stamp_unconnected_detector(inputs)
 
     @classmethod
     def execute(
@@ -149,8 +149,8 @@ class RestoreImage(io.ComfyNode):
             detector or make_detector(),
             pixels,
             strength=strength,
-            on_search=host.progress(len(pixels)),
-            on_progress=host.progress(len(pixels)),
+            on_search=host.make_progress(len(pixels)),
+            on_progress=host.make_progress(len(pixels)),
             on_left_out=on_left_out,
         )
         return io.NodeOutput(image_out(result.image, alpha), mask_out(result.mask))
