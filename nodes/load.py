@@ -41,21 +41,21 @@ class LoadGPEN(io.ComfyNode):
                     "file",
                     options=list_gpen_files(),
                     default=BUILTIN,
-                    tooltip="The model. Put GPEN-BFR-256/512/1024/2048 files (.pth, .pt or "
-                    ".safetensors) into models/gpen and press R; they appear without a restart.",
+                    tooltip="The model file. Put GPEN-BFR-256/512/1024/2048 files (.pth, .pt or "
+                    ".safetensors) into models/gpen and press R; no restart is needed.",
                 ),
                 io.Combo.Input(
                     "dtype",
                     options=[AUTO, *DTYPES],
                     default=AUTO,
                     advanced=True,
-                    tooltip="Number format of the network. auto: fp16 where the device is fast "
-                    "at it, fp32 on a CPU.",
+                    tooltip="Number format of the network. auto: fp16 if the device is fast at it, "
+                    "else bf16 or fp32; fp32 on a CPU.",
                 ),
             ],
             outputs=[
-                GPENModel.Output("model", tooltip="For Restore Faces, Restore Image and, to take "
-                                 "the crop size from it, Detect Faces."),
+                GPENModel.Output("model", tooltip="For Restore Faces and Restore Image. Detect "
+                                 "Faces takes the crop size from it."),
             ],
         )  # fmt: skip
 
@@ -92,7 +92,7 @@ class LoadFaceDetector(io.ComfyNode):
             node_id="LoadGPENFaceDetector",
             display_name="Load Face Detector (GPEN)",
             category=CATEGORY,
-            description="Chooses how faces are found. Without this node the detector is chosen "
+            description="Chooses the face detector. Without this node, it is chosen "
             "automatically.",
             search_aliases=["face detector", "retinaface", "yunet", "mtcnn", "face detection"],
             inputs=[
@@ -100,18 +100,17 @@ class LoadFaceDetector(io.ComfyNode):
                     "detector",
                     options=[AUTO, *DETECTORS],
                     default=AUTO,
-                    tooltip="mtcnn needs no file. retinaface_resnet50 finds most faces; it, "
-                    "retinaface_mobile0.25 and yunet need a file. auto: the best that is here, or "
-                    "the one that the chosen file holds.",
+                    tooltip="mtcnn needs no file, the others do. retinaface_resnet50 finds the "
+                    "most faces. auto: the detector of the chosen file or, without a file, the "
+                    "best one available.",
                 ),
                 io.Combo.Input(
                     "file",
                     options=[NO_FILE, *host.list_model_files(host.DETECTOR_FOLDERS)],
                     default=NO_FILE,
-                    tooltip="Weights, from models/facedetection or models/detection, for detectors "
-                    "that need some: detection_Resnet50_Final.pth, "
-                    "detection_mobilenet0.25_Final.pth, face_detection_yunet_2023mar.onnx. none: "
-                    "look for them by their published names.",
+                    tooltip="The detector's weights in models/facedetection or models/detection: "
+                    "detection_Resnet50_Final.pth, detection_mobilenet0.25_Final.pth or "
+                    "face_detection_yunet_2023mar.onnx. none: search for these names.",
                 ),
             ],
             outputs=[
