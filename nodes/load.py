@@ -100,9 +100,9 @@ class LoadFaceDetector(io.ComfyNode):
                     "detector",
                     options=[AUTO, *DETECTORS],
                     default=AUTO,
-                    tooltip="mtcnn needs no file, the others do. retinaface_resnet50 finds the "
-                    "most faces. auto: the detector of the chosen file or, without a file, the "
-                    "best one available.",
+                    tooltip="mtcnn needs no file, the others do. retinaface_resnet50 is the most "
+                    "accurate, by its published results. auto: the detector of the chosen file "
+                    "or, without a file, the best one available.",
                 ),
                 io.Combo.Input(
                     "file",
