@@ -70,7 +70,7 @@ def main() -> None:
     facts = {
         "faces": f"{options.faces}, {options.side} px each",
         "device": bench_timing.cpu_name(),
-        **bench.facts_of_this_run(),
+        **bench.describe_run(),
     }
     rows = [["frame", "paste", "copying the output", "paste without the copy", "× the frame above"]]
     before = None
@@ -86,7 +86,7 @@ def main() -> None:
             ]
         )
         before = rest
-    print(bench.listing(facts), bench.markdown(rows), sep="\n\n")
+    print(bench.format_facts(facts), bench.format_table(rows), sep="\n\n")
 
 
 if __name__ == "__main__":

@@ -127,7 +127,7 @@ def main() -> None:
     task = bench_timing.Task(options.size, options.device, options.dtype, 1, 1, None)
     model = bench_timing.make_network(task)
     seconds, image, count = measure_steps(options, model)
-    per_face = bench.apart(
+    per_face = bench.run_in_process(
         bench_timing.time_reference,
         bench_timing.Task(options.size, options.device, "fp32", 1, options.repeats, None),
     ).seconds
@@ -144,11 +144,11 @@ def main() -> None:
         "image": f"{width} × {height} px, {count} faces"
         f" ({options.photograph.name if options.photograph else 'stand-in'})",
         "device": bench_timing.cpu_name() if model.device.type == "cpu" else f"{model.device}",
-        **bench.facts_of_this_run(),
+        **bench.describe_run(),
     }
     rows = [["step", "median", "of the reference's time"]]
     rows += [[step, f"{s:.2f} s", f"{100 * s / reference:.1f} %"] for step, s in seconds.items()]
-    print(bench.listing(facts), bench.markdown(rows), sep="\n\n")
+    print(bench.format_facts(facts), bench.format_table(rows), sep="\n\n")
 
 
 if __name__ == "__main__":

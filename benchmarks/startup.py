@@ -95,8 +95,8 @@ def main() -> None:
         [f"`gpen --help` (an empty interpreter: {nothing:.3f} s)", f"{help_page:.3f} s", "0.3 s"],
         ["load GPEN-2048 from safetensors", f"{load:.3f} s", "1 s"],
     ]
-    facts = {"device": bench_timing.cpu_name(), **bench.facts_of_this_run()}
-    print(bench.listing(facts), bench.markdown(rows), sep="\n\n")
+    facts = {"device": bench_timing.cpu_name(), **bench.describe_run()}
+    print(bench.format_facts(facts), bench.format_table(rows), sep="\n\n")
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ def main() -> None:
                 if round_:
                     seconds[name].append(time.perf_counter() - start)
     print(
-        bench.listing({"device": bench_timing.cpu_name(), **bench.facts_of_this_run()}), end="\n\n"
+        bench.format_facts({"device": bench_timing.cpu_name(), **bench.describe_run()}), end="\n\n"
     )
     print(table(seconds))
 
@@ -85,7 +85,7 @@ def table(seconds: dict[str, list[float]]) -> str:
         ratio = statistics.median(a / b for a, b in zip(seconds[first], taken, strict=True))
         milliseconds = (1e3 * statistics.median(taken), 1e3 * min(taken))
         rows.append([name, *(f"{value:,.0f} ms" for value in milliseconds), f"{ratio:.2f}"])
-    return bench.markdown(rows)
+    return bench.format_table(rows)
 
 
 if __name__ == "__main__":

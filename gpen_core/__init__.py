@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .align import align, alignable
     from .arch import GPEN, GPENConfig
-    from .checkpoints import load_gpen
+    from .checkpoints.loading import load_gpen
     from .degradation import Degradation, degrade
     from .detectors import detect, load_detector
     from .errors import (
@@ -66,7 +66,7 @@ __all__ = [
 _MODULES = {
     "align": ("align", "alignable"),
     "arch": ("GPEN", "GPENConfig"),
-    "checkpoints": ("load_gpen",),
+    "checkpoints.loading": ("load_gpen",),
     "degradation": ("Degradation", "degrade"),
     "detectors": ("detect", "load_detector"),
     "errors": (

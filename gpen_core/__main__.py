@@ -1,4 +1,4 @@
-"""`python -m gpen_core` is `gpen`."""
+"""`python -m gpen_core` runs the command `gpen`."""
 
 import sys
 

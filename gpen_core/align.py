@@ -8,7 +8,8 @@ import torch
 
 from .errors import MismatchError
 from .faces import LANDMARK_NAMES, Alignment, Crops
-from .warp import check_image, cut_crops
+from .images import check_image
+from .warp import cut_crops
 
 if TYPE_CHECKING:
     from .faces import Faces

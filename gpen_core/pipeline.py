@@ -9,8 +9,7 @@ import torch
 
 from .align import alignable, check_template, cut, find_alignment, left_out_messages
 from .detectors import detect
-from .detectors.regions import limit_faces
-from .detectors.scales import check_max_faces
+from .detectors.merging import check_max_faces, filter_faces
 from .faces import Crops
 from .pasting import FEATHER, Pasted, PasteOptions, paste_parts
 from .restore import check_passes, restore_pixels
@@ -102,7 +101,7 @@ def restore_image(
     if not fit.all():
         (on_left_out or _warn_of_left_out)(faces[~fit])
     # Only faces that can be cut count: the others would take their place.
-    faces = limit_faces(faces[fit], max_faces=max_faces)
+    faces = filter_faces(faces[fit], max_faces=max_faces)
     faces = faces[torch.argsort(faces.image_index, stable=True)]
     alignment = find_alignment(faces, size=model.config.in_size, template=template)
     part_size = _crops_at_a_time(model.config)

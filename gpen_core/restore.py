@@ -13,6 +13,7 @@ from . import warp
 from .devices import free_memory, is_out_of_memory
 from .errors import CheckpointError, DeviceError, ImageError, MismatchError
 from .faces import Crops
+from .images import HIGHEST, LOWEST, check_range
 from .sharpen import sharpen_restored
 
 if TYPE_CHECKING:
@@ -146,7 +147,7 @@ def _run(model: Runner, crops: torch.Tensor, strength: float, noise_seed: int) -
     given = _resize(crops, config.in_size)
     x = given.to(model.device) * 2 - 1
     y = model(x, noise_seed=noise_seed).float() / 2 + 0.5
-    _check_finite(y, crops, model.dtype)
+    _check_values(y, crops, model.dtype)
     y = y.clamp(0, 1)
     if strength == 1 and not model.sharpen:
         return y.to(crops.device)
@@ -203,6 +204,8 @@ def _check(pixels: torch.Tensor, strength: float, batch_size: int | None, noise_
     if not 0 <= strength <= 1:
         raise MismatchError(f"strength must lie in 0 … 1, found {strength}.")
     check_passes(batch_size, noise_seed)
+    if pixels.device.type == "cpu":
+        check_range(pixels, "Crops")
 
 
 def check_passes(batch_size: int | None, noise_seed: int) -> None:
@@ -218,10 +221,18 @@ def _check_no_nan(crops: torch.Tensor) -> None:
         raise ImageError("A face crop holds NaN; nothing was restored from it.")
 
 
-def _check_finite(y: torch.Tensor, crops: torch.Tensor, dtype: torch.dtype) -> None:
-    """Raise the error that fits if the network's output `y` is not finite."""
-    if torch.isfinite(y).all():
+def _check_values(y: torch.Tensor, crops: torch.Tensor, dtype: torch.dtype) -> None:
+    """Raise the error that fits if the network's output `y` is not finite, or crops out of range.
+
+    Crops on a GPU are looked at here, because reading the answer waits for the GPU anyway.
+    """
+    sound = torch.isfinite(y).all()
+    if crops.device == y.device and crops.device.type != "cpu":
+        outside = torch.isfinite(crops) & ((crops < LOWEST) | (crops > HIGHEST))
+        sound = sound & ~outside.any()
+    if sound:
         return
+    check_range(crops, "Crops")
     _check_no_nan(crops)
     if dtype != torch.float32:
         raise DeviceError(f"The network overflowed in {dtype}: restore with dtype fp32 or bf16.")

@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 import torch.nn.functional as F
 
-from .errors import MismatchError
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -22,6 +20,7 @@ if TYPE_CHECKING:
 
 KERNEL_REACH = 2
 """Samples that a cubic kernel reads on either side of a point."""
+
 
 PIXELS_PER_WARP = 2**22
 """Most pixels of crops that are warped together: one crop of 2048 px, sixteen of 512 px."""
@@ -46,17 +45,6 @@ class Rectangle(NamedTuple):
     @property
     def origin(self) -> tuple[int, int]:
         return self.left, self.top
-
-
-def check_image(image: torch.Tensor, name: str = "image", channels: int = 3) -> None:
-    """Raise MismatchError unless `image` is floating point [B, channels, H, W]."""
-    if image.ndim != 4 or image.shape[1] != channels or 0 in image.shape[2:]:
-        raise MismatchError(
-            f"{name} must be [B, {channels}, H, W] with H and W at least 1, "
-            f"found {list(image.shape)}."
-        )
-    if not image.is_floating_point():
-        raise MismatchError(f"{name} must be floating point in [0, 1], found {image.dtype}.")
 
 
 def working_dtype(image: torch.Tensor) -> torch.dtype:

@@ -8,7 +8,8 @@ from comfy_api.latest import io
 
 from ..gpen_core.align import align, alignable, cut, left_out_messages
 from ..gpen_core.detectors import detect
-from ..gpen_core.detectors.regions import detect_in_boxes, keep_in_boxes, limit_faces
+from ..gpen_core.detectors.merging import filter_faces
+from ..gpen_core.detectors.regions import detect_in_boxes, keep_in_boxes
 from ..gpen_core.names import TEMPLATES
 from ..gpen_core.preview import draw_faces
 from . import host
@@ -124,7 +125,7 @@ class DetectFaces(io.ComfyNode):
         else:
             faces, missed = _filter(from_host_landmarks(landmarks, pixels), boxes, conditions)
             left_out = faces[[]]
-        faces = limit_faces(faces, max_faces=max_faces or None)
+        faces = filter_faces(faces, max_faces=max_faces or None)
         size = _choose_crop_size(crop_size, model)
         warnings = [
             *_describe_missed(missed),
@@ -211,7 +212,7 @@ def _filter(
     missed = []
     if boxes is not None:
         faces, missed = keep_in_boxes(faces, boxes)
-    return limit_faces(faces, **conditions), missed
+    return filter_faces(faces, **conditions), missed
 
 
 def _choose_crop_size(choice: str, model: host.HostedGPEN | None) -> int:

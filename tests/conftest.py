@@ -10,7 +10,7 @@ import torch
 from gpen_core import load_detector
 from gpen_core.arch import GPEN, GPENConfig
 from gpen_core.detectors import Detector
-from gpen_core.detectors.yunet import loads_dynamic
+from gpen_core.detectors.yunet import can_load_dynamic
 
 pytest_plugins = ["comfyui_host", "node_fixtures", "training_faces"]
 
@@ -62,7 +62,7 @@ def detector_files(request: pytest.FixtureRequest) -> Callable[[str], Path | Non
         if name == "mtcnn":
             pytest.importorskip("facenet_pytorch", reason="pip install facenet-pytorch==2.5.3")
             return None
-        if name == "yunet" and not loads_dynamic():
+        if name == "yunet" and not can_load_dynamic():
             pytest.skip("yunet_n_dynamic.onnx needs OpenCV 5")
         file = {
             "retinaface_mobile0.25": "detection_mobilenet0.25_Final.pth",

@@ -52,7 +52,7 @@ def astronaut():
 
 
 def test_the_fit_is_umeyamas_by_singular_values():
-    """Against eqs. 40 to 42 of the paper as they stand, with their SVD."""
+    """Compare with eqs. 40 to 42 of the paper as printed, computed by SVD."""
     faces = scattered_faces(20, (1, 500, 500))
     target = torch.tensor(TEMPLATES["gpen"], dtype=torch.float64) * 512
     affine, _ = fit_similarity(faces.landmarks.double(), target)
@@ -105,7 +105,7 @@ def test_permuting_faces_permutes_crops():
     assert torch.equal(straight.alignment.affine[order], permuted.alignment.affine)
 
 
-def test_the_verb_keeps_its_name_when_its_module_is_imported():
+def test_importing_the_module_align_does_not_hide_the_verb_align():
     assert importlib.import_module("gpen_core.align").align is gpen.align
 
 
@@ -146,7 +146,7 @@ def test_a_dot_at_a_landmark_lands_on_the_template(size):
     assert (found / crop.sum() - expected).abs().max() < 0.02 * size / 200
 
 
-def test_eyes_and_mouth_of_a_photograph_lie_where_the_template_has_them(astronaut):
+def test_eyes_and_mouth_of_a_photograph_land_on_the_template(astronaut):
     """The darkest spots of the eye region are the pupils: they must lie near the template's."""
     crop = gpen.align(astronaut, faces_from(ASTRONAUT, (1, 512, 512)), size=256).pixels[0]
     grey = torch.nn.functional.avg_pool2d(crop.mean(0, keepdim=True)[None], 5, 1, 2)[0, 0]
@@ -170,7 +170,7 @@ def test_landmarks_that_are_no_face_are_refused(landmarks, words):
         find_alignment(faces_from(landmarks, (1, 512, 512)), size=256)
 
 
-def test_alignable_tells_what_align_refuses():
+def test_alignable_predicts_which_faces_align_refuses():
     landmarks = torch.stack([ASTRONAUT[0], ASTRONAUT[0, [1, 0, 2, 4, 3]], ASTRONAUT[0] / 3])
     faces = faces_from(landmarks, (1, 512, 512))
     assert alignable(faces).tolist() == [True, False, True]

@@ -61,7 +61,7 @@ def test_pipeline_times_every_step(script, capsys, monkeypatch):
     for package in ("skimage", "facenet_pytorch"):
         pytest.importorskip(package, reason=f"pip install '.[demo,detect]' for {package}")
     plain = Timing("reference, float32", 1, "cpu", seconds=2.0, first=2.0, load=None, peak=None)
-    monkeypatch.setattr(bench, "apart", lambda *_: plain)
+    monkeypatch.setattr(bench, "run_in_process", lambda *_: plain)
     words = ["--megapixels", "1", "--faces", "2", "--detector", "mtcnn", "--size", "256"]
     script("pipeline", *words, "--device", "cpu", "--repeats", "1").main()
     out = capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""The command `gpen`: dispatch, errors, and the commands about weights."""
+"""The command `gpen`: help, errors and exit codes, and the commands about weights."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[s
 
 
 @pytest.mark.parametrize("words", [["--help"], ["restore", "--help"], ["models", "--help"]])
-def test_help_loads_nothing_heavy(words):
+def test_help_imports_nothing_heavy(words):
     code = (
         "import sys\n"
         "from gpen_core.cli import main\n"
@@ -101,7 +101,7 @@ def test_an_interruption_exits_with_130(monkeypatch, capsys):
     assert "interrupted" in capsys.readouterr().err
 
 
-def test_letters_that_a_console_lacks_are_no_crash(checkpoint):
+def test_letters_that_a_console_lacks_are_escaped(checkpoint):
     result = python(
         "-m", "gpen_core", "inspect", str(checkpoint), PYTHONIOENCODING="ascii", PYTHONUTF8="0"
     )
@@ -109,14 +109,14 @@ def test_letters_that_a_console_lacks_are_no_crash(checkpoint):
     assert "\\u9854 model.pth" in result.stdout
 
 
-def test_inspect_says_what_a_checkpoint_holds(checkpoint, capsys):
+def test_inspect_describes_a_checkpoint(checkpoint, capsys):
     assert cli.main(["inspect", str(checkpoint)]) == 0
     text = capsys.readouterr().out
     for fact in ("g_ema", "16 × 16", "32 × 32", "8 8 8 4", "concat", "fp32", "sha256"):
         assert fact in text
 
 
-def test_convert_writes_what_inspect_reads(checkpoint, tmp_path, capsys):
+def test_inspect_reads_what_convert_writes(checkpoint, tmp_path, capsys):
     target = tmp_path / "half.safetensors"
     assert cli.main(["convert", str(checkpoint), str(target), "--dtype", "fp16"]) == 0
     assert {tensor.dtype for tensor in load_file(target).values()} <= {torch.float16, torch.float32}
@@ -180,7 +180,7 @@ def test_every_error_of_the_library_is_a_gpen_error():
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGPIPE")
-def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+def test_a_closed_pipe_is_no_error() -> None:
     command = [sys.executable, "-m", "gpen_core", "models"]
     with subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE

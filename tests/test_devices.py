@@ -11,7 +11,7 @@ CPU, CUDA, MPS = (torch.device(name) for name in ("cpu", "cuda", "mps"))
 
 @pytest.fixture
 def hardware(monkeypatch: pytest.MonkeyPatch):
-    """Pretend that this machine has so many CUDA devices, and Apple's or not."""
+    """Pretend that this machine has a number of CUDA devices, and perhaps MPS."""
 
     def pretend(cuda: int, mps: bool = False) -> None:
         monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda > 0)
@@ -53,7 +53,7 @@ def test_a_device_that_pytorch_names_but_cannot_use_is_refused(name: str) -> Non
 
 
 @pytest.mark.parametrize("here", [True, False])
-def test_other_devices_are_taken_where_they_are_here(monkeypatch, here: bool) -> None:
+def test_other_devices_are_accepted_if_available(monkeypatch, here: bool) -> None:
     monkeypatch.setattr(torch.xpu, "is_available", lambda: here)
     if here:
         assert resolve_device("xpu") == torch.device("xpu")
@@ -75,7 +75,7 @@ def test_an_absent_cuda_device_says_how_many_there_are(hardware, name: str, cuda
         resolve_device(name)
 
 
-def test_absent_mps_says_what_it_needs(hardware) -> None:
+def test_an_absent_mps_device_says_what_it_needs(hardware) -> None:
     hardware(0, False)
     with pytest.raises(DeviceError, match="needs macOS on Apple silicon"):
         resolve_device("mps")

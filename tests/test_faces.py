@@ -86,7 +86,7 @@ def test_selecting_twice_equals_selecting_the_selection(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", VALUES)
-def test_faces_that_are_not_there_cannot_be_selected(kind: str) -> None:
+def test_selecting_an_absent_face_is_refused(kind: str) -> None:
     value = VALUES[kind]()
     for index, absent in ((4, 4), (-5, -5), ([0, 4], 4), ([0, -5], -5)):
         with pytest.raises(MismatchError, match=f"Face {absent} was asked for; there are 4"):
@@ -118,7 +118,7 @@ def test_values_are_iterated_face_by_face(kind: str) -> None:
     ],
     ids=str,
 )
-def test_what_names_no_rows_is_refused(kind: str, index: Any) -> None:
+def test_an_index_that_names_no_rows_is_refused(kind: str, index: Any) -> None:
     with pytest.raises(MismatchError):
         VALUES[kind](3)[index]
 
@@ -130,7 +130,7 @@ def test_slices_may_run_backwards(kind: str) -> None:
         assert torch.equal(tensor, tensors(value)[name].flip(0))
 
 
-def test_what_values_were_made_of_may_change() -> None:
+def test_changing_the_original_tensors_does_not_change_a_value() -> None:
     boxes = torch.rand(3, 4)
     value = replace(faces(3), boxes=boxes)
     kept = value.boxes.clone()
@@ -156,7 +156,7 @@ def test_fields_of_another_kind_are_refused(changes: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("size", [16.5, "16", 0])
-def test_a_crop_has_a_whole_number_of_pixels(size: Any) -> None:
+def test_a_crop_size_that_is_no_whole_number_is_refused(size: Any) -> None:
     with pytest.raises(MismatchError, match="crop_size"):
         replace(alignment(2), crop_size=size)
 
@@ -173,7 +173,7 @@ def test_crops_are_a_tensor(pixels: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", VALUES)
-def test_no_face_is_ordinary(kind: str) -> None:
+def test_zero_faces_are_an_ordinary_value(kind: str) -> None:
     none = VALUES[kind](0)
     assert len(none) == 0
     assert len(none[[]]) == 0
@@ -204,7 +204,7 @@ def test_widths_and_heights_are_those_of_the_boxes() -> None:
     assert found.heights.tolist() == [30]
 
 
-def test_fields_are_settled_on_the_cpu_in_their_dtypes() -> None:
+def test_fields_are_copied_to_the_cpu_in_their_dtypes() -> None:
     found = Faces(
         boxes=[[0, 0, 10, 10]],  # pyright: ignore[reportArgumentType]
         landmarks=torch.ones(1, 5, 2, dtype=torch.float64, requires_grad=True),

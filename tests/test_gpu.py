@@ -43,7 +43,9 @@ def faces() -> torch.Tensor:
 @pytest.mark.parametrize("triton", [True, False])
 @pytest.mark.parametrize(("dtype", "least"), [("float32", 60), ("float16", 45), ("bfloat16", 45)])
 @pytest.mark.parametrize("count", [1, 3])
-def test_faces_are_those_of_the_cpu(gpen_256, faces, dtype, least, count, triton, monkeypatch):
+def test_the_gpu_gives_the_faces_of_the_cpu(
+    gpen_256, faces, dtype, least, count, triton, monkeypatch
+):
     if not triton:
         monkeypatch.setattr(launch, "works", lambda _: False)
     with torch.inference_mode():
@@ -70,7 +72,7 @@ def test_a_forward_pass_does_not_wait_for_the_gpu(gpen_256, faces):
     model = copy.deepcopy(gpen_256).set_dtype(torch.float16).to(CUDA)
     x = faces.to(CUDA)
     with torch.inference_mode():
-        model(x)  # what is set up once may wait
+        model(x)  # the first pass may wait, it sets things up
         torch.cuda.set_sync_debug_mode("error")
         try:
             model(x)
@@ -87,7 +89,7 @@ def test_graphs_give_the_models_faces(gpen_256, faces, dtype):
             x = faces[:count].to(CUDA)
             assert psnr(graphed(x), model(x)) >= 60
             faces = faces.flip(3)
-        for parameter in model.parameters():  # as when a host has moved the model away and back
+        for parameter in model.parameters():  # as if a host had moved the model away and back
             parameter.data = parameter.data.clone()
         gc.collect()
         for _ in range(3):
@@ -113,7 +115,7 @@ def test_a_pass_takes_no_more_memory_than_planned(dtype, count):
     model = make_network(Task(512, "cuda", "fp32", 1, 1, None)).set_dtype(getattr(torch, dtype))
     x = torch.rand(count, 3, 512, 512, device=CUDA)
     with torch.inference_mode():
-        model(x)  # lays the weights out
+        model(x)  # prepares the weight layouts
         torch.cuda.synchronize()
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()

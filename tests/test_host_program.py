@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
+from networks import build_gpen
 
 import gpen_core as gpen
 from gpen_core.align import align
 from gpen_core.arch import precision
-from gpen_core.checkpoints.loading import build_gpen
 from gpen_core.checkpoints.tensor_files import read_tensor_file
 from gpen_core.select import select_faces
 
@@ -103,7 +103,9 @@ def test_autocast_does_not_move_landmarks(photograph: torch.Tensor, faces: gpen.
 
 @pytest.mark.weights
 @pytest.mark.parametrize("name", ["retinaface_mobile0.25", "yunet"])
-def test_other_detectors_neither(detector_files, photograph: torch.Tensor, name: str) -> None:
+def test_autocast_does_not_move_landmarks_of_other_detectors(
+    detector_files, photograph: torch.Tensor, name: str
+) -> None:
     detector = gpen.load_detector(name, device="cpu", weights=detector_files(name))
     expected = gpen.detect(detector, photograph)
     with BF16:
@@ -139,7 +141,7 @@ def test_threads_read_checkpoints_with_a_command_line_in_them(tmp_path: Path) ->
     assert {file.contents["args"].a for file in found} == {1}
 
 
-def test_what_a_program_allows_pickles_to_hold_stays_allowed(tmp_path: Path) -> None:
+def test_types_that_a_program_allows_in_pickles_stay_allowed(tmp_path: Path) -> None:
     path = tmp_path / "a.pth"
     torch.save({"args": argparse.Namespace(a=1)}, path)
     assert argparse.Namespace not in torch.serialization.get_safe_globals()
@@ -150,7 +152,7 @@ def test_what_a_program_allows_pickles_to_hold_stays_allowed(tmp_path: Path) -> 
         assert argparse.Namespace in torch.serialization.get_safe_globals()
 
 
-def test_a_model_loaded_in_inference_mode_can_be_learned_from() -> None:
+def test_a_model_loaded_in_inference_mode_can_be_trained() -> None:
     with torch.inference_mode():
         model = gpen.load_gpen(device="cpu")
     x = torch.zeros(1, 3, 256, 256, requires_grad=True)
@@ -159,7 +161,7 @@ def test_a_model_loaded_in_inference_mode_can_be_learned_from() -> None:
     assert x.grad.abs().sum() > 0
 
 
-def test_the_last_one_out_switches_tf32_on_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_last_user_switches_tf32_on_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
     x = torch.zeros(1, device="meta")
     monkeypatch.setattr(precision, "DEVICE", "meta")
@@ -174,7 +176,7 @@ def test_the_last_one_out_switches_tf32_on_again(monkeypatch: pytest.MonkeyPatch
 
 
 def spread(tensor: torch.Tensor, axis: int) -> torch.Tensor:
-    """The same values with others between them, along one of the axes."""
+    """Return the same values with other values between them, along one of the axes."""
     wide = torch.full((*tensor.shape, 3), 9.0).movedim(-1, axis + 1).flatten(axis, axis + 1)
     index = [slice(None)] * tensor.ndim
     index[axis] = slice(1, None, 3)

@@ -28,7 +28,7 @@ LONGER_FOR_A_REASON: dict[str, str] = {}
 STOREYS = (
     ("errors", "names", "progress"),
     ("parallel_tensors",),
-    ("devices", "faces", "files", "sharpen"),
+    ("devices", "faces", "files", "images", "sharpen"),
     ("warp", "arch", "media", "select", "preview"),
     ("runner", "checkpoints"),
     ("detectors", "align", "restore", "pasting", "degradation"),  # the verbs

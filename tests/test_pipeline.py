@@ -17,7 +17,7 @@ from runners import FunctionRunner
 from gpen_core import pipeline
 from gpen_core.align import align
 from gpen_core.arch import GPEN, GPENConfig
-from gpen_core.detectors.regions import limit_faces
+from gpen_core.detectors.merging import filter_faces
 from gpen_core.errors import DetectorError, MismatchError
 from gpen_core.faces import Faces
 from gpen_core.pasting.paste import paste
@@ -40,7 +40,7 @@ def image(count: int, height: int = 48, width: int = 90) -> torch.Tensor:
 
 
 def faces_per_image(counts: list[int], height: int = 48, width: int = 90) -> Faces:
-    """So many faces in each image, side by side and overlapping."""
+    """Make this many faces in each image, side by side and overlapping."""
     index = [i for i, count in enumerate(counts) for _ in range(count)]
     offsets = torch.tensor([[20.0 * n, 2.0 * n] for count in counts for n in range(count)])
     landmarks = FACE + offsets.reshape(-1, 1, 2)
@@ -55,7 +55,7 @@ def faces_per_image(counts: list[int], height: int = 48, width: int = 90) -> Fac
 
 @pytest.fixture
 def found(monkeypatch):
-    """Has the detector find these faces, and notes with which options it was asked."""
+    """Make the detector find these faces, and note the options it was called with."""
     asked: dict[str, object] = {}
 
     def find(faces: Faces) -> dict[str, object]:
@@ -69,7 +69,7 @@ def found(monkeypatch):
     return find
 
 
-def test_it_is_the_four_verbs_in_a_row(model, found):
+def test_restore_image_equals_the_four_verbs_in_a_row(model, found):
     pixels, faces = image(1), faces_per_image([3])
     asked = found(faces)
     result = restore_image(
@@ -107,7 +107,7 @@ def test_the_largest_of_the_faces_that_can_be_cut_are_restored(model, found):
     landmarks = faces.landmarks.clone()
     landmarks[largest] = landmarks[largest, [1, 0, 2, 4, 3]]
     others = faces[[row for row in range(3) if row != largest]]
-    found(limit_faces(others, max_faces=1))
+    found(filter_faces(others, max_faces=1))
     expected = restore_image(model, None, pixels)
     found(replace(faces, landmarks=landmarks))
     result = restore_image(model, None, pixels, max_faces=1, on_left_out=lambda faces: None)
@@ -120,7 +120,7 @@ def test_a_number_of_faces_below_0_is_refused_before_the_search(model):
         restore_image(model, None, image(1), max_faces=-1)
 
 
-def test_where_nothing_found_is_a_face_the_image_comes_back(model, found):
+def test_an_image_without_an_alignable_face_comes_back_unchanged(model, found):
     faces = faces_per_image([1])
     found(replace(faces, landmarks=torch.zeros(1, 5, 2)))
     pixels = image(1)
@@ -154,7 +154,7 @@ def test_parts_give_the_same_as_the_whole(model, found, monkeypatch, most):
 
 
 def test_a_long_clip_holds_few_crops(model, found, monkeypatch):
-    """60 frames × 3 faces with room for 10: what lives at a time stays below that."""
+    """60 frames × 3 faces with room for 10 crops: never more than 10 are alive."""
     found(faces_per_image([3] * 60))
     monkeypatch.setattr(pipeline, "CROPS_BUDGET", 10 * 3 * 4 * 2 * 32**2)
     held = []
@@ -164,7 +164,7 @@ def test_a_long_clip_holds_few_crops(model, found, monkeypatch):
 
 
 def test_a_part_is_gone_before_the_next_is_restored(model, found, monkeypatch):
-    """Three overlapping faces of one image, one at a time; the collector waits for nothing."""
+    """Three overlapping faces of one image, one at a time, with the garbage collector off."""
     found(faces_per_image([3]))
     monkeypatch.setattr(pipeline, "CROPS_BUDGET", 1)
     living: list[weakref.ref[torch.Tensor]] = []
@@ -317,7 +317,7 @@ def test_on_progress_may_cancel(model, found):
         restore_image(model, None, image(1), on_progress=cancel)
 
 
-def test_a_host_runs_the_network(model, found):
+def test_any_runner_may_be_the_model(model, found):
     found(faces_per_image([3]))
     batches = []
 
@@ -329,7 +329,7 @@ def test_a_host_runs_the_network(model, found):
     assert batches == [2, 1]
 
 
-def test_backgrounds_of_another_number_are_refused(model, found):
+def test_a_background_batch_of_another_length_is_refused(model, found):
     found(faces_per_image([1, 1]))
     with pytest.raises(MismatchError, match="batch of 1, the image of 2"):
         restore_image(model, None, image(2), background=image(1))

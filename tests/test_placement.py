@@ -75,7 +75,7 @@ def test_faces_pasted_on_a_device_are_those_of_the_cpu(detail, larger):
     assert torch.equal(pasted.image[untouched], base[untouched])
 
 
-def test_a_long_clip_never_lies_on_the_device_whole(monkeypatch):
+def test_a_long_clip_is_never_on_the_device_as_a_whole(monkeypatch):
     monkeypatch.setattr(warp, "PIXELS_PER_WARP", 4 * 32**2)  # crops that are cut together
     most = {}
     for count in (4, 40):
@@ -129,7 +129,7 @@ def test_the_pretend_device_refuses_to_mix():
         torch.ones(2).to(DEVICE) + torch.ones(2)
 
 
-def test_crops_may_lie_on_the_device_already():
+def test_crops_may_already_be_on_the_device():
     pixels = images(1)
     crops = align(pixels, faces(1), size=24)
     expected = paste(pixels, crops)
@@ -169,7 +169,7 @@ def test_degrading_never_waits_for_its_device(preset, monkeypatch):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_a_pass_holds_no_more_than_the_batch_was_planned_for(dtype):
+def test_a_pass_holds_no_more_memory_than_planned(dtype):
     model = GPEN(GPENConfig(128, 128, (32, 32, 32, 32, 16, 8), style_dim=16, mapping_layers=2))
     held = {}
     for count in (1, 4):
@@ -185,7 +185,7 @@ def test_a_pass_holds_no_more_than_the_batch_was_planned_for(dtype):
 
 
 @pytest.mark.parametrize("sharpen", [0, 5])
-def test_restoring_waits_once_a_pass_to_know_that_it_went_well(tiny_gpen, sharpen):
+def test_restoring_waits_for_the_device_once_per_pass(tiny_gpen, sharpen):
     here = copy.deepcopy(tiny_gpen)
     here.sharpen = sharpen
     faces = torch.rand(5, 3, 48, 48)
@@ -198,7 +198,7 @@ def test_restoring_waits_once_a_pass_to_know_that_it_went_well(tiny_gpen, sharpe
 
 
 @pytest.mark.parametrize(("detail", "waits"), [(0.0, 1), (1.0, 1), ("auto", 3)])
-def test_cutting_and_pasting_bring_nothing_back_from_where_the_image_is(detail, waits):
+def test_cutting_and_pasting_copy_nothing_back_from_the_image_device(detail, waits):
     """One wait tells whether a crop holds NaN; "auto" reads the noise of each large face, too."""
     pixels, found = images(1), faces(1)
     with PretendDevice() as device:

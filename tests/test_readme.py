@@ -77,7 +77,7 @@ def test_every_command_line_shown_is_understood():
     assert len(shown) >= 5
     for line in shown:
         words = shlex.split(line)[1:]
-        cli._parser(words).parse_args(words)
+        cli.make_parser(words).parse_args(words)
 
 
 def test_every_subcommand_named_exists():

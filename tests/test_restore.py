@@ -52,7 +52,7 @@ class Card:
         return self.model(faces, noise_seed=noise_seed)
 
 
-def test_crops_go_through_the_network_in_its_own_range():
+def test_crops_go_through_the_network_in_minus_one_to_one():
     model, pixels = network(), faces(3)
     expected = (model(pixels * 2 - 1) / 2 + 0.5).clamp(0, 1)
     assert 0.05 < ((expected == 0) | (expected == 1)).float().mean() < 0.95  # clamping shows
@@ -89,7 +89,7 @@ def test_the_noise_seed_matters_only_above_the_input_size():
 
 
 @pytest.mark.parametrize("sizes", [(16, 16), (16, 32)])
-def test_strength_blends_with_the_crop_given(sizes):
+def test_strength_blends_with_the_given_crop(sizes):
     model, pixels = network(*sizes), faces(2, 40)
     base = F.interpolate(pixels, (sizes[1],) * 2, mode="bicubic", antialias=True).clamp(0, 1)
     restored = restore_pixels(model, pixels)
@@ -113,7 +113,7 @@ def test_larger_crops_are_shrunk_without_aliasing():
     assert seen[0].abs().max() < 0.02  # grey is 0 in [-1, 1]
 
 
-def test_no_crop_is_ordinary():
+def test_zero_crops_give_zero_crops():
     model = network(16, 32)
     restored = restore(model, Crops(torch.zeros(0, 3, 16, 16), alignment(0, 16)))
     assert restored.pixels.shape == (0, 3, 32, 32)
@@ -146,7 +146,7 @@ def test_a_failed_pass_keeps_no_memory_while_the_next_one_runs():
         assert held[-1]() is None
         return model(x, noise_seed=noise_seed)
 
-    gc.disable()  # the point is that nothing waits for the collector
+    gc.disable()  # memory must be free without the garbage collector
     try:
         restore_pixels(FunctionRunner(model, forward), faces(2), batch_size=2)
     finally:
@@ -159,7 +159,7 @@ def test_memory_too_small_for_one_face_says_so():
         restore_pixels(FunctionRunner(network(), Card(network(), capacity=0)), faces(4))
 
 
-def test_a_host_says_what_running_out_of_memory_is():
+def test_a_runner_may_decide_which_errors_mean_out_of_memory():
     class HostError(Exception):
         pass
 
@@ -186,7 +186,7 @@ def test_a_host_says_what_running_out_of_memory_is():
         (ValueError("out of memory"), False),
     ],
 )
-def test_out_of_memory_is_told_from_other_errors(error, expected):
+def test_out_of_memory_is_distinguished_from_other_errors(error, expected):
     assert is_out_of_memory(error) == expected
 
 
@@ -194,13 +194,13 @@ def test_batches_are_sized_to_memory():
     config = GPENConfig.published(256, channel_multiplier=1, narrow=0.5)
     one = forward_memory(config, 1, torch.float32)
     assert forward_memory(config, 3, torch.float16) == one * 3 // 2
-    unknown = torch.device("xpu")  # says of no memory that it is free
+    unknown = torch.device("xpu")  # does not report its free memory
     assert faces_that_fit(config, torch.float32, unknown) == int(UNKNOWN_BUDGET * 0.8) // one > 1
     assert faces_that_fit(GPENConfig.published(2048), torch.float32, unknown) == 1
 
 
 @pytest.mark.parametrize(("free", "expected"), [(40 << 30, 8), (9 << 30, 2), (1 << 30, 1)])
-def test_a_batch_takes_no_more_than_its_share_of_what_is_free(monkeypatch, free, expected):
+def test_a_batch_takes_no_more_than_its_share_of_the_free_memory(monkeypatch, free, expected):
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, 80 << 30))
     for name in ("memory_reserved", "memory_allocated"):
         monkeypatch.setattr(torch.cuda, name, lambda device: 0)
@@ -272,7 +272,7 @@ def test_infinite_values_count_as_white_and_black(strength):
     assert torch.equal(found, expected)
 
 
-def test_what_does_not_fit_is_named():
+def test_arguments_that_do_not_fit_are_named():
     model = network()
     with pytest.raises(MismatchError, match=r"strength must lie in 0 … 1, found 1\.5"):
         restore_pixels(model, faces(1), strength=1.5)
@@ -292,7 +292,7 @@ def test_inputs_stay_as_they_were_and_results_may_be_changed():
     model, pixels = network(), faces(2)
     before = pixels.clone()
     restored = restore_pixels(model, pixels)
-    restored.mul_(0.5)  # an inference tensor would refuse
+    restored.mul_(0.5)  # an inference tensor would raise
     assert not restored.is_inference()
     assert torch.equal(pixels, before)
 

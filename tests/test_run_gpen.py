@@ -1,4 +1,4 @@
-"""The command of older guides."""
+"""`run_gpen.py`, the command of older guides."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 @pytest.fixture
 def guide(tmp_path, monkeypatch) -> Path:
-    """A folder as the guides describe it: a photograph, and weights below `weights`."""
+    """A folder as the guides describe it: a photograph, and weights in `weights`."""
     torch.manual_seed(5)
     config = GPENConfig(32, 32, (8, 8, 8, 8), style_dim=16, mapping_layers=2)
     (tmp_path / "weights").mkdir()
@@ -44,7 +44,7 @@ def run(*words: str, size: int = 32, model: str = "./weights/gpen-bfr-32.safeten
 def test_without_face_align_the_input_is_one_aligned_face(guide):
     assert run() == 0
     assert read_picture("restored_face.png").size == (32, 32)
-    assert run() == 0  # a second run replaces the first one's result
+    assert run() == 0  # a second run replaces the result of the first
 
 
 def test_with_face_align_faces_are_found_in_the_photograph(guide, monkeypatch, capsys):
@@ -59,13 +59,13 @@ def test_with_face_align_faces_are_found_in_the_photograph(guide, monkeypatch, c
     assert read_picture("restored_face.png").size == (60, 60)
 
 
-def test_another_size_than_the_models_is_an_error(guide, capsys):
+def test_a_size_that_is_not_the_models_is_an_error(guide, capsys):
     assert run(size=2048) == 2
     assert "restores at 32 px, but --size 2048 was given" in capsys.readouterr().err
     assert not Path("restored_face.png").exists()
 
 
-def test_missing_published_weights_say_where_they_are(guide, monkeypatch, capsys):
+def test_the_error_for_missing_published_weights_says_where_they_are(guide, monkeypatch, capsys):
     monkeypatch.setenv("XDG_CACHE_HOME", str(guide))
     assert run(size=2048, model="./weights/gpen-bfr-2048.pth") == 2
     message = capsys.readouterr().err
@@ -73,12 +73,12 @@ def test_missing_published_weights_say_where_they_are(guide, monkeypatch, capsys
     assert "gpen download GPEN-BFR-2048" in message
 
 
-def test_missing_weights_of_another_name_are_named(guide, capsys):
+def test_the_error_for_other_missing_weights_names_the_file(guide, capsys):
     assert run(model="./weights/mine.pth") == 2
     assert "mine.pth" in capsys.readouterr().err
 
 
-def test_an_oblong_picture_is_sent_to_face_align(guide, capsys):
+def test_the_error_for_an_oblong_picture_advises_face_align(guide, capsys):
     Image.new("RGB", (60, 50)).save("my_blurry_face.jpg")
     assert run() == 1
     assert "add --face_align" in capsys.readouterr().err

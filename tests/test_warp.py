@@ -5,10 +5,8 @@ import math
 import pytest
 import torch
 
-from gpen_core.errors import MismatchError
 from gpen_core.warp import (
     Rectangle,
-    check_image,
     compose,
     cut_crops,
     cut_rectangle,
@@ -55,7 +53,7 @@ def test_ramps_in_pixel_units_stay_straight(scale, degrees):
 
 
 def test_plain_bicubic_sampling_would_bend_the_ramp():
-    """The reason for `_straighten`: PyTorch's kernel alone misses the bound above."""
+    """Without `_straighten`, PyTorch's kernel misses the bound above."""
     ramp = pixel_centres(20, 40).float()[None]
     grid = torch.full((1, 1, 1, 2), 0.0)
     grid[..., 0] = (2 * 20.25 + 1) / 40 - 1  # asks at x = 20.75: a quarter past a centre
@@ -201,17 +199,3 @@ def test_composition_applies_the_inner_affine_first():
 
 def test_shrink_factor_is_the_scale_of_a_rotated_affine():
     assert shrink_factor(crop_to_image(3.7, 33, (0.0, 0.0), 8)) == pytest.approx(3.7)
-
-
-@pytest.mark.parametrize(
-    ("image", "words"),
-    [
-        (torch.rand(3, 8, 8), r"photo must be \[B, 3, H, W\].*found \[3, 8, 8\]"),
-        (torch.rand(1, 4, 8, 8), r"found \[1, 4, 8, 8\]"),
-        (torch.rand(1, 3, 0, 8), "at least 1"),
-        (torch.zeros(1, 3, 8, 8, dtype=torch.uint8), r"floating point.*torch\.uint8"),
-    ],
-)
-def test_what_is_not_an_image_is_refused(image, words):
-    with pytest.raises(MismatchError, match=words):
-        check_image(image, "photo")

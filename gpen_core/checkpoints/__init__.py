@@ -1,5 +1,4 @@
-"""GPEN checkpoints: from a file to a network, and back."""
+"""GPEN checkpoints: `loading` reads a file into a network, `catalog` knows the published files.
 
-from .loading import load_gpen
-
-__all__ = ["load_gpen"]
+This package imports none of its modules, so that `gpen models` reads the catalogue without PyTorch.
+"""

@@ -1,6 +1,6 @@
-"""Known weights: what they are, where they are published, what they hash to, where they are here.
+"""The catalogue of known weights: names, publishers, hashes, and where the files are on this disk.
 
-Nothing here reaches the network but `download`, which runs only when a user asks for it.
+Only `download` uses the network, and it runs only when a user asks for it.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ class Entry:
     """One file of known weights.
 
     Attributes:
-        name: what users type.
-        file: what it is called on disk.
+        name: the name that users type.
+        file: the file name on disk.
         kind: "gpen", "detector" or "parser".
-        about: one line on what it is.
-        licence: what its authors stated.
-        folder: where ComfyUI's users put it, below ComfyUI's `models`.
-        url: where it is published; "" for what comes with this package.
-        bytes: its size, None where none is published.
-        sha256: its hash in hexadecimal, None where none is published.
-        also: other file names it goes by.
+        about: one line that describes the file.
+        licence: the licence that its authors stated.
+        folder: the folder below ComfyUI's `models` where its users put the file.
+        url: the address where the file is published; "" if it comes with this package.
+        bytes: the size, or None if no size is published.
+        sha256: the hash in hexadecimal, or None if no hash is published.
+        also: other names of the same file.
     """
 
     name: str
@@ -59,7 +59,7 @@ class Entry:
 
     @property
     def files(self) -> tuple[str, ...]:
-        """File names to look for, best first: a converted copy, then the published names."""
+        """File names to look for, in this order: converted copies, then the published names."""
         published = (self.file, *self.also)
         converted = (
             Path(file).with_suffix(".safetensors").name
@@ -71,17 +71,17 @@ class Entry:
 
 @cache
 def entries() -> tuple[Entry, ...]:
-    """Every entry of `weights/catalog.toml`, in its order."""
+    """Read all entries of `weights/catalog.toml`, in the order of the file."""
     with (weights_folder() / "catalog.toml").open("rb") as file:
         tables = tomllib.load(file)["weights"]
     return tuple(Entry(**{**table, "also": tuple(table.get("also", ()))}) for table in tables)
 
 
 def find(name: str) -> Entry:
-    """The entry of that name or file name, in any case, with or without suffix.
+    """Find an entry by its name or file name, in upper or lower case, with or without suffix.
 
     Raises:
-        CheckpointError: there is none; the message lists the names.
+        CheckpointError: no entry has this name; the message lists the names.
     """
     entry = look_up(name)
     if entry is None:
@@ -93,7 +93,7 @@ def find(name: str) -> Entry:
 
 
 def look_up(name: str) -> Entry | None:
-    """As `find`, or None if there is none."""
+    """Find an entry as `find` does, but return None if there is none."""
     wanted = name.lower()
     for entry in entries():
         files = [file.lower() for file in entry.files]
@@ -103,27 +103,27 @@ def look_up(name: str) -> Entry | None:
 
 
 def recognise(sha256: str) -> Entry | None:
-    """The entry whose published file has that hash, if any."""
+    """Return the entry whose published file has this hash, or None."""
     return next((entry for entry in entries() if entry.sha256 == sha256.lower()), None)
 
 
 def weights_folder() -> Path:
-    """The folder of the weights that come with this package."""
+    """Return the folder of the weights that come with this package."""
     package = Path(__file__).parents[1]
-    # A wheel has the folder inside the package, the repository (and so ComfyUI) beside it.
+    # A wheel holds the folder inside the package; the repository (and so ComfyUI) beside it.
     installed = package / "weights"
     return installed if installed.is_dir() else package.parent / "weights"
 
 
 def search_folders() -> tuple[Path, ...]:
-    """Where named weights are looked for: this package, `$GPEN_WEIGHTS`, the user's cache."""
+    """Return the folders to search: this package's, `$GPEN_WEIGHTS`, the user's cache."""
     chosen = os.environ.get("GPEN_WEIGHTS")
     folders = [weights_folder(), *([Path(chosen).expanduser()] if chosen else []), _cache_folder()]
     return tuple(folders)
 
 
 def download_folder() -> Path:
-    """Where `download` puts files: `$GPEN_WEIGHTS` if that is set, or the user's cache."""
+    """Return the folder for downloads: `$GPEN_WEIGHTS` if it is set, else the user's cache."""
     return search_folders()[1]
 
 
@@ -138,16 +138,16 @@ def _cache_folder() -> Path:
 
 
 def locate(name: str, folders: Sequence[Path] = ()) -> Path | None:
-    """The file of named weights in `folders` or `search_folders()`, or None if it is not here.
+    """Search `folders`, then `search_folders()`, for named weights; return None if not found.
 
     Raises:
-        CheckpointError: no weights have that name.
+        CheckpointError: no weights have this name.
     """
     entry = find(name)
     for folder in (*folders, *search_folders()):
         try:
             here = {path.name.lower(): path for path in folder.iterdir()}
-        except OSError:  # it is not there, or is somebody else's
+        except OSError:  # the folder does not exist, or we may not read it
             continue
         for file in entry.files:
             if file.lower() in here:
@@ -156,29 +156,32 @@ def locate(name: str, folders: Sequence[Path] = ()) -> Path | None:
 
 
 def resolve(source: str | Path) -> Path:
-    """The file that `source` means: a path, or a name of the catalogue.
+    """Return the file that `source` means: a path, or a name of the catalogue.
+
+    The path of a file that does not exist is returned as it is: the reader reports it.
 
     Raises:
-        CheckpointError: it is neither, or the named file is not here; the message says which file
-            goes where and where it is published.
+        CheckpointError: `source` is neither, or the named file is not on this disk; the message
+            says where to get the file and where to put it.
     """
     if isinstance(source, Path):
         return source
-    entry = next((entry for entry in entries() if entry.name.lower() == source.lower()), None)
-    if entry is None and exists(source):
+    # The name of an entry comes before a file of that name, a file before an entry's file name.
+    named = any(entry.name.lower() == source.lower() for entry in entries())
+    if not named and exists(source):
         return Path(source)
-    entry = entry or look_up(source)
-    if entry is None and (Path(source).suffix or Path(source).name != source):
-        return Path(source)  # a path of a file that is not there, which the reader reports
-    entry = entry or find(source)
+    is_path = Path(source).suffix or Path(source).name != source
+    if is_path and look_up(source) is None:
+        return Path(source)
+    entry = find(source)
     found = locate(entry.name)
     if found is None:
-        raise CheckpointError(missing_message(entry))
+        raise CheckpointError(explain_missing(entry))
     return found
 
 
-def missing_message(entry: Entry) -> str:
-    """What to do when the file of `entry` is not here."""
+def explain_missing(entry: Entry) -> str:
+    """Say how to get the file of `entry`, which was not found."""
     if not entry.url:
         return (
             f"`{entry.file}` comes with this package but is missing from `{weights_folder()}`. "
@@ -187,7 +190,7 @@ def missing_message(entry: Entry) -> str:
     facts = [entry.licence] if entry.bytes is None else [f"{entry.bytes:,} bytes", entry.licence]
     folders = " or ".join(f"`{folder}`" for folder in search_folders())
     return (
-        f"`{entry.file}` ({entry.name}) is not here. Put it into {folders} (in ComfyUI: "
+        f"`{entry.file}` ({entry.name}) was not found. Put it into {folders} (in ComfyUI: "
         f"`models/{entry.folder}`), or run `gpen download {entry.name}`. It is published at "
         f"{entry.url} ({'; '.join(facts)})."
     )
@@ -199,33 +202,34 @@ def download(
     *,
     on_progress: OnBytes | None = None,
 ) -> Path:
-    """Fetch named weights, unless the folder has them, and verify them.
+    """Download named weights unless the folder holds them already; verify them in both cases.
 
-    An interrupted download goes on where it stopped. Where no hash is published, the hash of the
-    first download is recorded beside the file and held against it from then on.
+    An interrupted download continues where it stopped. If no hash is published, the hash of the
+    first download is stored beside the file, and later calls compare the file with it.
 
     Args:
         name: a name of the catalogue.
-        folder: where to; None takes `download_folder()`.
-        on_progress: called with bytes so far and in all (None if the server does not say).
+        folder: the target folder; None means `download_folder()`.
+        on_progress: called with the bytes received and the total (None if the server does not
+            tell it).
 
     Returns:
-        the path of the file.
+        The path of the file.
 
     Raises:
-        CheckpointError: no weights have that name, or what came is not the published file.
-        DownloadError: the server cannot be reached or the file not be written.
+        CheckpointError: no weights have this name, or the file differs from the published one.
+        DownloadError: the server cannot be reached, or the file cannot be written.
     """
     entry = find(name)
     if not entry.url:
         if folder:
             raise CheckpointError(
-                f"`{entry.file}` comes with this package and is not downloaded: leave the folder "
-                "out, and its path is told."
+                f"`{entry.file}` comes with this package and is not downloaded. Leave the "
+                "folder out to get its path."
             )
         found = locate(name)
         if found is None:
-            raise CheckpointError(missing_message(entry))
+            raise CheckpointError(explain_missing(entry))
         return found
     target = Path(folder or download_folder()) / entry.file
     _download.fetch(

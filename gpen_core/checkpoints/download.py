@@ -1,4 +1,4 @@
-"""Fetches a file over https: resumes, verifies, and puts it in place only when it is whole."""
+"""Download a file over https: resume, verify, and put it in place only when it is complete."""
 
 from __future__ import annotations
 
@@ -19,8 +19,11 @@ if TYPE_CHECKING:
     from ..progress import OnBytes
 
 BLOCK = 1 << 20
-TIMEOUT = 30  # seconds without a byte
+"""Bytes read at a time."""
+TIMEOUT = 30
+"""Seconds without a byte after which a download fails."""
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
+"""Hosts that may be read without https."""
 
 
 def fetch(
@@ -31,23 +34,26 @@ def fetch(
     expected: str | None,
     on_progress: OnBytes | None = None,
 ) -> None:
-    """Fetch `url` to `target`, unless it is there already, and verify it either way.
+    """Download `url` to `target` unless that file exists already; verify it in both cases.
 
-    Until it is whole the file is called `target` + ".part"; the next call goes on from there if
-    the server still has the same file (same ETag).
+    An incomplete file is called `target` + ".part". The next call continues from there if the
+    server still has the same file (the same ETag).
 
     Args:
-        size: bytes the file must have; None where nobody published it.
-        expected: SHA-256 the file must have; None holds it against the hash recorded in `target` +
-            ".sha256" at the first download.
-        on_progress: called with bytes so far and in all (None if the server does not say).
+        url: an https address.
+        target: the file to write.
+        size: the size in bytes that the file must have; None if no size is published.
+        expected: the SHA-256 that the file must have; None compares the file with the hash that
+            the first download stored in `target` + ".sha256".
+        on_progress: called with the bytes received and the total (None if the server does not
+            tell it).
 
     Raises:
-        CheckpointError: the file is not the published one.
-        DownloadError: the server cannot be reached or the file cannot be written.
+        CheckpointError: the file differs from the published one.
+        DownloadError: the server cannot be reached, or the file cannot be written.
     """
     if target.exists():
-        _verify(target, target, size, expected, f"Delete `{target}` and download again.")
+        _verify(target, target, size, expected, f"Delete `{target}` and download it again.")
         return
     part = target.with_name(target.name + ".part")
     tag = target.with_name(target.name + ".part.etag")
@@ -57,12 +63,12 @@ def fetch(
             _transfer(url, part, tag, on_progress)
     except (OSError, http.client.HTTPException) as error:  # urllib's errors are OSErrors
         raise DownloadError(
-            f"`{target.name}` could not be fetched from {url}: {error}. Run the same command again "
-            "to go on from where it stopped, or fetch the file with a browser and put it into "
-            f"`{target.parent}`."
+            f"`{target.name}` could not be downloaded from {url}: {error}. Run the same command "
+            "again to continue where it stopped, or download the file with a browser and put it "
+            f"into `{target.parent}`."
         ) from error
     try:
-        _verify(part, target, size, expected, f"It was discarded. It came from {url}.")
+        _verify(part, target, size, expected, f"It was deleted. It came from {url}.")
     except CheckpointError:
         part.unlink()
         raise
@@ -72,10 +78,11 @@ def fetch(
 
 
 def _transfer(url: str, part: Path, tag: Path, on_progress: OnBytes | None) -> None:
+    """Read `url` into `part`, from the end of `part` on if the server allows it."""
     done = part.stat().st_size if part.exists() else 0
     headers = {"User-Agent": "gpen"}
     if done and tag.exists():
-        # If-Range makes the server send the whole file when it is no longer the same one.
+        # With If-Range, the server sends the whole file if it is no longer the same one.
         headers |= {"Range": f"bytes={done}-", "If-Range": tag.read_text("ascii")}
     _refuse_insecure(url)
     try:
@@ -84,7 +91,7 @@ def _transfer(url: str, part: Path, tag: Path, on_progress: OnBytes | None) -> N
     except urllib.error.HTTPError as error:
         if error.code != http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             raise
-        part.unlink()  # complete or longer than the file: nothing tells which, so start over
+        part.unlink()  # `part` is complete or too long, and we cannot tell which: start over
         _transfer(url, part, tag, on_progress)
         return
     with response:
@@ -97,7 +104,7 @@ def _transfer(url: str, part: Path, tag: Path, on_progress: OnBytes | None) -> N
         total = done + int(length) if length else None
         with part.open("ab" if resumed else "wb") as file:
             if not resumed:
-                _remember_tag(tag, response.headers["ETag"])
+                _store_tag(tag, response.headers["ETag"])
             while block := response.read(BLOCK):
                 file.write(block)
                 done += len(block)
@@ -107,8 +114,8 @@ def _transfer(url: str, part: Path, tag: Path, on_progress: OnBytes | None) -> N
         raise ConnectionError(f"the connection ended after {done:,} of {total:,} bytes")
 
 
-def _remember_tag(tag: Path, value: str | None) -> None:
-    """Keep a strong ETag; a weak one does not promise the same bytes."""
+def _store_tag(tag: Path, value: str | None) -> None:
+    """Store a strong ETag. A weak one does not promise identical bytes, so it is not stored."""
     if value and value.startswith('"') and value.isascii():
         tag.write_text(value, "ascii")
     else:
@@ -118,11 +125,11 @@ def _remember_tag(tag: Path, value: str | None) -> None:
 def _refuse_insecure(url: str) -> None:
     parts = urllib.parse.urlsplit(url)
     if parts.scheme != "https" and parts.hostname not in LOOPBACK:
-        raise DownloadError(f"{url} is not https, so anyone on the way could alter the file.")
+        raise DownloadError(f"{url} is not https: others on the network could alter the file.")
 
 
 def _verify(path: Path, target: Path, size: int | None, expected: str | None, remedy: str) -> None:
-    """Hold `path`, which is or will be `target`, against what is published or was recorded."""
+    """Compare `path`, which is `target` or becomes it, with the published or stored hash."""
     found_size = path.stat().st_size
     if size is not None and found_size != size:
         raise CheckpointError(
@@ -137,7 +144,8 @@ def _verify(path: Path, target: Path, size: int | None, expected: str | None, re
         expected, origin = (words or [""])[0], f"recorded in `{record.name}` at the first download"
         if not re.fullmatch(r"[0-9a-f]{64}", expected):
             raise CheckpointError(
-                f"`{record}` holds no SHA-256. Delete it to record the hash of `{path.name}` anew."
+                f"`{record}` holds no SHA-256. Delete it, and the hash of `{path.name}` is "
+                "recorded again."
             )
     if expected is None:
         with write_atomically(record, overwrite=False) as scratch:

@@ -1,4 +1,4 @@
-"""From a file to a network: reads, checks, describes and converts GPEN checkpoints."""
+"""Read, check, describe and convert GPEN checkpoints, and build networks from them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -15,27 +15,29 @@ from ..devices import DTYPES, resolve_device, resolve_dtype
 from ..errors import CheckpointError, DeviceError, MismatchError
 from ..files import sha256
 from . import catalog
-from .state_dicts import DTYPE_NAMES, is_kernel, settle
+from .state_dicts import DTYPE_NAMES, is_kernel, read_state_dict
 from .tensor_files import read_tensor_file, write_safetensors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 SHARPEN_KEY = "gpen.sharpen"
-MOST_SHARPEN = 100
+"""The key of `GPEN.sharpen` in the metadata of a safetensors file."""
+MAX_SHARPEN = 100
+"""The largest value of `GPEN.sharpen` that a file may hold."""
 
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """A GPEN checkpoint, read and checked.
+    """A GPEN checkpoint that was read and checked.
 
     Attributes:
         path: the file.
         format: "safetensors", "torch zip" or "torch legacy".
-        container: where in the file the weights lie: "flat", "g_ema", …
-        state_dict: published tensor names to tensors, on the CPU in the dtype of the file.
-        config: sizes and widths, read from the tensors' shapes.
-        sharpen: how much the faces are sharpened after the network, see `GPEN.sharpen`.
+        container: the entry of the file that holds the weights: "flat", "g_ema", …
+        state_dict: tensors by their published names, on the CPU, in the dtype of the file.
+        config: sizes and widths, read from the shapes of the tensors.
+        sharpen: the amount of sharpening after the network, see `GPEN.sharpen`.
     """
 
     path: Path
@@ -47,7 +49,7 @@ class Checkpoint:
 
     @property
     def dtype(self) -> str:
-        """What most weights are stored as, "fp32", "fp16" …; others follow in brackets."""
+        """The dtype of most weights, "fp32", "fp16" …; the other dtypes follow in brackets."""
         counts = Counter[str]()
         for tensor in self.state_dict.values():
             counts[DTYPE_NAMES[tensor.dtype]] += tensor.numel()
@@ -56,22 +58,22 @@ class Checkpoint:
 
     @property
     def parameters(self) -> int:
-        """How many numbers were learned; the fixed blur kernels are not counted."""
+        """The number of learned parameters, without the fixed blur kernels."""
         return sum(t.numel() for name, t in self.state_dict.items() if not is_kernel(name))
 
     @cached_property
     def sha256(self) -> str:
-        """SHA-256 of the file, in hexadecimal."""
+        """The SHA-256 of the file, in hexadecimal."""
         return sha256(self.path)
 
     def build(self) -> GPEN:
-        """A float32 GPEN on the CPU; tensors that are float32 already are shared, not copied."""
-        model = _assemble(self.state_dict, self.config)
+        """Build a float32 GPEN on the CPU. It shares the tensors that are float32 already."""
+        model = build_network(self.state_dict, self.config)
         model.sharpen = self.sharpen
         return model
 
     def describe(self) -> str:
-        """What `gpen inspect` prints: one `name  value` line each, no line break at the end."""
+        """Return the lines that `gpen inspect` prints: `name  value`, the last without a break."""
         config = self.config
         known = catalog.recognise(self.sha256)
         lines = {
@@ -92,45 +94,43 @@ class Checkpoint:
         return "\n".join(f"{name:<11} {value}" for name, value in lines.items())
 
 
-@torch.inference_mode(mode=False)  # its weights would be of no use outside of that mode
+@torch.inference_mode(mode=False)  # weights made in that mode could not be used outside of it
 def load_gpen(
     source: str | Path = "builtin",
     *,
     device: str | torch.device = "auto",
     dtype: str | torch.dtype = "auto",
 ) -> GPEN:
-    """Load a GPEN, ready to restore: in evaluation mode, without gradients.
+    """Load a GPEN that is ready to restore: in evaluation mode, without gradients.
+
+    The network maps crops [N, 3, in_size, in_size] to [N, 3, out_size, out_size], RGB in [-1, 1].
+    Its `config` has both sizes. `restore` and `restore_image` take and return values in [0, 1].
 
     Args:
-        source: a `.pth`, `.pt` or `.safetensors` file, or a name of the catalogue, such as
-            "GPEN-BFR-512", whose file is looked for in `catalog.search_folders()`. "builtin" is
-            the small model that comes with this package.
-        device: "auto", "cpu", "cuda", "cuda:1", "mps" or a `torch.device`.
-        dtype: what convolutions compute in: "auto" (fp16 on a GPU, fp32 on a CPU), "fp32", "bf16",
-            "fp16". What the file stores does not matter.
+        source: a `.pth`, `.pt` or `.safetensors` file, or a name that `gpen models` lists, such as
+            "GPEN-BFR-512", whose file is searched for in this package, `$GPEN_WEIGHTS` and the
+            user's cache. "builtin" is the small model that comes with this package.
+        device: "auto", "cpu", "cuda", "cuda:1", "mps" or a `torch.device`. "auto" prefers CUDA,
+            then MPS.
+        dtype: the dtype of the convolutions: "auto" (fp16 on a GPU, fp32 on a CPU), "fp32",
+            "bf16", "fp16" or a `torch.dtype`. The dtype of the file does not matter.
+
+    Returns:
+        The network on `device`.
 
     Raises:
         CheckpointError: there is no such file, or it is not a GPEN that can be used.
-        DeviceError: the device or dtype is unknown or not to be had here.
+        DeviceError: the device or dtype is unknown or not available.
+
+    Example:
+        >>> import gpen_core as gpen
+        >>> model = gpen.load_gpen("builtin", device="cpu")
+        >>> model.config.in_size, model.config.out_size
+        (256, 256)
     """
     target = resolve_device(device)
-    computed = resolve_dtype(dtype, target)
-    return read_checkpoint(catalog.resolve(source)).build().set_dtype(computed).to(target)
-
-
-def build_gpen(state_dict: Mapping[str, Any]) -> GPEN:
-    """Build a float32 GPEN from tensors in memory, on the device they are on.
-
-    Args:
-        state_dict: published tensor names to tensors of any float dtype, bare or in one of the
-            containers that files use. Tensors that are float32 already, and lie in memory as usual,
-            are shared, not copied.
-
-    Raises:
-        CheckpointError: these are not the tensors of a GPEN that can be used.
-    """
-    tensors, config, _ = settle(state_dict)
-    return _assemble(tensors, config)
+    chosen = resolve_dtype(dtype, target)
+    return read_checkpoint(catalog.resolve(source)).build().set_dtype(chosen).to(target)
 
 
 def read_checkpoint(path: str | Path) -> Checkpoint:
@@ -142,7 +142,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     path = Path(path)
     file = read_tensor_file(path)
     try:
-        tensors, config, container = settle(file.contents)
+        tensors, config, container = read_state_dict(file.contents)
         sharpen = _read_sharpen(file.metadata)
     except CheckpointError as error:
         raise CheckpointError(f"`{path}`: {error}") from error
@@ -157,14 +157,14 @@ def convert_checkpoint(
     sharpen: float | None = None,
     overwrite: bool = False,
 ) -> Path:
-    """Write a checkpoint as a flat `.safetensors` file, whole or not at all.
+    """Write a checkpoint as a flat `.safetensors` file, completely or not at all.
 
     Args:
         source: a file, or a name of the catalogue.
         target: a path that ends in `.safetensors`.
-        dtype: "fp32", "fp16" or "bf16"; None keeps each tensor's own.
-        sharpen: what the file is to say of how much its faces are sharpened, `GPEN.sharpen`; None
-            keeps what it says.
+        dtype: "fp32", "fp16" or "bf16"; None keeps the dtype of each tensor.
+        sharpen: the value of `GPEN.sharpen` that the file stores, 0 … `MAX_SHARPEN`; None keeps
+            the value of `source`.
         overwrite: replace `target` if it exists.
 
     Returns:
@@ -177,20 +177,20 @@ def convert_checkpoint(
         MismatchError: `sharpen` is out of range.
     """
     target = check_output(target, dtype)
-    if sharpen is not None and not 0 <= sharpen <= MOST_SHARPEN:
-        raise MismatchError(f"sharpen must lie in 0 … {MOST_SHARPEN}, found {sharpen:g}.")
+    if sharpen is not None and not 0 <= sharpen <= MAX_SHARPEN:
+        raise MismatchError(f"sharpen must lie in 0 … {MAX_SHARPEN}, found {sharpen:g}.")
     checkpoint = read_checkpoint(catalog.resolve(source))
     tensors = checkpoint.state_dict
     if dtype is not None:
         stored = DTYPES[dtype]
-        tensors = {name: rounded(name, tensor, stored) for name, tensor in tensors.items()}
+        tensors = {name: round_weight(name, tensor, stored) for name, tensor in tensors.items()}
     metadata = sharpen_metadata(checkpoint.sharpen if sharpen is None else sharpen)
     write_safetensors(tensors, target, overwrite=overwrite, metadata=metadata)
     return target
 
 
 def sharpen_metadata(amount: float) -> dict[str, str]:
-    """What a safetensors file says of `GPEN.sharpen`."""
+    """Return the metadata of a safetensors file for `GPEN.sharpen`; 0 needs none."""
     return {SHARPEN_KEY: f"{amount:g}"} if amount else {}
 
 
@@ -200,16 +200,16 @@ def _read_sharpen(metadata: Mapping[str, str]) -> float:
         amount = float(text)
     except ValueError:
         amount = -1.0
-    if not 0 <= amount <= MOST_SHARPEN:
+    if not 0 <= amount <= MAX_SHARPEN:
         raise CheckpointError(
             f"its metadata says `{SHARPEN_KEY}` is {text!r}; expected a number from 0 to "
-            f"{MOST_SHARPEN}. `gpen convert --sharpen` writes one."
+            f"{MAX_SHARPEN}. `gpen convert --sharpen` writes one."
         )
     return amount
 
 
 def check_output(target: str | Path, dtype: str | None) -> Path:
-    """Check what a checkpoint is to be written as, before any is read; `target` as a path.
+    """Check the target file and dtype of a new checkpoint; return `target` as a path.
 
     Raises:
         CheckpointError: `target` does not end in `.safetensors`.
@@ -217,38 +217,43 @@ def check_output(target: str | Path, dtype: str | None) -> Path:
     """
     target = Path(target)
     if target.suffix.lower() != ".safetensors":
-        raise CheckpointError(f"Only .safetensors files are written; `{target}` names another.")
+        raise CheckpointError(
+            f"Only .safetensors files are written; `{target}` has another suffix."
+        )
     if dtype is not None and dtype not in DTYPES:
         raise DeviceError(f"Unknown dtype {dtype!r}; use {', '.join(DTYPES)}.")
     return target
 
 
-def rounded(name: str, tensor: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    """The weight of that name in another dtype.
+def round_weight(name: str, tensor: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """Convert the weight called `name` to another dtype.
 
     Raises:
-        CheckpointError: it holds values that are too large.
+        CheckpointError: it holds values that are too large for `dtype`.
     """
     stored = tensor.to(dtype)
     if not torch.isfinite(stored).all():
         raise CheckpointError(
-            f"`{name}` holds values too large for {DTYPE_NAMES[dtype]}, which ends at "
+            f"`{name}` holds values too large for {DTYPE_NAMES[dtype]}, whose largest value is "
             f"{torch.finfo(dtype).max:,.0f}. Use bf16 or fp32."
         )
     return stored
 
 
-def _assemble(tensors: Mapping[str, torch.Tensor], config: GPENConfig) -> GPEN:
-    """Put checked tensors into a network, initialising none and copying none without need."""
+def build_network(tensors: Mapping[str, torch.Tensor], config: GPENConfig) -> GPEN:
+    """Build a float32 GPEN from the tensors of `read_state_dict`, on their device.
+
+    No weight is initialised. The network shares tensors that are float32 and dense already.
+    """
     with torch.device("meta"):
         model = GPEN(config)
-    laid_out = {name: _without_gaps(t.detach().float()) for name, t in tensors.items()}
-    model.load_state_dict(laid_out, assign=True)
+    dense = {name: _make_dense(tensor.detach().float()) for name, tensor in tensors.items()}
+    model.load_state_dict(dense, assign=True)
     return model.eval().requires_grad_(False)
 
 
-def _without_gaps(tensor: torch.Tensor) -> torch.Tensor:
-    """A tensor in the usual order or as convolutions have it, which is what all code here reads."""
+def _make_dense(tensor: torch.Tensor) -> torch.Tensor:
+    """Return the tensor in one of the two layouts that the code reads: channels last or default."""
     if tensor.ndim == 4 and tensor.is_contiguous(memory_format=torch.channels_last):
         return tensor
     return tensor.contiguous()

@@ -1,8 +1,9 @@
-"""Between two checkpoints of one network: the weighted mean of their weights.
+"""Mix checkpoints of one network: the weighted mean of their weights.
 
-Weights that one was fine-tuned from the other, or both from a third, can be averaged; the faces
-then lie in between (network interpolation: Wang et al. 2018, ESRGAN, arXiv 1809.00219, section
-3.4). So a sharp model and a faithful one give any compromise without further training.
+Weights can be averaged if one was fine-tuned from the other, or both from a third. The restored
+faces then lie between those of the sources (network interpolation: Wang et al. 2018, ESRGAN,
+arXiv 1809.00219, section 3.4). So a sharp model and a faithful model give any compromise without
+further training.
 """
 
 from __future__ import annotations
@@ -15,13 +16,15 @@ import torch
 from ..devices import DTYPES
 from ..errors import MismatchError
 from . import catalog
-from .loading import MOST_SHARPEN, check_output, read_checkpoint, rounded, sharpen_metadata
+from .loading import MAX_SHARPEN, check_output, read_checkpoint, round_weight, sharpen_metadata
 from .state_dicts import is_kernel
 from .tensor_files import write_safetensors
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    from .loading import Checkpoint
 
 
 def mix_checkpoints(
@@ -35,11 +38,11 @@ def mix_checkpoints(
     """Write the weighted mean of checkpoints, tensor by tensor, as a `.safetensors` file.
 
     Args:
-        sources: two or more files or names of the catalogue, of one configuration.
+        sources: two or more files or names of the catalogue, all of one configuration.
         target: a path that ends in `.safetensors`.
-        shares: how much of each, with the sum 1; negative ones go beyond the others. None is
-            equal shares.
-        dtype: "fp32", "fp16" or "bf16"; None stores what the first file does.
+        shares: the weight of each source; their sum is 1. Negative shares extrapolate. None gives
+            every source the same share.
+        dtype: "fp32", "fp16" or "bf16"; None stores each tensor in the dtype of the first file.
         overwrite: replace `target` if it exists.
 
     Returns:
@@ -49,36 +52,54 @@ def mix_checkpoints(
         CheckpointError: a source is not a GPEN, `target` exists or cannot be written, or a weight
             is too large for `dtype`.
         DeviceError: the dtype is unknown.
-        MismatchError: fewer than two sources, another number of shares, shares that do not add up
-            to 1, or checkpoints of different configurations.
+        MismatchError: there are fewer than two sources, the number of shares differs from the
+            number of sources, the sum of the shares is not 1, or the configurations differ.
     """
     target = check_output(target, dtype)
-    if len(sources) < 2:
-        raise MismatchError(f"Two or more checkpoints can be mixed, found {len(sources)}.")
+    shares = _check_shares(shares, len(sources))
+    checkpoints = [read_checkpoint(catalog.resolve(source)) for source in sources]
+    _check_configurations(checkpoints)
+    tensors = _mix_tensors(checkpoints, shares, dtype)
+    amounts = (checkpoint.sharpen for checkpoint in checkpoints)
+    sharpen = sum(share * amount for share, amount in zip(shares, amounts, strict=True))
+    metadata = sharpen_metadata(min(max(0.0, sharpen), MAX_SHARPEN))
+    write_safetensors(tensors, target, overwrite=overwrite, metadata=metadata)
+    return target
+
+
+def _check_shares(shares: Sequence[float] | None, count: int) -> Sequence[float]:
+    """Return one share for each of `count` checkpoints; raise MismatchError if they do not fit."""
+    if count < 2:
+        raise MismatchError(f"Two or more checkpoints can be mixed, found {count}.")
     if shares is None:
-        shares = [1 / len(sources)] * len(sources)
-    if len(shares) != len(sources):
-        raise MismatchError(f"{len(sources)} checkpoints need as many shares, found {len(shares)}.")
+        return [1 / count] * count
+    if len(shares) != count:
+        raise MismatchError(f"{count} checkpoints need as many shares, found {len(shares)}.")
     if not math.isclose(sum(shares), 1, abs_tol=1e-6):
         raise MismatchError(f"The shares must add up to 1, found {sum(shares):g}.")
-    first, *others = (read_checkpoint(catalog.resolve(source)) for source in sources)
+    return shares
+
+
+def _check_configurations(checkpoints: Sequence[Checkpoint]) -> None:
+    first, *others = checkpoints
     for other in others:
         if other.config != first.config:
             raise MismatchError(
                 "Only checkpoints of one configuration can be mixed. "
                 f"`{first.path}` has {first.config}, `{other.path}` has {other.config}."
             )
-    states = [checkpoint.state_dict for checkpoint in (first, *others)]
-    mean = {}
-    for name, stored in first.state_dict.items():
-        total = stored
-        if not is_kernel(name):  # those are the same in all
-            total = torch.zeros_like(stored, dtype=torch.float64)
-            for share, state in zip(shares, states, strict=True):
-                total.add_(state[name], alpha=share)
-        mean[name] = rounded(name, total, DTYPES[dtype] if dtype else stored.dtype)
-    amounts = [checkpoint.sharpen for checkpoint in (first, *others)]
-    amount = sum(share * one for share, one in zip(shares, amounts, strict=True))
-    amount = min(max(0.0, amount), MOST_SHARPEN)
-    write_safetensors(mean, target, overwrite=overwrite, metadata=sharpen_metadata(amount))
-    return target
+
+
+def _mix_tensors(
+    checkpoints: Sequence[Checkpoint], shares: Sequence[float], dtype: str | None
+) -> dict[str, torch.Tensor]:
+    """Sum in float64 and round once. The fixed blur kernels are those of the first checkpoint."""
+    mixed = {}
+    for name, first in checkpoints[0].state_dict.items():
+        total = first
+        if not is_kernel(name):
+            total = torch.zeros_like(first, dtype=torch.float64)
+            for share, checkpoint in zip(shares, checkpoints, strict=True):
+                total.add_(checkpoint.state_dict[name], alpha=share)
+        mixed[name] = round_weight(name, total, DTYPES[dtype] if dtype else first.dtype)
+    return mixed

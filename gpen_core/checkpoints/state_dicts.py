@@ -1,4 +1,4 @@
-"""Finds GPEN's tensors in what a file or program holds, and checks every one of them."""
+"""Find the tensors of a GPEN in the contents of a file, and check every one of them."""
 
 from __future__ import annotations
 
@@ -15,14 +15,16 @@ from ..devices import DTYPES
 from ..errors import CheckpointError
 
 WRAPPERS = ("g_ema", "generator_ema", "params_ema", "params", "state_dict")
-"""Entries that training scripts keep a network under; averaged weights come first."""
+"""Entries under which training scripts store a network; averaged weights come first."""
 
-MAX_WRAPPERS = 3  # deeper than any file seen; a pickle can nest without end
+MAX_WRAPPERS = 3
+"""How deep wrappers may nest. No known file nests deeper; a pickle could nest without end."""
 
 SECTIONS = ("encoder", "mapper", "generator")
-"""Entries over which some self-trained files spread the network."""
+"""Entries among which some self-trained files divide the network."""
 
 DTYPE_NAMES = {dtype: name for name, dtype in DTYPES.items()} | {torch.float64: "fp64"}
+"""The names of the dtypes that a checkpoint may hold."""
 
 FOREIGN = (
     (
@@ -43,18 +45,19 @@ FOREIGN = (
         "`ecd0.0.0.weight` …",
     ),
 )
-"""Networks that users load by mistake: patterns that must all match a name, and what it is."""
+"""Networks that users load by mistake: patterns, each of which must match some tensor's name, and
+the network in words."""
 
 
-def settle(contents: Any) -> tuple[dict[str, torch.Tensor], GPENConfig, str]:
+def read_state_dict(contents: Any) -> tuple[dict[str, torch.Tensor], GPENConfig, str]:
     """Find and check the tensors of one GPEN.
 
     Args:
-        contents: what a file held: tensors by name, bare or in a container.
+        contents: the contents of a file: tensors by name, bare or in a container.
 
     Returns:
-        published names to tensors, blur kernels filled in where they lacked; the configuration;
-        and the container in words.
+        The tensors by their published names, with blur kernels filled in if the file has none;
+        the configuration; and the container in words.
 
     Raises:
         CheckpointError: these are not the tensors of a GPEN that can be used.
@@ -68,10 +71,10 @@ def settle(contents: Any) -> tuple[dict[str, torch.Tensor], GPENConfig, str]:
             expected = {name: tuple(t.shape) for name, t in GPEN(config).state_dict().items()}
     except (ArithmeticError, RuntimeError) as error:
         raise CheckpointError(
-            f"Damaged GPEN checkpoint: no network has the sizes read from it, {config}."
+            f"Damaged GPEN checkpoint: no network has the sizes that its tensors show, {config}."
         ) from error
     device = tensors[SIGNATURE[0]].device
-    kernels = {name: _kernel(name).to(device) for name in expected if is_kernel(name)}
+    kernels = {name: _make_kernel(name).to(device) for name in expected if is_kernel(name)}
     tensors = kernels | tensors
     _check_names_and_shapes(tensors, expected, config)
     _check_values(tensors)
@@ -79,7 +82,7 @@ def settle(contents: Any) -> tuple[dict[str, torch.Tensor], GPENConfig, str]:
 
 
 def is_kernel(name: str) -> bool:
-    """Whether the tensor of that name is the fixed blur, which no training changes."""
+    """Whether this name is that of a fixed blur kernel, which training never changes."""
     return name.endswith(".kernel")
 
 
@@ -95,36 +98,35 @@ def _unwrap(contents: Any) -> tuple[dict[str, torch.Tensor], str]:
         if len(sections) > 1:
             contents = _join(contents, sections)
             path.append(f"sections {', '.join(sections)}")
-        return _bare(contents, path)
-    raise CheckpointError(
-        "Not a GPEN checkpoint: expected tensors by name, found "
-        + (
-            f"a {type(contents).__name__}."
-            if not path
-            else f"nothing else in `{' › '.join(path)}`."
-        )
-    )
+        return _take_tensors(contents, path)
+    found = f"a {type(contents).__name__}"
+    if path:
+        found = f"one container in another without end (`{' › '.join(path)}`)"
+    raise CheckpointError(f"Not a GPEN checkpoint: expected tensors by name, found {found}.")
 
 
-def _bare(contents: Mapping[Any, Any], path: list[str]) -> tuple[dict[str, torch.Tensor], str]:
+def _take_tensors(
+    contents: Mapping[Any, Any], path: list[str]
+) -> tuple[dict[str, torch.Tensor], str]:
+    """Return the tensors of a mapping, and in words the `path` that leads to it in the file."""
     if not any(isinstance(value, torch.Tensor) for value in contents.values()):
         entries = ", ".join(f"`{key}`" for key in list(contents)[:5]) or "none"
         raise CheckpointError(
-            f"Not a GPEN checkpoint: no tensors in it. Its entries: {entries}; the network would "
-            f"be bare or under {', '.join(f'`{key}`' for key in WRAPPERS)}."
+            f"Not a GPEN checkpoint: no tensors in it. Its entries: {entries}; expected tensors by "
+            f"name, bare or under {', '.join(f'`{key}`' for key in WRAPPERS)}."
         )
     for name, value in contents.items():
         if not isinstance(name, str) or not isinstance(value, torch.Tensor):
             raise CheckpointError(
-                f"Not a GPEN checkpoint: `{name}` is of type {type(value).__name__} where only "
-                "named tensors belong."
+                f"Not a GPEN checkpoint: `{name}` is of type {type(value).__name__}; expected only "
+                "tensors by name."
             )
-    tensors, prefix = _without_module(contents)
+    tensors, prefix = _strip_module(contents)
     return tensors, " › ".join(path or ["flat"]) + (f", prefixed `{prefix}`" if prefix else "")
 
 
-def _without_module(contents: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
-    """Strip the prefix that data-parallel training puts before every name."""
+def _strip_module(contents: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
+    """Remove the prefix that data-parallel training puts before every name; return it too."""
     prefix = "module."
     if not all(isinstance(name, str) and name.startswith(prefix) for name in contents):
         return dict(contents), ""
@@ -132,18 +134,19 @@ def _without_module(contents: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
 
 
 def _join(contents: Mapping[str, Any], sections: list[str]) -> dict[str, Any]:
-    """Join encoder, mapper and generator under the published names."""
+    """Join the sections of the network under the published names."""
     joined: dict[str, Any] = {}
     for section in sections:
-        tensors, _ = _without_module(contents[section])
+        tensors, _ = _strip_module(contents[section])
         if section == "encoder":
             _refuse_foreign(tensors, what="The section `encoder`")
         for name, tensor in tensors.items():
-            joined[_published_name(section, str(name))] = tensor
+            joined[_publish_name(section, str(name))] = tensor
     return joined
 
 
-def _published_name(section: str, name: str) -> str:
+def _publish_name(section: str, name: str) -> str:
+    """Return the published name of a section's tensor."""
     if section == "encoder" or name.startswith("generator."):
         return name
     if section == "mapper" and name[:1].isdigit():
@@ -176,8 +179,9 @@ def _check_names_and_shapes(
     if faults:
         shown = "; ".join(faults[:6]) + (f"; and {len(faults) - 6} more" if faults[6:] else "")
         raise CheckpointError(
-            f"Damaged GPEN checkpoint of {config.in_size} → {config.out_size} px: {shown}. Widths "
-            f"{config.widths} were read from `generator.conv1` and `generator.convs.1, 3, 5 …`."
+            f"Damaged GPEN checkpoint of {config.in_size} → {config.out_size} px: {shown}. Its "
+            f"widths {config.widths} were read from `generator.conv1` and `generator.convs.1, 3, "
+            "5 …`."
         )
 
 
@@ -188,24 +192,24 @@ def _check_values(tensors: Mapping[str, torch.Tensor]) -> None:
                 f"Damaged GPEN checkpoint: `{name}` is stored as {tensor.dtype} ({tensor.layout}, "
                 f"{tensor.device.type}); expected plain {', '.join(DTYPE_NAMES.values())}."
             )
-        # One NaN or Inf makes the sum so: a quarter of the time of looking at each.
+        # One NaN or Inf makes the sum NaN or Inf. That takes a quarter of the time of isfinite.
         if not tensor.sum(dtype=torch.float32).isfinite() and not tensor.float().isfinite().all():
             bad = int((~torch.isfinite(tensor.float())).sum())
             raise CheckpointError(
                 f"Damaged GPEN checkpoint: `{name}` holds {bad} NaN or infinite values of "
-                f"{tensor.numel()}. Fetch the file again, or go back to an earlier one of the "
+                f"{tensor.numel()}. Download the file again, or use an earlier file of the "
                 "training."
             )
-        if is_kernel(name) and not torch.allclose(tensor.cpu().float(), _kernel(name)):
+        if is_kernel(name) and not torch.allclose(tensor.cpu().float(), _make_kernel(name)):
             raise CheckpointError(
                 f"Not a usable GPEN checkpoint: `{name}` is not the blur that GPEN is built on, "
-                f"the outer product of {FIR_TAPS} summing to {_kernel(name).sum():.0f} (found a "
-                f"sum of {tensor.float().sum():.4g})."
+                f"the outer product of {FIR_TAPS} with a sum of {_make_kernel(name).sum():.0f} "
+                f"(found a sum of {tensor.float().sum():.4g})."
             )
 
 
-def _kernel(name: str) -> torch.Tensor:
-    """The [4, 4] blur stored under that name: sum 4 where it upsamples, 1 in the encoder."""
+def _make_kernel(name: str) -> torch.Tensor:
+    """Return the blur [4, 4] of this name. Its sum is 4 where it upsamples, 1 in the encoder."""
     taps = torch.tensor(FIR_TAPS, dtype=torch.float32, device="cpu")
     gain = 4 if name.startswith("generator.") else 1
     return torch.outer(taps, taps) / taps.sum() ** 2 * gain

@@ -1,7 +1,7 @@
-"""Reads files of tensors, and never runs what a file says.
+"""Read and write files of tensors without ever running code that a file contains.
 
-A pickle is a program. Files here are opened only when their first bytes are those of a format that
-stores tensors, and pickles only by PyTorch's restricted unpickler (`weights_only=True`).
+A pickle is a program. So this module checks the first bytes of a file before it opens it, and reads
+pickles only with PyTorch's restricted unpickler (`weights_only=True`).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import re
 import struct
 import threading
 import zipfile
+from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,32 +24,59 @@ from safetensors.torch import load_file, save
 
 from ..errors import CheckpointError
 from ..files import write_atomically
+from .catalog import MODEL_SUFFIXES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+ZIP_MAGIC = b"PK\x03\x04"
+"""The first bytes of a zip archive, which `torch.save` has written since PyTorch 1.6."""
+
 LEGACY_MAGIC = pickle.dumps(0x1950A86A20F9469CFC6C, protocol=2)
-"""How files of `torch.save` began before PyTorch 1.6."""
+"""The first bytes of what `torch.save` wrote before PyTorch 1.6."""
+
+DOWNLOAD_AGAIN = "Download the file again: it was cut off or altered."
+
+OTHER_FILES: tuple[tuple[Callable[[bytes], bool], str, str], ...] = (
+    (lambda head: not head, "empty", DOWNLOAD_AGAIN),
+    (
+        lambda head: head.startswith(b"version https://git-lfs"),
+        "a Git LFS pointer, not the file itself",
+        "Run `git lfs pull` in the clone, or download the file from its web page.",
+    ),
+    (
+        lambda head: head.lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml")),
+        "a web page that was saved under this name",
+        "Use the download button of that page to get the file.",
+    ),
+    (lambda head: LEGACY_MAGIC.startswith(head), "a truncated PyTorch file", DOWNLOAD_AGAIN),
+    (
+        # A safetensors header of 128 or 384 … bytes begins with 0x80 too, but "{" follows it.
+        lambda head: head.startswith(b"\x80") and head[8:9] != b"{",
+        "a Python pickle that PyTorch did not write",
+        "It was not opened: a pickle can run any code. Ask its author for a .safetensors file.",
+    ),
+)
+"""Files that are no complete file of tensors: a test of the first bytes, what the file is, how to
+mend it. The first test that holds counts."""
 
 DAMAGED_PICKLE_ERRORS = (
     pickle.UnpicklingError, RuntimeError, ValueError, EOFError, KeyError, IndexError, TypeError,
     AttributeError, AssertionError, OverflowError, struct.error, zipfile.BadZipFile,
 )  # fmt: skip
-"""What torch.load was seen to raise for cut and altered files (tests alter them at random)."""
+"""Errors that torch.load raised for truncated and randomly altered files; a test alters files."""
 
 _ALLOWING = threading.Lock()
-
-AGAIN = "Fetch the file again: the download was cut off or altered."
 
 
 @dataclass(frozen=True)
 class TensorFile:
-    """What a file holds.
+    """The contents of a file of tensors.
 
     Attributes:
-        contents: the saved object, tensors on the CPU in the dtype they are stored in.
+        contents: the saved object; its tensors are on the CPU, in the dtype of the file.
         format: "safetensors", "torch zip" or "torch legacy".
-        metadata: what a safetensors file says beside its tensors.
+        metadata: the metadata of a safetensors file; empty for the other formats.
     """
 
     contents: Any
@@ -57,7 +85,7 @@ class TensorFile:
 
 
 def read_tensor_file(path: str | Path) -> TensorFile:
-    """Read a `.safetensors` file or what `torch.save` wrote, whatever the file is called.
+    """Read a `.safetensors` file or a file of `torch.save`, whatever its suffix is.
 
     Raises:
         CheckpointError: the file is missing, unreadable, damaged, of another format, or a pickle
@@ -67,7 +95,7 @@ def read_tensor_file(path: str | Path) -> TensorFile:
     try:
         found = _identify(path)
         if found == "safetensors":
-            # load_file maps the file; a copy stays valid when the file is replaced.
+            # load_file maps the file; copies stay valid when the file is replaced.
             tensors = {name: tensor.clone() for name, tensor in load_file(path).items()}
             with safe_open(path, "pt") as file:
                 return TensorFile(tensors, found, file.metadata() or {})
@@ -77,7 +105,7 @@ def read_tensor_file(path: str | Path) -> TensorFile:
         raise CheckpointError(f"There is no file `{path}`.") from error
     except SafetensorError as error:
         raise CheckpointError(
-            f"`{path}` is a damaged or truncated safetensors file ({error}). {AGAIN}"
+            f"`{path}` is a damaged or truncated safetensors file ({error}). {DOWNLOAD_AGAIN}"
         ) from error
     except OSError as error:
         raise CheckpointError(f"`{path}` cannot be read: {error.strerror or error}.") from error
@@ -90,7 +118,7 @@ def write_safetensors(
     overwrite: bool = False,
     metadata: Mapping[str, str] | None = None,
 ) -> None:
-    """Write tensors, and what else is to be said of them, to `target`, whole or not at all.
+    """Write tensors and metadata to `target`, completely or not at all.
 
     Raises:
         CheckpointError: `target` exists and `overwrite` is false, or it cannot be written.
@@ -98,8 +126,8 @@ def write_safetensors(
     target = Path(target)
     try:
         with write_atomically(target, overwrite=overwrite) as scratch:
-            # safetensors refuses tensors that share memory, as the blurs of a model may; and its
-            # own save_file makes files that only their owner can read.
+            # safetensors refuses tensors that share memory, as the blurs of a model may. Its
+            # save_file makes files that only their owner can read, so we write the bytes.
             apart = {n: t.detach().cpu().contiguous().clone() for n, t in tensors.items()}
             scratch.write_bytes(save(apart, metadata={"format": "pt", **(metadata or {})}))
     except FileExistsError as error:
@@ -111,62 +139,44 @@ def write_safetensors(
 
 
 def _identify(path: Path) -> str:
-    """Name the file's format from its first bytes, or say what it is instead."""
+    """Return the format of a file of tensors, or raise an error that says what the file is."""
     if path.is_dir():
-        inside = sorted(
-            p.name for p in path.iterdir() if p.suffix in (".pth", ".pt", ".safetensors")
-        )
-        hint = f" It holds {', '.join(inside[:5])}." if inside else ""
-        raise CheckpointError(f"`{path}` is a folder; name the checkpoint file in it.{hint}")
+        raise CheckpointError(_explain_folder(path))
     size = path.stat().st_size
     with path.open("rb") as file:
         head = file.read(512)
-    if not head:
-        raise CheckpointError(f"`{path}` is empty (0 bytes). {AGAIN}")
-    if path.suffix.lower() == ".onnx":
-        raise CheckpointError(_onnx_message(path))
-    if head.startswith(b"version https://git-lfs"):
-        raise CheckpointError(
-            f"`{path}` is a Git LFS pointer, not the file itself. Run `git lfs pull` where it was "
-            "cloned, or download the file from its web page."
-        )
-    if head.lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml")):
-        raise CheckpointError(
-            f"`{path}` is a web page saved under that name. Fetch the file behind the page's "
-            "download button."
-        )
-    if head.startswith(b"PK\x03\x04"):
-        return _identify_zip(path)
+    if path.suffix.lower() == ".onnx" and head:
+        raise CheckpointError(_explain_onnx(path))
+    if head.startswith(ZIP_MAGIC):
+        _check_zip(path)
+        return "torch zip"
     if head.startswith(LEGACY_MAGIC):
         return "torch legacy"
-    if LEGACY_MAGIC.startswith(head):
-        raise CheckpointError(f"`{path}` is a truncated PyTorch file ({size} bytes). {AGAIN}")
-    # A safetensors header may be 128 bytes long, or 384 …: 0x80 then stands first there too.
-    if head.startswith(b"\x80") and head[8:9] != b"{":
+    for matches, kind, remedy in OTHER_FILES:
+        if matches(head):
+            raise CheckpointError(f"`{path}` is {kind} ({size:,} bytes). {remedy}")
+    if path.suffix.lower() != ".safetensors" and head[8:9] != b"{":
         raise CheckpointError(
-            f"`{path}` is a Python pickle that PyTorch did not write. It was not opened: a pickle "
-            "can run any code. Ask its author for a .safetensors file."
+            f"`{path}` is neither a .safetensors file nor a file of `torch.save` (.pth, .pt): it "
+            f"begins with {head[:8]!r}. `gpen models` lists files that work."
         )
-    if path.suffix.lower() == ".safetensors" or head[8:9] == b"{":
-        if len(head) < 8 or size < 8 + int.from_bytes(head[:8], "little"):
-            raise CheckpointError(
-                f"`{path}` is a truncated safetensors file ({size} bytes), or not one. {AGAIN}"
-            )
-        return "safetensors"
-    raise CheckpointError(
-        f"`{path}` is neither a .safetensors file nor what `torch.save` writes (.pth, .pt): it "
-        f"begins with {head[:8]!r}. `gpen models` lists files that work."
-    )
+    if len(head) < 8 or size < 8 + int.from_bytes(head[:8], "little"):
+        raise CheckpointError(
+            f"`{path}` is a truncated safetensors file ({size:,} bytes), or not one. "
+            f"{DOWNLOAD_AGAIN}"
+        )
+    return "safetensors"
 
 
-def _identify_zip(path: Path) -> str:
+def _check_zip(path: Path) -> None:
+    """Raise CheckpointError unless PyTorch wrote this zip archive and it holds no program."""
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
     except (zipfile.BadZipFile, ValueError, struct.error, NotImplementedError) as error:
         raise CheckpointError(
-            f"`{path}` is a truncated or damaged archive ({path.stat().st_size} bytes, no list of "
-            f"contents at its end). {AGAIN}"
+            f"`{path}` is a truncated or damaged archive ({path.stat().st_size:,} bytes, no list "
+            f"of contents at its end). {DOWNLOAD_AGAIN}"
         ) from error
     entries = {name.partition("/")[2] for name in names}
     if "constants.pkl" in entries:
@@ -176,18 +186,17 @@ def _identify_zip(path: Path) -> str:
         )
     if "data.pkl" not in entries:
         raise CheckpointError(
-            f"`{path}` is a zip archive, but not one that PyTorch wrote (it holds "
+            f"`{path}` is a zip archive, but PyTorch did not write it (it holds "
             f"{', '.join(names[:3]) or 'nothing'}). If the checkpoint is inside, unpack it first."
         )
-    return "torch zip"
 
 
 def _unpickle(file: BinaryIO, path: Path) -> Any:
     try:
-        with _namespaces_allowed():
+        with _allow_namespaces():
             return torch.load(file, map_location="cpu", weights_only=True)
     except DAMAGED_PICKLE_ERRORS as error:
-        # PyTorch's own message advises to switch the protection off; it must not reach a user.
+        # PyTorch's message advises to turn the protection off, so users must not see it.
         asked_for = re.search(r"GLOBAL (\S+)", str(error))
         if asked_for:
             raise CheckpointError(
@@ -198,15 +207,17 @@ def _unpickle(file: BinaryIO, path: Path) -> Any:
         detail = type(error).__name__
         if not isinstance(error, pickle.UnpicklingError):
             detail += f": {str(error).partition(chr(10))[0][:200]}"
-        raise CheckpointError(f"`{path}` is a damaged PyTorch file ({detail}). {AGAIN}") from error
+        raise CheckpointError(
+            f"`{path}` is a damaged PyTorch file ({detail}). {DOWNLOAD_AGAIN}"
+        ) from error
 
 
 @contextmanager
-def _namespaces_allowed() -> Iterator[None]:
-    """Where PyTorch reads the command lines that self-trained GPENs keep beside their weights.
+def _allow_namespaces() -> Iterator[None]:
+    """Let PyTorch read `argparse.Namespace`: self-trained GPENs store their command line so.
 
-    What it allows holds for the whole process: threads take turns, and what was allowed before
-    stays so.
+    PyTorch's list of allowed types belongs to the whole process. So threads take turns, and a
+    Namespace that was allowed before stays allowed.
     """
     with _ALLOWING:
         if argparse.Namespace in torch.serialization.get_safe_globals():
@@ -216,11 +227,17 @@ def _namespaces_allowed() -> Iterator[None]:
             yield
 
 
-def _onnx_message(path: Path) -> str:
+def _explain_folder(path: Path) -> str:
+    inside = sorted(file.name for file in path.iterdir() if file.suffix in MODEL_SUFFIXES)
+    hint = f" It holds {', '.join(inside[:5])}." if inside else ""
+    return f"`{path}` is a folder; name the checkpoint file in it.{hint}"
+
+
+def _explain_onnx(path: Path) -> str:
     size = re.search(r"gpen\D*(256|512|1024|2048)", path.name, re.IGNORECASE)
     instead = f"GPEN-BFR-{size[1]}.pth" if size else "the .pth file"
     return (
-        f"`{path}` is an ONNX file, which cannot be loaded here: its graph is fixed to one face at "
-        f"a time. Use {instead} of the same model, or a .safetensors file made from it by "
-        "`gpen convert`; `gpen models` says where it is published."
+        f"`{path}` is an ONNX file, which cannot be loaded: its graph is fixed to one face at a "
+        f"time. Use {instead} of the same model, or a .safetensors file that `gpen convert` made "
+        "from it; `gpen models` says where it is published."
     )

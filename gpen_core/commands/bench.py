@@ -1,4 +1,4 @@
-"""`gpen bench`: how long the network takes here, beside what else could compute it."""
+"""`gpen bench`: time the network on this machine, beside other implementations of it."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ import tempfile
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from ..errors import DeviceError
-from ..names import DTYPES
+from ..names import AUTO, DTYPES
 from . import bench_timing
 from .arguments import positive
 from .bench_timing import Task, Timing
@@ -28,62 +28,95 @@ from .bench_timing import Task, Timing
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
 SIZES = (256, 512, 1024, 2048)
+"""Sizes in pixels of the published networks."""
 VERSIONS = ("torch", "onnxruntime")
+"""Packages whose versions are printed."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `gpen bench`."""
     network = parser.add_mutually_exclusive_group()
     network.add_argument(
-        "--model", default="builtin", help="a file or a name that `gpen models` lists"
+        "--model",
+        metavar="FILE",
+        default="builtin",
+        help="a checkpoint file, or a name that `gpen models` lists (default: builtin)",
     )
     network.add_argument(
-        "--size", type=int, choices=SIZES, help="a published size instead, with random weights"
-    )
-    parser.add_argument("--device", default="auto", help='"auto", "cpu", "cuda", "cuda:1", "mps"')
-    parser.add_argument(
-        "--dtype", nargs="+", default=["auto"], choices=("auto", *DTYPES), help="one or more"
-    )
-    parser.add_argument(
-        "--batch", nargs="+", type=positive, default=[1], help="faces per pass; one or more"
-    )
-    parser.add_argument("--repeats", type=positive, default=5, help="timed passes")
-    parser.add_argument("--threads", type=positive, help="CPU threads; all cores if not given")
-    parser.add_argument(
-        "--reference", action="store_true", help="time the plain network too, which is slow"
+        "--size",
+        type=int,
+        choices=SIZES,
+        help="time a network of this published size with random weights instead",
     )
     parser.add_argument(
-        "--onnxruntime", action="store_true", help="time ONNX Runtime too, on the CPU"
+        "--device", default=AUTO, help="auto, cpu, cuda, cuda:1 or mps (default: auto)"
     )
     parser.add_argument(
-        "--cuda-graph", action="store_true", help="time it as a CUDA graph too, on a GPU"
+        "--dtype",
+        nargs="+",
+        default=[AUTO],
+        choices=(AUTO, *DTYPES),
+        help="one or more dtypes (default: auto)",
+    )
+    parser.add_argument(
+        "--batch",
+        metavar="N",
+        nargs="+",
+        type=positive,
+        default=[1],
+        help="faces per forward pass, one or more numbers (default: 1)",
+    )
+    parser.add_argument(
+        "--repeats",
+        metavar="N",
+        type=positive,
+        default=5,
+        help="number of timed forward passes (default: 5)",
+    )
+    parser.add_argument(
+        "--threads",
+        metavar="N",
+        type=positive,
+        help="number of CPU threads (default: PyTorch decides)",
+    )
+    parser.add_argument(
+        "--reference",
+        action="store_true",
+        help="also time the plain network in float32, which is slow",
+    )
+    parser.add_argument(
+        "--onnxruntime", action="store_true", help="also time ONNX Runtime on the CPU"
+    )
+    parser.add_argument(
+        "--cuda-graph", action="store_true", help="also time the network as a CUDA graph"
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Time what `args` name, one process each, and print the result."""
+    """Time each network in a separate process and print the result; return the exit code."""
     timings = list(_measure(args))
     size = f"GPEN of {args.size} px, random weights" if args.size else args.model
     facts = {
         "network": f"{size}; median of {args.repeats}",
         "device": ", ".join(dict.fromkeys(t.device for t in timings)),
-        **facts_of_this_run(args.threads),
+        **describe_run(args.threads),
     }
     if args.json:
         print(json.dumps({**facts, "timings": [asdict(t) for t in timings]}, indent=2))
     else:
-        print(listing(facts), table(timings), sep="\n\n")
+        print(format_facts(facts), format_timings(timings), sep="\n\n")
     return 0
 
 
-def facts_of_this_run(threads: int | None = None) -> dict[str, str]:
-    """What a measurement must be read with: cores, versions, date and command."""
+def describe_run(threads: int | None = None) -> dict[str, str]:
+    """Return the facts that every measurement needs: cores, versions, date and command."""
     versions = [f"Python {platform.python_version()}"]
-    versions += [f"{n} {importlib.metadata.version(n)}" for n in VERSIONS if _installed(n)]
+    versions += [f"{n} {importlib.metadata.version(n)}" for n in VERSIONS if _is_installed(n)]
     program = Path(sys.argv[0])
     words = [program.name]
     if program.name == "__main__.py":
@@ -98,20 +131,20 @@ def facts_of_this_run(threads: int | None = None) -> dict[str, str]:
     }
 
 
-def listing(facts: dict[str, str]) -> str:
-    """Facts, one to a line."""
+def format_facts(facts: dict[str, str]) -> str:
+    """Format facts, one per line."""
     return "\n".join(f"{name:<8} {value}" for name, value in facts.items())
 
 
-def markdown(rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table; the first row is its head, the first column its names."""
+def format_table(rows: Sequence[Sequence[str]]) -> str:
+    """Format rows as a Markdown table: the first row is the head, the first column has names."""
     head, *rest = rows
     lines = [head, ["---"] + ["---:"] * (len(head) - 1), *rest]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def table(timings: list[Timing]) -> str:
-    """Timings as a Markdown table, with how many times faster each is than the slower ones."""
+def format_timings(timings: list[Timing]) -> str:
+    """Format timings as a Markdown table, with the speed-up over each rival of the same batch."""
     rivals = {
         title: {t.batch: t for t in timings if t.name.startswith(start)}
         for title, start in (("reference", "reference"), ("ONNX Runtime", "ONNX"))
@@ -120,7 +153,7 @@ def table(timings: list[Timing]) -> str:
     head = ["network", "batch", "median", "faces/s", "first", "load", "peak memory"]
     rows = [[*head, *(f"× {title}" for title in rivals)]]
     for t in timings:
-        equals = [by_batch.get(t.batch) for by_batch in rivals.values()]
+        same_batch = [by_batch.get(t.batch) for by_batch in rivals.values()]
         rows.append(
             [
                 t.name,
@@ -130,60 +163,64 @@ def table(timings: list[Timing]) -> str:
                 f"{t.first:.1f} s",
                 "" if t.load is None else f"{t.load:.1f} s",
                 "" if t.peak is None else f"{t.peak / 1e9:.2f} GB",
-                *("" if r is None else f"{r.seconds / t.seconds:.1f}" for r in equals),
+                *("" if r is None else f"{r.seconds / t.seconds:.1f}" for r in same_batch),
             ]
         )
-    return markdown(rows)
+    return format_table(rows)
 
 
 def _measure(args: argparse.Namespace) -> Iterator[Timing]:
     if args.onnxruntime:
         _require("onnxruntime", "onnx", "onnxscript")
-    from ..devices import resolve_device, resolve_dtype  # loads PyTorch
+    from ..devices import resolve_device, resolve_dtype  # imports PyTorch
 
     device = resolve_device(args.device)
     for dtype in args.dtype:
-        resolve_dtype(dtype, device)  # before anything is timed
+        resolve_dtype(dtype, device)  # fail before anything is timed
     if args.cuda_graph and device.type != "cuda":
         raise DeviceError(
             f"--cuda-graph needs a CUDA device, found {device}: leave it out, or name one with "
             "--device."
         )
-    contender = [bench_timing.time_gpen]
+    timers = [bench_timing.time_gpen]
     if args.cuda_graph:
-        contender.append(bench_timing.time_graphed)
+        timers.append(bench_timing.time_graphed)
     source = args.size or args.model
     for batch in args.batch:
         tasks = [
             Task(source, args.device, dtype, batch, args.repeats, args.threads)
             for dtype in args.dtype
         ]
-        for time, task in itertools.product(contender, tasks):
-            yield apart(time, task)
+        for time, task in itertools.product(timers, tasks):
+            yield run_in_process(time, task)
         if args.onnxruntime:
             with tempfile.TemporaryDirectory() as folder:
                 path = str(Path(folder) / "reference.onnx")
-                apart(bench_timing.export_onnx, tasks[0], path)
-                yield apart(bench_timing.time_onnxruntime, tasks[0], path)
+                run_in_process(bench_timing.export_onnx, tasks[0], path)
+                yield run_in_process(bench_timing.time_onnxruntime, tasks[0], path)
         if args.reference:
-            yield apart(bench_timing.time_reference, tasks[0])
+            yield run_in_process(bench_timing.time_reference, tasks[0])
 
 
-def apart(function: Callable[..., Result], *arguments: object) -> Result:
-    """Call a function in a process of its own, so that its peak memory is its own too."""
+def run_in_process(
+    function: Callable[Parameters, Result],
+    *arguments: Parameters.args,
+    **options: Parameters.kwargs,
+) -> Result:
+    """Call a function in a new process, so that the peak memory is that of this call alone."""
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(max_workers=1, mp_context=context) as pool:
-        return pool.submit(function, *arguments).result()
+        return pool.submit(function, *arguments, **options).result()
 
 
-def _installed(package: str) -> bool:
+def _is_installed(package: str) -> bool:
     return importlib.util.find_spec(package) is not None
 
 
 def _require(*packages: str) -> None:
-    missing = [package for package in packages if not _installed(package)]
+    missing = [package for package in packages if not _is_installed(package)]
     if missing:
         raise DeviceError(
-            f"--onnxruntime needs {', '.join(missing)}, not installed here: "
-            f"`{sys.executable} -m pip install {' '.join(missing)}`."
+            f"--onnxruntime needs {', '.join(missing)}. Install with: {sys.executable} -m pip "
+            f"install {' '.join(missing)}"
         )

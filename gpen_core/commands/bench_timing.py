@@ -1,4 +1,4 @@
-"""The networks that `gpen bench` times, each meant to be run in a process of its own."""
+"""Functions that time one network each; `gpen bench` calls each in a separate process."""
 
 from __future__ import annotations
 
@@ -18,11 +18,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Task:
-    """What to time.
+    """A network to time, and how.
 
     Attributes:
-        source: a file or catalogue name, or a published size in pixels with random weights.
-        repeats: timed passes, after one that is not.
+        source: a file or a name of the catalogue; or a published size in pixels, which means random
+            weights.
+        device: the name of the device.
+        dtype: the name of the dtype.
+        batch: faces per forward pass.
+        repeats: number of timed forward passes; the first pass is extra.
+        threads: number of CPU threads; None keeps PyTorch's default.
     """
 
     source: str | int
@@ -35,16 +40,16 @@ class Task:
 
 @dataclass(frozen=True)
 class Timing:
-    """What one contender took.
+    """The measurements of one network.
 
     Attributes:
-        name: of the contender, with the dtype it computed in.
-        batch: faces per pass.
-        device: what computed, in words.
+        name: the name of the implementation and its dtype.
+        batch: faces per forward pass.
+        device: the name of the processor or GPU.
         seconds: median of the timed forward passes.
-        first: seconds of the first pass, compilation included.
-        load: seconds in which the weights were loaded; None where they were not.
-        peak: bytes of memory at most, of the process or on the GPU; None where it cannot be read.
+        first: seconds of the first pass, including compilation.
+        load: seconds to load the weights; None if there was nothing to load.
+        peak: peak memory in bytes, of the process or on the GPU; None if it cannot be read.
     """
 
     name: str
@@ -57,24 +62,24 @@ class Timing:
 
 
 def time_gpen(task: Task) -> Timing:
-    """Time this project's network."""
+    """Time the network of this project."""
     start = time.perf_counter()
     model = make_network(task)
     load = time.perf_counter() - start if isinstance(task.source, str) else None
-    return _time_torch(task, model, model, f"gpen_core, {_dtype_name(model)}", load)
+    return _time_torch(task, model, model, f"gpen_core, {_name_dtype(model)}", load)
 
 
 def time_graphed(task: Task) -> Timing:
-    """Time this project's network as a CUDA graph; the passes that record it are not counted."""
+    """Time the network of this project as a CUDA graph, after the passes that record it."""
     from ..arch.cuda.graphs import GraphedGPEN
 
     model = make_network(task)
-    name = f"gpen_core, {_dtype_name(model)}, CUDA graph"
+    name = f"gpen_core, {_name_dtype(model)}, CUDA graph"
     return _time_torch(task, model, GraphedGPEN(model), name, None)
 
 
 def time_reference(task: Task) -> Timing:
-    """Time the plain network, in float32: what the published code computes, the way it does."""
+    """Time the plain network in float32: it computes what the published code does, in its way."""
     from ..arch.reference import ReferenceGPEN
 
     model = make_network(replace(task, dtype="fp32"))
@@ -82,7 +87,7 @@ def time_reference(task: Task) -> Timing:
 
 
 def export_onnx(task: Task, path: str) -> None:
-    """Write the plain network as ONNX; external data lies beside it."""
+    """Export the plain network to ONNX; external data is written beside `path`."""
     import torch
 
     from ..arch.reference import ReferenceGPEN
@@ -101,7 +106,7 @@ def export_onnx(task: Task, path: str) -> None:
 
 
 def time_onnxruntime(task: Task, path: str) -> Timing:
-    """Time ONNX Runtime with the exported network, on the CPU."""
+    """Time ONNX Runtime on the CPU with the network of `export_onnx`."""
     import numpy as np
     import onnxruntime  # pyright: ignore[reportMissingImports]
 
@@ -120,7 +125,7 @@ def time_onnxruntime(task: Task, path: str) -> Timing:
 
 
 def make_network(task: Task) -> GPEN:
-    """The network that a task names, ready to restore; at a size, with random weights."""
+    """Load the network of a task, or make one of a published size with random weights."""
     import torch
 
     from ..arch import GPEN, GPENConfig
@@ -138,7 +143,7 @@ def make_network(task: Task) -> GPEN:
     return network.set_dtype(dtype).to(device)
 
 
-def _dtype_name(model: GPEN) -> str:
+def _name_dtype(model: GPEN) -> str:
     return str(model.dtype).removeprefix("torch.")
 
 
@@ -167,14 +172,14 @@ def _time_torch(
 def _time_on_cuda(
     run: Callable[[], object], repeats: int, device: torch.device
 ) -> tuple[float, float]:
-    """As `_time`, by the GPU's own clock; after the first pass two more are not counted.
+    """Time passes like `_time`, with CUDA events; the two passes after the first are not counted.
 
-    A pass is timed from when it is started to when the GPU has finished it, so a GPU that waits
-    for Python shows.
+    The time of a pass runs from its start until the GPU has finished it. So it includes the time in
+    which the GPU waits for Python.
     """
     import torch
 
-    def once() -> float:
+    def time_once() -> float:
         start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         torch.cuda.synchronize(device)
         start.record()
@@ -184,12 +189,12 @@ def _time_on_cuda(
         return start.elapsed_time(end) / 1e3
 
     with torch.cuda.device(device):
-        first, *seconds = [once() for _ in range(3 + repeats)]
+        first, *seconds = [time_once() for _ in range(3 + repeats)]
     return first, statistics.median(seconds[2:])
 
 
 def _time(run: Callable[[], object], repeats: int) -> tuple[float, float]:
-    """Seconds of the first pass, and the median of those that follow."""
+    """Return the seconds of the first pass, and the median of `repeats` further passes."""
     seconds = []
     for _ in range(repeats + 1):
         start = time.perf_counter()
@@ -199,7 +204,7 @@ def _time(run: Callable[[], object], repeats: int) -> tuple[float, float]:
 
 
 def cpu_name() -> str:
-    """What the CPU calls itself."""
+    """Return the model name of the CPU."""
     import platform
     from pathlib import Path
 
@@ -210,13 +215,13 @@ def cpu_name() -> str:
 
 
 def peak_of_process() -> int | None:
-    """Bytes of memory that this process has held at most; None where that cannot be read."""
+    """Return the peak memory of this process in bytes; None if it cannot be read (Windows)."""
     import re
     from pathlib import Path
 
     status = Path("/proc/self/status")
     if status.exists():
-        # Linux lets getrusage begin with what the process that started this one had held.
+        # On Linux, getrusage starts with the peak of the parent process.
         found = re.search(r"^VmHWM:\s*(\d+) kB$", status.read_text(), re.MULTILINE)
         if found:
             return int(found[1]) << 10

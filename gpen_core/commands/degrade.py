@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..names import DEGRADATIONS
-from .arguments import fraction, named, positive, reason_of
-from .jobs import plan
+from . import FAILED
+from .arguments import add_name, explain, fraction, positive
+from .jobs import plan_jobs
 
 if TYPE_CHECKING:
     import argparse
@@ -63,8 +64,8 @@ def run(args: argparse.Namespace) -> int:
 
     degradation = find_preset(args.preset).weakened(args.strength)
     device = resolve_device(args.device)
-    jobs, problems = plan(args.inputs, args.output, overwrite=args.overwrite)
-    failures = [named(problem.name, problem.reason) for problem in problems]
+    jobs, problems = plan_jobs(args.inputs, args.output, overwrite=args.overwrite)
+    failures = [add_name(problem.name, problem.reason) for problem in problems]
     for job in jobs:
         try:
             picture = read_picture(job.source)
@@ -79,12 +80,12 @@ def run(args: argparse.Namespace) -> int:
             picture = picture.with_pixels(degraded.cpu())
             write_picture(job.target, picture, overwrite=args.overwrite)
         except Exception as error:
-            reason = reason_of(error, out_of_memory="try a smaller image or --face-size")
+            reason = explain(error, out_of_memory="try a smaller image or --face-size")
             if reason is None:
                 raise
-            failures.append(named(str(job.source), reason))
+            failures.append(add_name(str(job.source), reason))
         else:
             print(f"{job.source} → {job.target}")
     for line in failures:
         print(f"gpen: {line}", file=sys.stderr)
-    return 1 if failures else 0
+    return FAILED if failures else 0

@@ -1,4 +1,4 @@
-"""`gpen restore`: image files in, image files with restored faces out."""
+"""`gpen restore`: restore the faces in image files."""
 
 from __future__ import annotations
 
@@ -8,90 +8,110 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import GPENError
-from ..names import AUTO, DETECTORS, TEMPLATES
-from .arguments import fraction, named, not_negative, positive, reason_of
-from .jobs import plan
+from ..names import AUTO, DETECTORS, DTYPES, TEMPLATES
+from . import FAILED
+from .arguments import add_name, explain, fraction, not_negative, positive
+from .jobs import plan_jobs
 
 if TYPE_CHECKING:
     from tqdm import tqdm
 
     from .jobs import Job
-    from .restorer import Restorer
+    from .restorer import RestoreOptions, Restorer
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of `gpen restore`."""
+    """Add the options of `gpen restore`."""
     parser.add_argument(
         "inputs", metavar="INPUT", nargs="+", help="image files, folders or patterns such as *.jpg"
     )
     parser.add_argument(
         "-o", "--output", metavar="OUT", type=Path, required=True,
-        help="a file for one input file, else a folder, which keeps the inputs' names and folders",
+        help="a file if there is one input file, else a folder: results keep the names and "
+        "subfolders of the inputs",
     )  # fmt: skip
-    parser.add_argument("--overwrite", action="store_true", help="replace results that exist")
+    parser.add_argument("--overwrite", action="store_true", help="replace existing results")
 
     model = parser.add_argument_group("model")
     model.add_argument(
         "--model", metavar="FILE", default="builtin",
-        help="a checkpoint, or a name of `gpen models` (default: the built-in one)",
+        help="a checkpoint file, or a name that `gpen models` lists (default: builtin)",
     )  # fmt: skip
     model.add_argument(
-        "--size", metavar="PX", type=int, help="fail unless the model restores at this size"
-    )
-    model.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
-    model.add_argument("--dtype", default="auto", help="auto, fp32, bf16, fp16")
+        "--size", metavar="PX", type=int,
+        help="stop unless the model restores faces at this size",
+    )  # fmt: skip
     model.add_argument(
-        "--batch-size", metavar="N", type=positive, help="faces per pass (default: what fits)"
+        "--device", default=AUTO, help="auto, cpu, cuda, cuda:1 or mps (default: auto)"
     )
+    model.add_argument(
+        "--dtype", default=AUTO, help=f"{', '.join((AUTO, *DTYPES))} (default: auto)"
+    )
+    model.add_argument(
+        "--batch-size", metavar="N", type=positive,
+        help="faces per forward pass (default: as many as fit on a GPU, 1 on a CPU)",
+    )  # fmt: skip
 
     find = parser.add_argument_group("finding faces")
-    find.add_argument("--detector", choices=(AUTO, *DETECTORS), default=AUTO)
-    find.add_argument("--detector-weights", metavar="FILE", help="the detector's file")
     find.add_argument(
-        "--threshold", metavar="0…1", type=fraction, help="lowest score (default: the detector's)"
-    )
+        "--detector", choices=(AUTO, *DETECTORS), default=AUTO,
+        help="the face detector (default: auto, the first of the others whose file or package is "
+        "found)",
+    )  # fmt: skip
+    find.add_argument("--detector-weights", metavar="FILE", help="the file of the detector")
     find.add_argument(
-        "--min-size", metavar="PX", type=not_negative, default=0, help="leave out smaller faces"
-    )
+        "--threshold", metavar="0…1", type=fraction,
+        help="lowest score of a face (default: depends on the detector)",
+    )  # fmt: skip
     find.add_argument(
-        "--max-faces", metavar="N", type=positive, help="at most so many faces in an image"
-    )
-    find.add_argument("--template", choices=TEMPLATES, default="gpen", help="how faces are cut")
+        "--min-size", metavar="PX", type=not_negative, default=0,
+        help="ignore faces with a box side below PX",
+    )  # fmt: skip
+    find.add_argument(
+        "--max-faces", metavar="N", type=positive,
+        help="restore only the N largest faces of each image",
+    )  # fmt: skip
+    find.add_argument(
+        "--template", choices=TEMPLATES, default="gpen",
+        help="where the face lies in the crop; ffhq cuts closer (default: gpen)",
+    )  # fmt: skip
     find.add_argument(
         "--aligned", action="store_true",
-        help="each input is one aligned square face; the output has the model's size",
+        help="each input is one aligned square face; the result has the size of the model",
     )  # fmt: skip
 
     result = parser.add_argument_group("result")
     result.add_argument(
         "--strength", metavar="0…1", type=fraction, default=1.0,
-        help="how much of the restored face to take; the rest is the photograph (default: 1)",
+        help="opacity of the restored face over the photograph (default: 1)",
     )  # fmt: skip
     result.add_argument(
-        "--detail", metavar="auto|0…1", type=_detail, default="auto",
-        help="how much of the photograph's detail finer than the crop to keep",
+        "--detail", metavar="auto|0…1", type=_parse_detail, default=AUTO,
+        help="how much detail of the photograph that is finer than the crop to keep (default: "
+        "auto)",
     )  # fmt: skip
     result.add_argument(
-        "--feather", metavar="0…0.5", type=_feather,
-        help="width of the soft edge, as a share of the crop's side (default: 0.15)",
+        "--feather", metavar="0…0.5", type=_parse_feather,
+        help="width of the soft edge as a part of the crop's side (default: 0.15)",
     )  # fmt: skip
     result.add_argument(
         "--scale", type=int, choices=(1, 2, 4), default=1, help="enlarge the image (default: 1)"
     )
     result.add_argument(
         "--upscaler", metavar="FILE",
-        help="enlarge the background with this model (needs spandrel) instead of bicubic",
+        help="enlarge the background with this model instead of bicubic interpolation (needs "
+        "spandrel)",
     )  # fmt: skip
     result.add_argument(
-        "--save-faces", action="store_true", help="write each restored face too, into OUT/faces"
+        "--save-faces", action="store_true", help="also write each restored face to OUT/faces"
     )
     result.add_argument(
-        "--compare", action="store_true", help="write before | after too, into OUT/compare"
+        "--compare", action="store_true", help="also write before | after to OUT/compare"
     )
 
 
-def run(args: argparse.Namespace) -> int:
-    """Restore every file; report those that fail and go on."""
+def run(args: RestoreOptions) -> int:
+    """Restore every file, report those that fail, and return the exit code."""
     from tqdm import tqdm
 
     if args.aligned:
@@ -99,13 +119,13 @@ def run(args: argparse.Namespace) -> int:
     if args.upscaler and args.scale == 1:
         raise GPENError("--upscaler enlarges nothing without --scale 2 or --scale 4.")
     folders = {"compare": args.compare, "faces": args.save_faces}
-    extras = [name for name, filled in folders.items() if filled]
-    jobs, problems = plan(args.inputs, args.output, overwrite=args.overwrite, extras=extras)
+    extras = [name for name, asked_for in folders.items() if asked_for]
+    jobs, problems = plan_jobs(args.inputs, args.output, overwrite=args.overwrite, extras=extras)
     for problem in problems:
         _report(problem.name, problem.reason)
     failed = len(problems)
     if jobs:
-        from .restorer import Restorer  # loads PyTorch
+        from .restorer import Restorer  # imports PyTorch
 
         restorer = Restorer.load(args)
         layout = "{percentage:3.0f}%|{bar}| {elapsed}<{remaining} {postfix}"
@@ -116,26 +136,28 @@ def run(args: argparse.Namespace) -> int:
     total = len(jobs) + len(problems)
     if failed:
         print(f"gpen: {failed} of {total} failed, {total - failed} done.", file=sys.stderr)
-    return 1 if failed else 0
+    return FAILED if failed else 0
 
 
-def _refuse_unused(args: argparse.Namespace) -> None:
-    """Raise for an option that does nothing where each input is a face."""
+def _refuse_unused(args: RestoreOptions) -> None:
+    """Raise GPENError for options that have no effect together with --aligned."""
     unused = {
-        "scale": 1, "save_faces": False, "detector": "auto", "detector_weights": None,
-        "threshold": None, "min_size": 0, "max_faces": None, "template": "gpen", "detail": "auto",
+        "scale": 1, "save_faces": False, "detector": AUTO, "detector_weights": None,
+        "threshold": None, "min_size": 0, "max_faces": None, "template": "gpen", "detail": AUTO,
         "feather": None,
     }  # fmt: skip
     given = [name for name, default in unused.items() if getattr(args, name) != default]
     if given:
         options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
         raise GPENError(
-            "--aligned restores each input as it is, at the model's own size; nothing is found, "
-            f"cut or pasted. Leave out: {options}."
+            "--aligned restores each input as one face at the model's size; nothing is found, cut "
+            f"or pasted. Leave out: {options}."
         )
 
 
 def _attempt(restorer: Restorer, job: Job, bar: tqdm, number: int) -> bool:
+    """Restore one file and report the outcome; return whether it succeeded."""
+
     def on_progress(done: int, total: int) -> None:
         bar.set_postfix_str(f"{job.source.name}: face {done} of {total}", refresh=False)
         bar.update(number + done / total - bar.n)
@@ -143,7 +165,7 @@ def _attempt(restorer: Restorer, job: Job, bar: tqdm, number: int) -> bool:
     try:
         outcome = restorer.restore(job, on_progress)
     except Exception as error:
-        reason = reason_of(error, out_of_memory="try a smaller --scale or --device cpu")
+        reason = explain(error, out_of_memory="try a smaller --scale or --device cpu")
         if reason is None:
             raise
         _report(str(job.source), reason)
@@ -155,15 +177,15 @@ def _attempt(restorer: Restorer, job: Job, bar: tqdm, number: int) -> bool:
 def _report(name: str, reason: str) -> None:
     from tqdm import tqdm
 
-    tqdm.write(f"gpen: {named(name, reason)}", file=sys.stderr)
+    tqdm.write(f"gpen: {add_name(name, reason)}", file=sys.stderr)
 
 
-def _feather(text: str) -> float:
+def _parse_feather(text: str) -> float:
     value = fraction(text)
     if not 0 < value <= 0.5:
         raise argparse.ArgumentTypeError(f"must be above 0 and at most 0.5, found {text}")
     return value
 
 
-def _detail(text: str) -> float | str:
-    return text if text == "auto" else fraction(text)
+def _parse_detail(text: str) -> float | str:
+    return text if text == AUTO else fraction(text)

@@ -1,11 +1,10 @@
-"""Restores one file after the other with what was loaded once."""
+"""Restore image files one after the other; the networks are loaded once."""
 
 from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -18,11 +17,12 @@ from ..files import write_atomically
 from ..media import Metadata, Picture, read_picture, write_picture
 from ..media.formats import is_same_format
 from ..pasting.background import Upscaler, enlarge, load_upscaler
+from ..pasting.paste import FEATHER
 from ..pipeline import restore_image
 from ..restore import restore_pixels
 
 if TYPE_CHECKING:
-    import argparse
+    from pathlib import Path
 
     from ..arch import GPEN
     from ..faces import Crops, Faces
@@ -30,46 +30,77 @@ if TYPE_CHECKING:
     from .jobs import Job
 
 
+class RestoreOptions(Protocol):
+    """The options of `gpen restore`, as `commands.restore.add_arguments` defines them."""
+
+    inputs: list[str]
+    output: Path
+    overwrite: bool
+    model: str
+    size: int | None
+    device: str
+    dtype: str
+    batch_size: int | None
+    detector: str
+    detector_weights: str | None
+    threshold: float | None
+    min_size: float
+    max_faces: int | None
+    template: str
+    aligned: bool
+    strength: float
+    detail: float | str
+    feather: float | None
+    scale: int
+    upscaler: str | None
+    save_faces: bool
+    compare: bool
+
+
 @dataclass(frozen=True)
 class Restorer:
-    """What restores files: the options given and the networks loaded for them."""
+    """The options of `gpen restore` and the networks that they name.
 
-    options: argparse.Namespace
+    Attributes:
+        options: the options.
+        model: the network that restores faces.
+        detector: the face detector; None if each input is one aligned face.
+        upscaler: the network that enlarges the background, if there is one.
+    """
+
+    options: RestoreOptions
     model: GPEN
     detector: Detector | None
     upscaler: Upscaler | None
 
     @classmethod
-    def load(cls, options: argparse.Namespace) -> Restorer:
-        """Load the networks that `options` (of `gpen restore`) name.
+    def load(cls, options: RestoreOptions) -> Restorer:
+        """Load the networks that the options name.
 
         Raises:
-            GPENError: one of them cannot be loaded, or restores at another size than `--size`.
+            GPENError: a network cannot be loaded, or the model's size is not `--size`.
         """
-        place = {"device": options.device, "dtype": options.dtype}
-        model = load_gpen(options.model, **place)
+        device, dtype = options.device, options.dtype
+        model = load_gpen(options.model, device=device, dtype=dtype)
         if options.size not in (None, model.config.out_size):
             raise CheckpointError(
                 f"{options.model} restores at {model.config.out_size} px, but --size "
                 f"{options.size} was given. Leave it out, or name a model of that size "
                 "(`gpen models` lists some)."
             )
-        return cls(
-            options,
-            model,
-            detector=None
-            if options.aligned
-            else load_detector(
-                options.detector, device=options.device, weights=options.detector_weights
-            ),
-            upscaler=load_upscaler(options.upscaler, **place) if options.upscaler else None,
-        )
+        detector = upscaler = None
+        if not options.aligned:
+            weights = options.detector_weights
+            detector = load_detector(options.detector, device=device, weights=weights)
+        if options.upscaler:
+            upscaler = load_upscaler(options.upscaler, device=device, dtype=dtype)
+        return cls(options, model, detector, upscaler)
 
     def restore(self, job: Job, on_progress: OnProgress) -> str:
-        """Restore one file, and say in a few words what was done.
+        """Restore one file; return a short description of what was done.
 
         Raises:
-            GPENError: it cannot be read, restored or written; nothing half done is left.
+            GPENError: the file cannot be read, restored or written. No incomplete file is left.
         """
         self._refuse_existing(job)
         picture = read_picture(job.source)
@@ -81,18 +112,18 @@ class Restorer:
         background = None
         if options.scale > 1:
             background = enlarge(image, options.scale, upscaler=self.upscaler)
-        found, left_out = 0, []
+        count = 0
+        messages: list[str] = []
 
-        def on_left_out(faces: Faces) -> None:
-            left_out.extend(left_out_messages(faces))
+        def report_left_out(faces: Faces) -> None:
+            messages.extend(left_out_messages(faces))
 
-        def on_restored(crops: Crops) -> None:
-            nonlocal found
+        def save_crops(crops: Crops) -> None:
+            nonlocal count
             if options.save_faces:
-                self._save_faces(job, picture, crops, found)
-            found += len(crops)
+                self._save_crops(job, picture, crops, first=count + 1)
+            count += len(crops)
 
-        feather = {} if options.feather is None else {"feather": options.feather}
         result = restore_image(
             self.model,
             self.detector,
@@ -100,25 +131,25 @@ class Restorer:
             strength=options.strength,
             template=options.template,
             detail=options.detail,
+            feather=FEATHER if options.feather is None else options.feather,
             threshold=options.threshold,
             min_size=options.min_size,
             max_faces=options.max_faces,
             background=background,
             batch_size=options.batch_size,
             on_progress=on_progress,
-            on_restored=on_restored,
-            on_left_out=on_left_out,
-            **feather,
+            on_restored=save_crops,
+            on_left_out=report_left_out,
         )
         restored = picture.with_pixels(result.image.cpu())
-        del result, image, background  # a large picture is written beside few copies of it
-        if found:
+        del result, image, background  # fewer copies of a large picture while it is written
+        if count:
             self._write(job, picture, restored)
-            outcome = f"{found} face{'s' if found > 1 else ''} restored"
+            outcome = f"{count} face{'s' if count > 1 else ''} restored"
         else:
-            outcome = self._pass_on(job, restored)
-        if left_out:
-            outcome = "\n  ".join([f"{outcome}; {len(left_out)} left out", *left_out])
+            outcome = self._write_without_faces(job, restored)
+        if messages:
+            outcome = "\n  ".join([f"{outcome}; {len(messages)} left out", *messages])
         return outcome
 
     def _restore_aligned(self, job: Job, picture: Picture, on_progress: OnProgress) -> str:
@@ -126,7 +157,8 @@ class Restorer:
         if width != height:
             raise ImageError(
                 f"{job.source} is {width} × {height} px; an aligned face is square. Leave "
-                "--aligned out (with run_gpen.py: add --face_align) to have faces found and cut."
+                "--aligned out (with run_gpen.py: add --face_align), and the faces are found and "
+                "cut."
             )
         restored = restore_pixels(
             self.model,
@@ -139,6 +171,7 @@ class Restorer:
         return "restored as an aligned face"
 
     def _write(self, job: Job, before: Picture, after: Picture) -> None:
+        """Write a restored picture, and the comparison if it was asked for."""
         overwrite = self.options.overwrite
         write_picture(job.target, after, overwrite=overwrite)
         if not self.options.compare:
@@ -148,11 +181,11 @@ class Restorer:
             size = (after.pixels.shape[2], after.pixels.shape[3])
             pixels = F.interpolate(pixels, size, mode="bicubic", antialias=True)
         both = torch.cat([pixels, after.pixels], dim=3)
-        job.compare.parent.mkdir(parents=True, exist_ok=True)
-        write_picture(job.compare, _bare(after, both), overwrite=overwrite)
+        job.comparison.parent.mkdir(parents=True, exist_ok=True)
+        write_picture(job.comparison, _replace_pixels(after, both), overwrite=overwrite)
 
-    def _pass_on(self, job: Job, picture: Picture) -> str:
-        """Write a picture without a face: the very bytes where nothing else is asked for."""
+    def _write_without_faces(self, job: Job, picture: Picture) -> str:
+        """Write a picture without faces; copy the file if neither its size nor kind changes."""
         if self.options.scale > 1:
             write_picture(job.target, picture, overwrite=self.options.overwrite)
             return "no face found; enlarged only"
@@ -161,28 +194,25 @@ class Restorer:
             return "no face found; converted only"
         with write_atomically(job.target, overwrite=self.options.overwrite) as scratch:
             shutil.copyfile(job.source, scratch)
-        return "no face found; copied as it is"
+        return "no face found; copied unchanged"
 
-    def _save_faces(self, job: Job, picture: Picture, crops: Crops, first: int) -> None:
-        job.faces.parent.mkdir(parents=True, exist_ok=True)
-        for number, pixels in enumerate(crops.pixels.cpu(), start=first + 1):
-            face = _bare(picture, pixels[None])
-            write_picture(_face_path(job, number), face, overwrite=self.options.overwrite)
+    def _save_crops(self, job: Job, picture: Picture, crops: Crops, *, first: int) -> None:
+        """Write each restored face to its file; the first one has the number `first`."""
+        job.crop_stem.parent.mkdir(parents=True, exist_ok=True)
+        for number, pixels in enumerate(crops.pixels.cpu(), start=first):
+            crop = _replace_pixels(picture, pixels[None])
+            write_picture(job.crop_path(number), crop, overwrite=self.options.overwrite)
 
     def _refuse_existing(self, job: Job) -> None:
-        """Before the work, not after it."""
-        extras = [job.compare] if self.options.compare else []
-        extras += [_face_path(job, 1)] if self.options.save_faces else []
+        """Raise ImageError for existing files beside the result, before any work is done."""
+        extras = [job.comparison] if self.options.compare else []
+        extras += [job.crop_path(1)] if self.options.save_faces else []
         for path in extras:
             if path.exists() and not self.options.overwrite:
                 raise ImageError(f"{path} exists; pass --overwrite to replace it.")
 
 
-def _bare(picture: Picture, pixels: torch.Tensor) -> Picture:
-    """Other pixels in the picture's colours, without its transparency and its EXIF."""
+def _replace_pixels(picture: Picture, pixels: torch.Tensor) -> Picture:
+    """Return other pixels in the colours of a picture, without its transparency and EXIF."""
     metadata = Metadata(icc=picture.metadata.icc)
     return replace(picture, pixels=pixels, alpha=None, metadata=metadata).with_pixels(pixels)
-
-
-def _face_path(job: Job, number: int) -> Path:
-    return job.faces.with_name(f"{job.faces.name}-{number}.png")

@@ -1,4 +1,4 @@
-"""`gpen inspect`, `convert`, `mix`, `models` and `download`."""
+"""`gpen inspect`, `convert`, `mix`, `models` and `download`: the commands about weights."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ if TYPE_CHECKING:
 
 
 def add_inspect_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of `gpen inspect`."""
-    parser.add_argument("file", help="a .pth, .pt or .safetensors file, or a name of `gpen models`")
+    """Add the options of `gpen inspect`."""
+    parser.add_argument(
+        "file", help="a .pth, .pt or .safetensors file, or a name that `gpen models` lists"
+    )
 
 
 def inspect(args: argparse.Namespace) -> int:
-    """Print what a checkpoint file holds."""
+    """Print a description of a checkpoint file; return the exit code."""
     from ..checkpoints import catalog
     from ..checkpoints.loading import read_checkpoint
 
@@ -28,21 +30,23 @@ def inspect(args: argparse.Namespace) -> int:
 
 
 def add_convert_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of `gpen convert`."""
-    parser.add_argument("source", metavar="IN", help="a checkpoint, or a name of `gpen models`")
+    """Add the options of `gpen convert`."""
+    parser.add_argument(
+        "source", metavar="IN", help="a checkpoint file, or a name that `gpen models` lists"
+    )
     parser.add_argument("target", metavar="OUT.safetensors", help="the file to write")
     parser.add_argument(
         "--sharpen",
         type=sharpen_amount,
         metavar="AMOUNT",
-        help="of an unsharp mask on what the network restores, where it changed the face; the file "
-        "says so from then on (0 ends it; kept if not given)",
+        help="store this amount of sharpening, 0 to 100, in the file: restored faces then get an "
+        "unsharp mask where the network changed them (0: none; default: that of IN)",
     )
-    _add_storing_arguments(parser, otherwise="kept if not given")
+    _add_storing_arguments(parser, default="each weight keeps that of IN")
 
 
 def convert(args: argparse.Namespace) -> int:
-    """Write a checkpoint as .safetensors."""
+    """Write a checkpoint as .safetensors; return the exit code."""
     from ..checkpoints.loading import convert_checkpoint
 
     path = convert_checkpoint(
@@ -57,9 +61,13 @@ def convert(args: argparse.Namespace) -> int:
 
 
 def add_mix_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of `gpen mix`."""
+    """Add the options of `gpen mix`."""
     parser.add_argument(
-        "sources", metavar="IN", nargs="+", help="checkpoints of one network, or names"
+        "sources",
+        metavar="IN",
+        nargs="+",
+        help="two or more checkpoints of one configuration: files, or names that `gpen models` "
+        "lists",
     )
     parser.add_argument(
         "-o", "--output", required=True, metavar="OUT.safetensors", help="the file to write"
@@ -69,13 +77,13 @@ def add_mix_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         nargs="+",
         metavar="SHARE",
-        help="how much of each, 1 in all; equal ones if not given",
+        help="the weight of each IN; their sum is 1 (default: equal weights)",
     )
-    _add_storing_arguments(parser, otherwise="if not given, as the first file does")
+    _add_storing_arguments(parser, default="that of the first IN")
 
 
 def mix(args: argparse.Namespace) -> int:
-    """Write the weighted mean of checkpoints."""
+    """Write the weighted mean of checkpoints; return the exit code."""
     from ..checkpoints.mixing import mix_checkpoints
 
     path = mix_checkpoints(
@@ -89,51 +97,55 @@ def mix(args: argparse.Namespace) -> int:
     return 0
 
 
-def _add_storing_arguments(parser: argparse.ArgumentParser, *, otherwise: str) -> None:
-    parser.add_argument("--dtype", choices=DTYPES, help=f"store weights so; {otherwise}")
+def _add_storing_arguments(parser: argparse.ArgumentParser, *, default: str) -> None:
+    parser.add_argument(
+        "--dtype", choices=DTYPES, help=f"dtype of the weights in the file (default: {default})"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace OUT if it exists")
 
 
 def add_models_arguments(parser: argparse.ArgumentParser) -> None:
-    """`gpen models` has no options."""
+    """Add nothing: `gpen models` has no options."""
 
 
 def models(args: argparse.Namespace) -> int:
-    """List the catalogue: what each file is, whether it is here, and where it is published."""
+    """Print the catalogue: each file, where it is on this disk, and where it is published."""
     from ..checkpoints import catalog
 
     for entry in catalog.entries():
-        here = catalog.locate(entry.name)
+        file = catalog.locate(entry.name)
         size = f", {entry.bytes:,} bytes" if entry.bytes is not None else ""
         print(f"{entry.name}  ({entry.kind}{size})")
         print(f"    {entry.about}")
-        print(f"    {'here: ' + str(here) if here else 'not here'}")
+        print(f"    {'file: ' + str(file) if file else 'file: not found'}")
         if entry.url:
             print(f"    {entry.url}")
         if entry.sha256:
             print(f"    sha256 {entry.sha256}")
         print(f"    licence: {entry.licence}")
     folders = ", ".join(str(folder) for folder in catalog.search_folders())
-    print(f"\nLooked for in {folders}.\n`gpen download NAME` fetches one; nothing else ever does.")
+    print(f"\nSearched folders: {folders}.\nOnly `gpen download NAME` downloads files.")
     return 0
 
 
 def add_download_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of `gpen download`."""
-    parser.add_argument("name", metavar="NAME", help="a name of `gpen models`")
+    """Add the options of `gpen download`."""
+    parser.add_argument("name", metavar="NAME", help="a name that `gpen models` lists")
     parser.add_argument(
-        "--folder", type=Path, help="where to; $GPEN_WEIGHTS or the user's cache if not given"
+        "--folder",
+        type=Path,
+        help="the target folder (default: $GPEN_WEIGHTS if it is set, else the user's cache)",
     )
 
 
 def download(args: argparse.Namespace) -> int:
-    """Fetch known weights and verify them."""
+    """Download known weights, verify them, and print the path; return the exit code."""
     from tqdm import tqdm
 
     from ..checkpoints import catalog
 
     entry = catalog.find(args.name)
-    print(f"{entry.name}: licence {entry.licence}", file=sys.stderr)
+    print(f"{entry.name}: licence: {entry.licence}", file=sys.stderr)
     with tqdm(unit="B", unit_scale=True, unit_divisor=1024, disable=None) as bar:
 
         def on_progress(done: int, total: int | None) -> None:

@@ -13,7 +13,7 @@ import torch
 
 from ..devices import full_precision, to_device, to_float64_device
 from ..errors import MismatchError
-from ..warp import check_image
+from ..images import check_image
 from .blurs import blurs, convolve, sincs
 from .draws import PER_ROUND, Draws, choose, draw_round, generator
 from .jpeg import compress

@@ -1,4 +1,4 @@
-"""Face detectors: `load_detector` makes one by name, `detect` finds faces with it."""
+"""Face detectors: `load_detector` loads one by its name, `detect` finds faces with it."""
 
 from ..names import DETECTORS
 from .protocol import Detector

@@ -1,4 +1,4 @@
-"""Faces from MediaPipe's face mesh (468 points, or 478 with the irises)."""
+"""Convert MediaPipe's face mesh (468 points, or 478 with the irises) to `Faces`."""
 
 from __future__ import annotations
 
@@ -14,26 +14,25 @@ if TYPE_CHECKING:
 
 MESH_POINTS = (468, 478)
 MESH_LANDMARKS = ((33, 133), (362, 263), (1,), (61,), (291,))
-"""Which mesh points make each of the five landmarks; where two are given, their middle.
+"""The mesh points of each landmark, or two points whose middle is the landmark.
 
-An eye is the middle of its two corners rather than the iris, which follows the gaze and would
-turn the crop with it.
+An eye is the middle of its two corners. The iris would follow the gaze and turn the crop with it.
 """
 
 
 def faces_from_mesh(
     frames: Sequence[Sequence[Mapping[str, Any]]], image_size: tuple[int, int, int]
 ) -> Faces:
-    """The faces of a face mesh.
+    """Convert the faces of a face mesh.
 
     Args:
         frames: for each image its faces, each with "landmarks_xy" [468 or 478, 2] and "bbox_xyxy"
-            [4] in pixels, and perhaps "score". A row of W pixels spans 0 … W, as with MediaPipe,
-            whose points are parts of the image's sides.
-        image_size: (B, H, W) of the batch the mesh was found in.
+            [4] in pixels, and optionally "score". A row of W pixels spans 0 … W. MediaPipe has the
+            same convention: its points are fractions of the image's sides.
+        image_size: (B, H, W) of the batch in which the mesh was found.
 
     Raises:
-        MismatchError: another number of images or of points, or no face mesh at all.
+        MismatchError: the number of images or points is wrong, or a value is no face mesh.
     """
     if len(frames) != image_size[0]:
         raise MismatchError(
@@ -51,13 +50,13 @@ def faces_from_mesh(
                 scores.append(float(face.get("score", 1.0)))
             except (AttributeError, KeyError, TypeError, ValueError) as error:
                 raise MismatchError(
-                    "A face of a face mesh has the numbers bbox_xyxy [4] and landmarks_xy [468 or "
-                    f"478, 2], and perhaps a score; found {face!r:.200}."
+                    "A face of a face mesh has bbox_xyxy [4] and landmarks_xy [468 or 478, 2], and "
+                    f"optionally a score; found {face!r:.200}."
                 ) from error
             if box.shape != (4,):
-                raise MismatchError(f"A face's bbox_xyxy is [4], found {list(box.shape)}.")
+                raise MismatchError(f"bbox_xyxy of a face must be [4], found {list(box.shape)}.")
             boxes.append(box)
-            landmarks.append(_five(mesh))
+            landmarks.append(_pick_landmarks(mesh))
             index.append(image)
     if not boxes:
         return Faces.empty(image_size)
@@ -70,7 +69,8 @@ def faces_from_mesh(
     )
 
 
-def _five(mesh: torch.Tensor) -> torch.Tensor:
+def _pick_landmarks(mesh: torch.Tensor) -> torch.Tensor:
+    """Pick the five landmarks [5, 2] from a mesh [468 or 478, 2]."""
     if mesh.ndim != 2 or len(mesh) not in MESH_POINTS or mesh.shape[1] != 2:
         raise MismatchError(
             f"A face mesh has {MESH_POINTS[0]} or {MESH_POINTS[1]} points (x, y), found "

@@ -1,8 +1,9 @@
-"""MTCNN (Zhang et al., SPL 2016): facenet-pytorch's three networks in our own cascade.
+"""MTCNN (Zhang et al., SPL 2016): facenet-pytorch's three networks in a cascade of ours.
 
-facenet-pytorch's own `detect` truncates boxes to whole pixels before it cuts them, which shifts its
-landmarks by half a pixel, and stretches faces at the image's border. Here every box is sampled
-exactly where it lies, black outside the image as in training: landmarks need no correction.
+`detect` of facenet-pytorch truncates boxes to whole pixels before it cuts them, which shifts its
+landmarks by half a pixel. It also stretches faces at the image's border. This cascade samples each
+box at its exact position, with black outside the image as in training. So the landmarks need no
+correction.
 """
 
 from __future__ import annotations
@@ -21,25 +22,27 @@ if TYPE_CHECKING:
     from torch import nn
 
 FACENET = "facenet-pytorch==2.5.3"
-"""What to install: later releases pin old versions of PyTorch, this one pins nothing."""
+"""The package to install. Later releases pin old versions of PyTorch; this one pins nothing."""
 CELL = 12
-"""Side in pixels of what the first network sees at each position."""
+"""Side in pixels of the first network's receptive field."""
 STRIDE = 2
-"""Distance in pixels between these positions."""
+"""Stride in pixels of the first network."""
 PYRAMID_STEP = 0.709
-"""Ratio of sides between levels: half the area, as published."""
+"""Ratio of the sides of neighbouring pyramid levels: half the area, as published."""
 PROPOSE, REFINE = 0.6, 0.7
-"""Scores at which the first and the second network hand a box on, as published."""
+"""Lowest scores of boxes that pass the first and the second network, as published."""
 LEVEL_IOU, STAGE_IOU = 0.5, 0.7
+"""Intersection over union above which a box is suppressed: LEVEL_IOU within a pyramid level and in
+the result, STAGE_IOU between the networks."""
 CHUNK = 1024
-"""Boxes that the second and third network judge in one forward."""
+"""Boxes in one forward pass of the second or third network."""
 
 
 class MTCNN:
-    """A `Detector` that needs no weight file: facenet-pytorch carries its own.
+    """A `Detector` that needs no weight file: facenet-pytorch contains its weights.
 
     Args:
-        device: where to compute.
+        device: the device on which to run.
 
     Raises:
         DetectorError: facenet-pytorch is not installed.
@@ -66,15 +69,16 @@ class MTCNN:
 
     @torch.no_grad()
     def find(self, pixels: torch.Tensor, *, threshold: float, largest: float) -> Faces:
-        """Faces in pixels at this scale only; see `Detector.find`."""
+        """Find faces at the scale of the pixels only; see `Detector.find`."""
         N, _, H, W = pixels.shape
         halves = halve_repeatedly(pixels.to(self.device, torch.float32))
         boxes, index = self._propose(halves, largest)
         boxes, scores, index, _ = judge(self._rnet, halves, boxes, index, 24, REFINE)
         kept = suppress(boxes, scores, index, STAGE_IOU)
         boxes, index = square(boxes[kept]), index[kept]
-        # A second look, at the box that the first one drew: of 1,279 faces it misses 8 at a score
-        # of 0.9 where one look misses 16, with as many false ones (at 0.8 they are on a par).
+        # The third network runs twice, the second time on the boxes that it corrected. At a score
+        # of 0.9 it then misses 8 of 1,279 faces; after one run it misses 16, with as many false
+        # faces. At a score of 0.8 both are equal.
         lowest = min(REFINE, threshold) / 2
         boxes, scores, index, _ = judge(self._onet, halves, boxes, index, 48, lowest)
         kept = suppress(boxes, scores, index, STAGE_IOU)
@@ -86,14 +90,14 @@ class MTCNN:
     def _propose(
         self, halves: list[torch.Tensor], largest: float
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Square boxes [K, 4] that may hold a face, and their images [K], from a pyramid."""
+        """Propose square boxes [K, 4] that may hold a face, and their image index [K]."""
         H, W = halves[0].shape[2:]
         found = [torch.zeros(0, 6, device=self.device, dtype=torch.float32)]
         side = float(self.smallest)
-        # One level above the largest wanted: a level also answers for somewhat smaller faces.
+        # Search one level above `largest`: a level also finds faces that are slightly smaller.
         while side <= min(H, W) and side * PYRAMID_STEP <= largest:
             size = max(CELL, round(H * CELL / side)), max(CELL, round(W * CELL / side))
-            source = halves[halving(side / CELL, halves)]
+            source = halves[choose_half(side / CELL, halves)]
             level = F.interpolate(source, size, mode="bilinear", antialias=True)
             level = level.contiguous(memory_format=torch.channels_last)
             found.append(self._search(level, W / size[1], H / size[0]))
@@ -104,7 +108,7 @@ class MTCNN:
         return square(boxes[kept]), index[kept]
 
     def _search(self, level: torch.Tensor, step_x: float, step_y: float) -> torch.Tensor:
-        """[K, 6] box, score and image of what the first network finds in one level."""
+        """Run the first network on one level; return box, score and image index [K, 6]."""
         offsets, probability = self._pnet(normalise(level))
         index, y, x = (probability[:, 1] > PROPOSE).nonzero(as_tuple=True)
         scores = probability[index, 1, y, x]
@@ -117,35 +121,35 @@ class MTCNN:
 
 
 def load_network(kind: type[nn.Module], device: torch.device) -> nn.Module:
-    """One of facenet-pytorch's networks with the weights that its package carries."""
+    """Load one of facenet-pytorch's networks with the weights of that package."""
     import facenet_pytorch
 
     file = Path(facenet_pytorch.__file__).parent / "data" / f"{kind.__name__.lower()}.pt"
     with torch.device("cpu"):
         network = kind(pretrained=False).float()
     network.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
-    # Channels last halves the time of the first network on a CPU.
+    # The channels-last layout halves the time of the first network on a CPU.
     network = network.eval().requires_grad_(False)
     return network.to(device).to(memory_format=torch.channels_last)
 
 
 def halve_repeatedly(pixels: torch.Tensor) -> list[torch.Tensor]:
-    """The pixels [N, 3, H, W], their 2 × 2 means, the means of these … until a side is 1."""
+    """Return the pixels [N, 3, H, W], their 2 × 2 means, the means of those … to a side of 1."""
     halves = [pixels]
     while min(halves[-1].shape[2:]) > 1:
         halves.append(F.avg_pool2d(halves[-1], 2, ceil_mode=True))
     return halves
 
 
-def halving(factor: float, halves: list[torch.Tensor]) -> int:
-    """Which of `halves` to shrink from, so that less than a factor of 2 is left."""
+def choose_half(factor: float, halves: list[torch.Tensor]) -> int:
+    """Choose the index in `halves` from which less than a factor of 2 remains to shrink."""
     return min(max(0, math.floor(math.log2(factor))), len(halves) - 1)
 
 
 def cut(
     halves: list[torch.Tensor], boxes: torch.Tensor, index: torch.Tensor, side: int
 ) -> torch.Tensor:
-    """[K, 3, side, side] what lies in square boxes [K, 4], black outside the image."""
+    """Cut square boxes [K, 4] as [K, 3, side, side], with black outside the image."""
     from torchvision.ops import roi_align
 
     factors = (boxes[:, 2] - boxes[:, 0]).clamp(min=1) / side
@@ -154,7 +158,7 @@ def cut(
     for depth in depths.unique().tolist():
         rows = (depths == depth).nonzero()[:, 0]
         rois = torch.cat([index[rows, None], boxes[rows] / 2**depth], dim=1)
-        # Two samples each way per output pixel: enough where less than a factor of 2 is left.
+        # Less than a factor of 2 remains, so 2 × 2 samples per output pixel are enough.
         crops[rows] = roi_align(halves[depth], rois, side, sampling_ratio=2, aligned=True)
     return crops
 
@@ -167,21 +171,21 @@ def judge(
     side: int,
     lowest: float,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Let the second or third network look at square boxes [K, 4], resampled to side × side.
+    """Run the second or third network on square boxes [K, 4], resampled to side × side.
 
     Returns:
-        Of the boxes that score above `lowest`: as the network corrects them [J, 4], scores [J],
-        image index [J] and landmarks [J, 5, 2] (the boxes' corners for the second network, which
-        gives none).
+        The boxes with a score above `lowest`: corrected boxes [J, 4], scores [J], image index [J]
+        and landmarks [J, 5, 2]. The second network has no landmarks; it returns the top left
+        corner of the box five times.
     """
-    # The networks cannot take an empty batch.
+    # Start with an empty result, because the networks cannot take an empty batch.
     found = [[boxes[:0], boxes.new_zeros(0), index[:0], boxes.new_zeros(0, 5, 2)]]
     for start in range(0, len(boxes), CHUNK):
         squares, images = boxes[start : start + CHUNK], index[start : start + CHUNK]
         offsets, *points, probability = network(normalise(cut(halves, squares, images, side)))
         points = points[0] if points else offsets.new_zeros(len(squares), 10)
         sides = (squares[:, 2:] - squares[:, :2])[:, None]
-        # Five x, then five y, in units of the square.
+        # The network returns five x, then five y, in units of the square.
         landmarks = squares[:, None, :2] + points.view(-1, 2, 5).transpose(1, 2) * sides
         scores = probability[:, 1]
         passed = scores > lowest
@@ -192,18 +196,18 @@ def judge(
 
 
 def normalise(pixels: torch.Tensor) -> torch.Tensor:
-    """[0, 1] to what the networks were trained on: (0 … 255 − 127.5) / 128."""
+    """Map [0, 1] to the input range of the networks: (0 … 255 − 127.5) / 128."""
     return pixels * (255 / 128) - 127.5 / 128
 
 
 def shift(boxes: torch.Tensor, offsets: torch.Tensor) -> torch.Tensor:
-    """[K, 4] boxes whose corners moved by offsets [K, 4] in units of the box."""
+    """Move the corners of boxes [K, 4] by offsets [K, 4] in units of the box."""
     sides = boxes[:, 2:] - boxes[:, :2]
     return boxes + offsets * sides.repeat(1, 2)
 
 
 def square(boxes: torch.Tensor) -> torch.Tensor:
-    """[K, 4] boxes about the same centres, both sides as long as the longer."""
+    """Make boxes [K, 4] square: same centre, both sides as long as the longer one."""
     centre = (boxes[:, :2] + boxes[:, 2:]) / 2
     half = (boxes[:, 2:] - boxes[:, :2]).amax(dim=1, keepdim=True) / 2
     return torch.cat([centre - half, centre + half], dim=1)
@@ -212,7 +216,7 @@ def square(boxes: torch.Tensor) -> torch.Tensor:
 def suppress(
     boxes: torch.Tensor, scores: torch.Tensor, index: torch.Tensor, iou: float
 ) -> torch.Tensor:
-    """Rows left by greedy non-maximum suppression within each image, best first."""
+    """Return the rows that greedy non-maximum suppression keeps in each image, best first."""
     from torchvision.ops import batched_nms
 
     return batched_nms(boxes, scores, index, iou)

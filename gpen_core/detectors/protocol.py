@@ -1,4 +1,4 @@
-"""What every face detector offers to `detect`: one pass over pixels as they are."""
+"""The protocol of a face detector: one pass over pixels at their scale."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ class Detector(Protocol):
     """Finds faces in one pass at one scale; `detect` adds scales, tiles and merging.
 
     Attributes:
-        name: its name in the registry.
-        device: where its network computes.
-        threshold: the score at which it is used unless told otherwise, in [0, 1].
-        smallest: side in pixels of the smallest face that it finds reliably.
-        largest: side in pixels of the largest face to take from a pass when a coarser one exists;
-            above it the same face is found better, or only, at the coarser scale.
-        short_side: short side in pixels of the coarsest pass, at which a face that fills the image
-            is found in one piece.
+        name: the detector's name in `DETECTORS`.
+        device: the device on which the network runs.
+        threshold: the default of the lowest score to keep, in [0, 1].
+        smallest: side in pixels of the smallest face that the detector finds reliably.
+        largest: side in pixels of the largest face to accept from a pass if there is a coarser
+            one. The coarser pass finds a larger face better, or finds it at all.
+        short_side: short side in pixels of the coarsest pass, in which the detector finds a face
+            that fills the image in one piece.
     """
 
     @property
@@ -38,16 +38,16 @@ class Detector(Protocol):
     def short_side(self) -> int: ...
 
     def find(self, pixels: torch.Tensor, *, threshold: float, largest: float) -> Faces:
-        """Faces in pixels at this scale only.
+        """Find faces at the scale of the pixels only.
 
         Args:
             pixels: [N, 3, H, W] RGB float in [0, 1], on any device, at least 1 × 1.
-            threshold: lowest score kept.
-            largest: faces above this side in pixels are not needed; an upper bound that lets a
-                detector skip work, not a filter.
+            threshold: the lowest score to keep.
+            largest: side in pixels of the largest face that the caller needs. A detector may skip
+                work above it, but need not: it is no filter.
 
         Returns:
-            Faces of the N images, boxes and landmarks in pixels of `pixels`; boxes may reach over
-            its border.
+            The faces of the N images, boxes and landmarks in pixels of `pixels`. Boxes may cross
+            the border of the image.
         """
         ...

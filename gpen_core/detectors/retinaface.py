@@ -1,4 +1,4 @@
-"""RetinaFace (Deng et al., CVPR 2020): facexlib's layers, our own reading and decoding."""
+"""RetinaFace (Deng et al., CVPR 2020): facexlib's layers; reading and decoding are ours."""
 
 from __future__ import annotations
 
@@ -21,25 +21,30 @@ SIGNATURES = {
     "retinaface_resnet50": "body.layer4.0.conv1.weight",
     "retinaface_mobile0.25": "body.stage3.0.0.weight",
 }
-"""A tensor that only this backbone has."""
+"""For each detector a tensor that only its backbone has."""
 
 STRIDES = (8, 16, 32)
+"""Strides in pixels of the three feature levels."""
 ANCHORS = ((16, 32), (64, 128), (256, 512))
 """Anchor sides in pixels at each stride."""
 VARIANCES = (0.1, 0.2)
-"""What offsets and log sizes were divided by in training (SSD's encoding)."""
+"""Training divided offsets and log sizes by these (SSD's encoding)."""
 MEAN_BGR = (104.0, 117.0, 123.0)
+"""Mean of the training images, BGR in 0 … 255."""
 NMS_IOU = 0.4
+"""Of two boxes with a larger intersection over union, the one with the lower score is dropped."""
 CLASSIFIER_LAYERS = ("avgpool", "avg", "fc")
 """Layers of a backbone that a detector does not use."""
 
 
 def read_weights(file: Path) -> tuple[str, dict[str, torch.Tensor]]:
-    """Which RetinaFace a file is for, and its tensors by name, "module." prefixes removed.
+    """Read a RetinaFace file; return the detector's name and the tensors by name.
+
+    Prefixes "module." are removed from the names.
 
     Raises:
         CheckpointError: the file cannot be read.
-        DetectorError: it is not a RetinaFace's.
+        DetectorError: the file is not for RetinaFace.
     """
     contents = read_tensor_file(file).contents
     named = contents if isinstance(contents, dict) else {}
@@ -52,15 +57,15 @@ def read_weights(file: Path) -> tuple[str, dict[str, torch.Tensor]]:
         if signature in tensors and "ClassHead.0.conv1x1.weight" in tensors:
             return kind, tensors
     raise DetectorError(
-        f"`{file}` is not a face detector: expected RetinaFace's tensors in facexlib's layout, "
-        f"such as `{SIGNATURES['retinaface_resnet50']}` and `ClassHead.0.conv1x1.weight`; found "
-        f"{len(tensors)} tensors, the first {next(iter(tensors), None)!r}. `gpen models` lists "
-        "the detectors' files."
+        f"`{file}` is not a face detector: expected the tensors of RetinaFace with facexlib's "
+        f"names, such as `{SIGNATURES['retinaface_resnet50']}` and `ClassHead.0.conv1x1.weight`; "
+        f"found {len(tensors)} tensors, the first {next(iter(tensors), None)!r}. `gpen models` "
+        "lists the files of detectors."
     )
 
 
 class RetinaFaceNetwork(nn.Module):
-    """The network, its parameters named as in facexlib's published files.
+    """The network. Its parameters have the names of facexlib's published files.
 
     Args:
         backbone: "resnet50" or "mobile0.25".
@@ -90,10 +95,11 @@ class RetinaFaceNetwork(nn.Module):
         self.LandmarkHead = layers.make_landmark_head(3, width)
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Face probability [N, A], box offsets [N, A, 4] and landmark offsets [N, A, 10].
+        """Return face probability [N, A], box offsets [N, A, 4], landmark offsets [N, A, 10].
 
         Args:
-            x: [N, 3, H, W] BGR in 0 … 255 less `MEAN_BGR`; H and W multiples of 32.
+            x: [N, 3, H, W] BGR in 0 … 255 minus `MEAN_BGR`; H and W multiples of 32. After
+                `take_rgb`, RGB in [0, 1] minus the mean.
         """
         levels = []
         for name, layer in self.body.named_children():
@@ -112,16 +118,16 @@ class RetinaFaceNetwork(nn.Module):
 
 
 class RetinaFace:
-    """A `Detector` of either backbone.
+    """A `Detector` with one of two backbones.
 
     Args:
         name: "retinaface_resnet50" or "retinaface_mobile0.25".
-        state_dict: tensors of the published file, "module." prefixes removed.
-        device: where to compute.
-        source: what the tensors were read from, for messages.
+        state_dict: the tensors of the published file, without "module." prefixes.
+        device: the device on which to run.
+        source: the name of the file, for messages.
 
     Raises:
-        DetectorError: the tensors are not those of this network.
+        DetectorError: facexlib is not installed, or the tensors do not fit this network.
     """
 
     threshold = 0.8
@@ -145,7 +151,7 @@ class RetinaFace:
         try:
             network.load_state_dict(state_dict)
         except RuntimeError as error:
-            raise DetectorError(f"`{source}` is not a whole {name}. {error}") from error
+            raise DetectorError(f"`{source}` is not a complete {name}. {error}") from error
         network = network.float().eval().requires_grad_(False)
         fuse_batch_norms(network)
         take_rgb(network)
@@ -155,13 +161,14 @@ class RetinaFace:
 
     @torch.no_grad()
     def find(self, pixels: torch.Tensor, *, threshold: float, largest: float) -> Faces:
-        """Faces in pixels at this scale only; see `Detector.find`."""
-        del largest  # one pass gives all sizes
+        """Find faces at the scale of the pixels only; see `Detector.find`."""
+        del largest  # one pass finds all sizes
         from torchvision.ops import batched_nms
 
         N, _, H, W = pixels.shape
         pixels = pixels.to(self.device, torch.float32)
-        # The mean pads to sides that every stride divides; channels last is quicker on a CPU.
+        # Pad with the mean (0 here) to sides that every stride divides. The channels-last layout
+        # is faster on a CPU.
         x = pixels.new_zeros(N, 3, H + -H % 32, W + -W % 32)
         x = x.contiguous(memory_format=torch.channels_last)
         torch.sub(pixels, self._mean, out=x[:, :, :H, :W])
@@ -178,7 +185,8 @@ class RetinaFace:
 def fuse_batch_norms(module: nn.Module) -> None:
     """Fold every batch normalisation into the convolution before it, in place.
 
-    With channels last this takes a third of the time on a CPU, where memory is the limit.
+    Together with the channels-last layout this reduces the time on a CPU, where memory bandwidth
+    dominates, to a third.
     """
     before = None
     for name, child in module.named_children():
@@ -191,9 +199,9 @@ def fuse_batch_norms(module: nn.Module) -> None:
 
 @torch.no_grad()
 def take_rgb(network: RetinaFaceNetwork) -> None:
-    """Let the first convolution take RGB in [0, 1] for BGR in 0 … 255, in place.
+    """Change the first convolution in place: it takes RGB in [0, 1] instead of BGR in 0 … 255.
 
-    That saves passes over the image. The mean must still be subtracted before, since the
+    This saves passes over the image. The mean must still be subtracted before, because the
     convolution pads with zeros.
     """
     first = next(m for m in network.modules() if isinstance(m, nn.Conv2d))
@@ -201,7 +209,7 @@ def take_rgb(network: RetinaFaceNetwork) -> None:
 
 
 def make_priors(height: int, width: int, *, device: torch.device) -> torch.Tensor:
-    """[A, 4] anchors (centre x, centre y, width, height) in pixels, in the network's order."""
+    """Make the anchors [A, 4] (centre x, centre y, width, height) in pixels, in network order."""
     levels = []
     for stride, sides in zip(STRIDES, ANCHORS, strict=True):
         y = (torch.arange(height // stride, device=device) + 0.5) * stride
@@ -213,13 +221,13 @@ def make_priors(height: int, width: int, *, device: torch.device) -> torch.Tenso
 
 
 def decode_boxes(offsets: torch.Tensor, priors: torch.Tensor) -> torch.Tensor:
-    """[K, 4] boxes xyxy from the network's offsets [K, 4] at their anchors [K, 4]."""
+    """Decode the network's offsets [K, 4] at anchors [K, 4] to boxes xyxy [K, 4]."""
     centre = priors[:, :2] + offsets[:, :2] * VARIANCES[0] * priors[:, 2:]
     half = priors[:, 2:] * torch.exp(offsets[:, 2:] * VARIANCES[1]) / 2
     return torch.cat([centre - half, centre + half], dim=1)
 
 
 def decode_landmarks(offsets: torch.Tensor, priors: torch.Tensor) -> torch.Tensor:
-    """[K, 5, 2] points from the network's offsets [K, 10] at their anchors [K, 4]."""
+    """Decode the network's offsets [K, 10] at anchors [K, 4] to landmarks [K, 5, 2]."""
     steps = offsets.view(-1, 5, 2) * VARIANCES[0] * priors[:, None, 2:]
     return priors[:, None, :2] + steps

@@ -1,9 +1,10 @@
-"""`detect`: a detector's passes over several scales and tiles, made one list of faces.
+"""`detect`: search an image at several scales and in tiles, and merge what is found.
 
-A network breaks a face larger than it was trained on into several boxes, and misses one that is too
-small. So the image is searched more than once: coarse, where a face that fills it is still found in
-one piece, up to its own resolution, where the smallest are. Each pass is trusted for a range of
-sizes in its own pixels; the ranges overlap, so that a face at the edge of one lies within the next.
+A detector breaks a face into several boxes if the face is larger than those of its training, and
+misses a face that is too small. So `detect` searches the image more than once: at a coarse scale,
+which shows a face that fills the image in one piece, then at finer scales up to full resolution,
+which shows the smallest faces. From each pass it accepts a range of sizes, in pixels of that pass.
+The ranges overlap, so a face at the end of one range lies well inside the next.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ import torch
 import torch.nn.functional as F
 
 from ..devices import full_precision
-from ..errors import DetectorError, ImageError
+from ..errors import DetectorError
 from ..faces import Faces
-from .merging import clip, join, merge
+from ..images import check_image
+from .merging import check_max_faces, clip, filter_faces, join, merge
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,25 +29,25 @@ if TYPE_CHECKING:
     from .protocol import Detector
 
 PASS_RATIO = 6.0
-"""Largest ratio between neighbouring scales. A detector's trusted sizes span a factor of 10 or
-more, so that each face is well inside the range of at least one pass."""
-WORTH_A_PASS = 1.2
-"""Scales closer than this are one."""
+"""The largest ratio between neighbouring scales. The sizes that a detector finds reliably span a
+factor of 10 or more, so each face is well inside the range of at least one pass."""
+MIN_PASS_RATIO = 1.2
+"""Two scales with a smaller ratio become one pass."""
 TILE_PIXELS = 4 * 2**20
-"""Pixels per forward. Bounds memory: a process that searches 48 megapixels peaks at 2.1 GiB with
-ResNet-50, 0.5 of it the image."""
+"""Pixels per forward pass. This bounds memory: a process that searches 48 megapixels with ResNet-50
+peaks at 2.1 GiB, 0.5 GiB of it for the image."""
 TILE_SIDE = 2048
-"""Side of a tile where both sides of the image are longer; TILE_SIDE² = TILE_PIXELS."""
+"""Side of a tile if both sides of the image are longer; TILE_SIDE² = TILE_PIXELS."""
 
 
 @dataclass(frozen=True)
 class Pass:
-    """One search of the whole batch at one scale.
+    """One search of the whole batch at one scale. All sizes are in pixels of this scale.
 
     Attributes:
-        height, width: the images' size in this pass.
-        smallest, largest: sides in pixels of this pass between which its faces are trusted.
-        reach: side in pixels of the largest face that one tile must hold whole.
+        height, width: the size of the images.
+        smallest, largest: the sides of the smallest and largest face to accept.
+        reach: side of the largest face that must be complete in some tile.
     """
 
     height: int
@@ -56,13 +58,13 @@ class Pass:
 
     @property
     def rows(self) -> list[tuple[int, int]]:
-        """First row and height of the tiles."""
-        return spans(self.height, TILE_PIXELS // min(self.width, TILE_SIDE), self.overlap)
+        """First row and height of each row of tiles."""
+        return split(self.height, TILE_PIXELS // min(self.width, TILE_SIDE), self.overlap)
 
     @property
     def columns(self) -> list[tuple[int, int]]:
-        """First column and width of the tiles."""
-        return spans(self.width, TILE_PIXELS // min(self.height, TILE_SIDE), self.overlap)
+        """First column and width of each column of tiles."""
+        return split(self.width, TILE_PIXELS // min(self.height, TILE_SIDE), self.overlap)
 
     @property
     def overlap(self) -> int:
@@ -70,11 +72,11 @@ class Pass:
 
     @property
     def batch(self) -> int:
-        """Images in one forward."""
+        """Images in one forward pass."""
         return max(1, TILE_PIXELS // (self.rows[0][1] * self.columns[0][1]))
 
-    def forwards(self, images: int) -> int:
-        """How many forwards a batch of so many images takes."""
+    def count_forwards(self, images: int) -> int:
+        """Count the forward passes that a batch of `images` takes."""
         return math.ceil(images / self.batch) * len(self.rows) * len(self.columns)
 
 
@@ -92,24 +94,30 @@ def detect(
     Args:
         detector: from `load_detector`.
         image: [B, 3, H, W] RGB float in [0, 1], on any device.
-        threshold: lowest score kept, in [0, 1]; the detector's own default if None.
-        min_size: shorter side in pixels of the smallest box kept. A large one also saves time: the
-            image is then not searched at its full resolution.
-        max_faces: keep only so many in each image, the largest; all if None.
-        on_progress: called with (done, total) after every forward; may raise to cancel.
+        threshold: the lowest score to keep, in [0, 1]; None means the detector's default.
+        min_size: the shorter side in pixels of the smallest box to keep. A large value also saves
+            time: the image is then not searched at full resolution.
+        max_faces: the number of faces to keep in each image, the largest first; None keeps all.
+        on_progress: called with (done, total) after every forward pass; may raise to cancel.
 
     Returns:
-        Faces with boxes inside the image, by image and then from large to small.
+        The faces by image, and from large to small in each image. Boxes lie inside the image;
+        boxes and landmarks are in its pixels, on the CPU. Without any face, the length is 0.
 
     Raises:
-        ImageError: image is not floating point [B, 3, H, W].
+        MismatchError: `image` is not floating point [B, 3, H, W], or has another range than [0, 1].
         DetectorError: an option is outside its range.
+
+    Example:
+        >>> import torch
+        >>> import gpen_core as gpen
+        >>> detector = gpen.load_detector("auto", device="cpu")
+        >>> grey = torch.full((1, 3, 96, 128), 0.5)  # no face in it
+        >>> faces = gpen.detect(detector, grey)
+        >>> len(faces), faces.image_size
+        (0, (1, 96, 128))
     """
-    if image.ndim != 4 or image.shape[1] != 3 or not image.is_floating_point():
-        raise ImageError(
-            "detect takes an image [B, 3, H, W], RGB floating point in [0, 1]; found "
-            f"{list(image.shape)}, {image.dtype}."
-        )
+    check_image(image)
     if threshold is None:
         threshold = detector.threshold
     check_options(threshold, min_size, max_faces)
@@ -118,7 +126,7 @@ def detect(
     if image.numel() == 0:
         return Faces.empty(size)
     passes = plan_passes(detector, H, W, min_size)
-    done, total = 0, sum(p.forwards(B) for p in passes)
+    done, total = 0, sum(p.count_forwards(B) for p in passes)
     levels = []
     for searched in passes:
         found = []
@@ -128,16 +136,13 @@ def detect(
             if on_progress is not None:
                 on_progress(done, total)
         levels.append(join(found, size))
-    chosen = []
-    for n in range(B):
-        faces = clip(merge([level[level.image_index == n] for level in levels], size))
-        faces = faces[torch.minimum(faces.widths, faces.heights) >= max(min_size, 1)]
-        chosen.append(faces[(faces.widths * faces.heights).argsort(descending=True)[:max_faces]])
-    return join(chosen, size)
+    merged = [merge([level[level.image_index == n] for level in levels], size) for n in range(B)]
+    faces = clip(join(merged, size))
+    return filter_faces(faces, min_size=max(min_size, 1), max_faces=max_faces)
 
 
 def check_options(threshold: float, min_size: float, max_faces: int | None) -> None:
-    """Raise DetectorError for an option of `detect` outside its range, NaN included."""
+    """Raise DetectorError if an option of `detect` is outside its range or NaN."""
     if not 0 <= threshold <= 1:
         raise DetectorError(f"threshold is a score from 0 to 1; found {threshold}.")
     if not 0 <= min_size < math.inf:
@@ -145,19 +150,13 @@ def check_options(threshold: float, min_size: float, max_faces: int | None) -> N
     check_max_faces(max_faces)
 
 
-def check_max_faces(max_faces: int | None) -> None:
-    """Raise DetectorError unless so many faces can be kept."""
-    if max_faces is not None and max_faces < 0:
-        raise DetectorError(f"max_faces is 0 or more, or None for all; found {max_faces}.")
-
-
 def plan_passes(detector: Detector, height: int, width: int, min_size: float) -> list[Pass]:
-    """The scales to search, coarse to fine."""
+    """Choose the scales to search, from coarse to fine."""
     short = min(height, width)
-    # Twice the smallest leaves room: sizes are known only after the search.
+    # The factor 2 is a margin: the sizes of faces are known only after the search.
     finest = min(1.0, 2 * detector.smallest / max(min_size, 1e-9))
     coarsest = min(finest, detector.short_side / short)
-    if finest / coarsest < WORTH_A_PASS:
+    if finest / coarsest < MIN_PASS_RATIO:
         coarsest = finest
     steps = math.ceil(math.log(finest / coarsest, PASS_RATIO))
     passes = []
@@ -179,7 +178,7 @@ def plan_passes(detector: Detector, height: int, width: int, min_size: float) ->
 def search(
     detector: Detector, image: torch.Tensor, searched: Pass, threshold: float
 ) -> Iterator[Faces]:
-    """Faces of one pass, a forward at a time, in pixels of the image."""
+    """Yield the faces of each forward pass at one scale, in pixels of the image."""
     B, _, H, W = image.shape
     scale = torch.tensor(
         [W / searched.width, H / searched.height], dtype=torch.float32, device="cpu"
@@ -189,10 +188,10 @@ def search(
         for top, height in searched.rows:
             for left, width in searched.columns:
                 tile = pixels[:, :, top : top + height, left : left + width]
-                # In half precision landmarks would move by a pixel.
+                # In half precision, landmarks would move by a pixel.
                 with full_precision(detector.device):
                     faces = detector.find(tile, threshold=threshold, largest=searched.largest)
-                faces = faces[is_trusted(faces, searched, top, left)]
+                faces = faces[is_accepted(faces, searched, top, left)]
                 corner = torch.tensor([left, top], device="cpu")
                 yield Faces(
                     (faces.boxes.view(-1, 2, 2) + corner).mul(scale).view(-1, 4),
@@ -203,36 +202,51 @@ def search(
                 )
 
 
-def is_trusted(faces: Faces, searched: Pass, top: int, left: int) -> torch.Tensor:
-    """[N] whether a tile's face is of a size for this pass and not cut by an inner border."""
+def is_accepted(faces: Faces, searched: Pass, top: int, left: int) -> torch.Tensor:
+    """Test whether the faces of a tile have a size for this pass and a safe distance to its border.
+
+    The border of the image does not count: only an inner border of the tile cuts faces.
+
+    Returns:
+        [N] bool.
+    """
     side = (faces.widths * faces.heights).clamp(min=0).sqrt()
-    trusted = (side >= searched.smallest) & (side <= searched.largest)
+    accepted = (side >= searched.smallest) & (side <= searched.largest)
     x, y = ((faces.boxes[:, :2] + faces.boxes[:, 2:]) / 2).unbind(dim=1)
     _, height, width = faces.image_size
-    # The next tile holds whole what is nearer to an inner border than half the reach.
+    # A face nearer to an inner border than this is complete in the next tile.
     near = searched.reach / 2
     if left > 0:
-        trusted &= x >= near
+        accepted &= x >= near
     if top > 0:
-        trusted &= y >= near
+        accepted &= y >= near
     if left + width < searched.width:
-        trusted &= x <= width - near
+        accepted &= x <= width - near
     if top + height < searched.height:
-        trusted &= y <= height - near
-    return trusted
+        accepted &= y <= height - near
+    return accepted
 
 
 def shrink(pixels: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    """[N, 3, height, width], low-passed; the input itself if that is its size."""
+    """Resize pixels [N, 3, H, W] with a low-pass; return the input itself if the size is equal."""
     if pixels.shape[2:] == (height, width):
         return pixels
     return F.interpolate(pixels.float(), (height, width), mode="bilinear", antialias=True)
 
 
-def spans(length: int, longest: int, overlap: int) -> list[tuple[int, int]]:
-    """(start, length) of equal tiles no longer than `longest` that cover `length`.
+def split(length: int, longest: int, overlap: int) -> list[tuple[int, int]]:
+    """Split `length` pixels into tiles of equal length, no longer than `longest`.
 
-    Starts are multiples of 32, the coarsest stride, so that tiles see what the whole would.
+    Tiles begin at multiples of 32, the coarsest stride. So the network's cells lie on the same
+    pixels as in the whole image.
+
+    Args:
+        length: pixels to cover.
+        longest: the largest length of a tile.
+        overlap: pixels that neighbouring tiles share, at most half of `longest`.
+
+    Returns:
+        (start, length) of each tile; the last one may be shorter.
     """
     if length <= longest:
         return [(0, length)]

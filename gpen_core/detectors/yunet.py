@@ -1,4 +1,4 @@
-"""YuNet (Wu et al., MIR 2023) through OpenCV's `FaceDetectorYN`, on the CPU."""
+"""YuNet (Wu et al., MIR 2023): OpenCV's `FaceDetectorYN`, on the CPU."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 NMS_IOU = 0.3
+"""Of two boxes with a larger intersection over union, the one with the lower score is dropped."""
 CANDIDATES = 5000
-"""Boxes kept before suppression."""
+"""The largest number of boxes before non-maximum suppression."""
 
 
-def loads_dynamic() -> bool:
-    """Whether the OpenCV that is installed loads yunet_n_dynamic.onnx; 4.10 to 4.13 do not."""
+def can_load_dynamic() -> bool:
+    """Whether the installed OpenCV can load yunet_n_dynamic.onnx; 4.10 to 4.13 cannot."""
     try:
         import cv2
     except ImportError:
@@ -30,7 +31,7 @@ def loads_dynamic() -> bool:
 
 
 class YuNet:
-    """A `Detector` that reads an .onnx file and computes on the CPU.
+    """A `Detector` that reads an .onnx file and runs on the CPU.
 
     Args:
         file: the network, e.g. face_detection_yunet_2023mar.onnx.
@@ -55,36 +56,37 @@ class YuNet:
                 "Install it with: pip install opencv-python"
             ) from error
         try:
-            # From memory, since OpenCV cannot open every Unicode path on Windows.
+            # Read it here: OpenCV cannot open every Unicode path on Windows.
             network = np.frombuffer(file.read_bytes(), np.uint8)
         except OSError as error:
             raise DetectorError(f"`{file}` cannot be read: {error.strerror or error}.") from error
-        # OpenCV 5 warns on every load that targets cannot be chosen; we choose none.
+        # OpenCV 5 warns on every load that targets cannot be chosen. We choose none.
         level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
         try:
             self._net = cv2.FaceDetectorYN.create(
                 "onnx", network, network[:0], (64, 32), self.threshold, NMS_IOU, CANDIDATES
             )
-            # A first run shows whether the file is YuNet's and takes images of any size.
+            # A first run shows whether the file is YuNet and takes images of any size.
             self._net.detect(np.zeros((32, 64, 3), np.uint8))
         except cv2.error as error:
             raise DetectorError(
                 f"OpenCV {cv2.__version__} cannot use `{file}` as YuNet ({error.err}). "
-                "yunet_n_dynamic.onnx loads in OpenCV 5 only, not in 4.10 to 4.13; there use "
-                "face_detection_yunet_2023mar.onnx. `gpen models` says where both are published."
+                "yunet_n_dynamic.onnx loads in OpenCV 5 only, not in 4.10 to 4.13: use "
+                "face_detection_yunet_2023mar.onnx there. `gpen models` says where both are "
+                "published."
             ) from error
         finally:
             cv2.utils.logging.setLogLevel(level)
         self._lock = threading.Lock()
 
     def find(self, pixels: torch.Tensor, *, threshold: float, largest: float) -> Faces:
-        """Faces in pixels at this scale only; see `Detector.find`."""
-        del largest  # one pass gives all sizes
+        """Find faces at the scale of the pixels only; see `Detector.find`."""
+        del largest  # one pass finds all sizes
         N, _, H, W = pixels.shape
-        # Bytes before they leave the device, and sides that the network's strides divide.
+        # Convert to bytes before the copy to the CPU; pad to sides that every stride divides.
         rgb = (pixels.float() * 255).add_(0.5).clamp_(0, 255).byte()
         bgr = F.pad(rgb, (0, -W % 32, 0, -H % 32)).flip(1).permute(0, 2, 3, 1).cpu().numpy()
-        with self._lock:  # OpenCV's detector keeps size and threshold from call to call
+        with self._lock:  # OpenCV's detector stores size and threshold between calls
             self._net.setInputSize((bgr.shape[2], bgr.shape[1]))
             self._net.setScoreThreshold(threshold)
             found = [self._net.detect(np.ascontiguousarray(frame))[1] for frame in bgr]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .. import warp
 from ..errors import MismatchError
+from ..images import check_image
 
 if TYPE_CHECKING:
     import torch
@@ -35,7 +35,7 @@ class PasteOptions:
 
     def check(self, image: torch.Tensor) -> None:
         """Raise MismatchError unless the options are in range and fit `image` [B, 3, H, W]."""
-        warp.check_image(image)
+        check_image(image)
         if self.background is not None:
             _check_background(self.background, image)
         if self.limit is not None:
@@ -51,7 +51,7 @@ class PasteOptions:
 
 
 def _check_background(background: torch.Tensor, image: torch.Tensor) -> None:
-    warp.check_image(background, "background")
+    check_image(background, "background")
     if background.shape[0] != image.shape[0]:
         raise MismatchError(
             f"The background is a batch of {background.shape[0]}, the image of {image.shape[0]}: "
@@ -68,7 +68,7 @@ def _check_background(background: torch.Tensor, image: torch.Tensor) -> None:
 
 
 def _check_limit(limit: torch.Tensor, image: torch.Tensor) -> None:
-    warp.check_image(limit, "limit", channels=1)
+    check_image(limit, "limit", channels=1)
     count, _, height, width = image.shape
     if limit.shape[0] not in (1, count) or tuple(limit.shape[2:]) != (height, width):
         raise MismatchError(

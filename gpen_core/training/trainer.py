@@ -11,7 +11,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from ..arch import GPEN
 from ..checkpoints.loading import sharpen_metadata
-from ..checkpoints.tensor_files import AGAIN, read_tensor_file, write_safetensors
+from ..checkpoints.tensor_files import DOWNLOAD_AGAIN, read_tensor_file, write_safetensors
 from ..devices import require_compiler
 from ..errors import CheckpointError, MismatchError, TrainingError
 from ..files import write_atomically
@@ -258,8 +258,9 @@ class Trainer:
             state = read_tensor_file(path).contents
         except CheckpointError as error:
             raise CheckpointError(
-                f"{str(error).removesuffix(AGAIN).strip()} This run goes on from it: bring a copy "
-                f"back, or move it away and begin a run --from {path.with_name(WEIGHTS_NAME)}."
+                f"{str(error).removesuffix(DOWNLOAD_AGAIN).strip()} This run goes on from it: "
+                "bring a copy back, or move it away and begin a run "
+                f"--from {path.with_name(WEIGHTS_NAME)}."
             ) from error
         count = state.get("faces", len(self.faces))
         if count != len(self.faces):

@@ -19,11 +19,11 @@ import numpy as np
 import pytest
 import torch
 from compilers import needs_compiler
+from networks import build_gpen
 from safetensors import safe_open
 
 from gpen_core.arch import GPEN, GPENConfig, ops, read_config, reference
 from gpen_core.arch.cpu import launch, packed, winograd
-from gpen_core.checkpoints.loading import build_gpen
 from gpen_core.errors import CheckpointError, MismatchError
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "outputs.safetensors"

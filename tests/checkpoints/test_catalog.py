@@ -21,16 +21,13 @@ NAMED = ("GPEN-BFR-256", "GPEN-BFR-512", "GPEN-BFR-1024", "GPEN-BFR-2048")
 
 @pytest.fixture
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """`$GPEN_WEIGHTS`, empty; the user's own folders are out of sight."""
+    """An empty `$GPEN_WEIGHTS`; the real folders of the user are hidden."""
     folder = tmp_path / "重み"
     folder.mkdir()
     monkeypatch.setenv("GPEN_WEIGHTS", str(folder))
     for name in ("XDG_CACHE_HOME", "LOCALAPPDATA", "HOME", "USERPROFILE"):
         monkeypatch.setenv(name, str(tmp_path / "home"))
     return folder
-
-
-# The list
 
 
 def test_every_entry_is_complete() -> None:
@@ -45,7 +42,7 @@ def test_every_entry_is_complete() -> None:
         assert (entry.sha256 is None) == (entry.bytes is None)
 
 
-def test_names_and_files_are_told_apart() -> None:
+def test_no_two_entries_share_a_name_or_a_file() -> None:
     known = [key.lower() for e in catalog.entries() for key in dict.fromkeys([e.name, *e.files])]
     assert len(known) == len(set(known))
 
@@ -55,7 +52,7 @@ def test_only_published_hashes_are_pinned() -> None:
     assert pinned == {"GPEN-BFR-512"}
 
 
-def test_non_commercial_licences_are_said() -> None:
+def test_entries_state_a_non_commercial_licence() -> None:
     for name in NAMED:
         assert "non-commercial" in catalog.find(name).licence
 
@@ -91,16 +88,16 @@ def test_shared_detectors_have_the_listed_size_and_hash(name: str, shared: Path)
 
 
 def test_the_catalogue_is_read_without_pytorch() -> None:
-    code = "import sys; from gpen_core import catalog; catalog.find('builtin'); print(*sys.modules)"
+    code = (
+        "import sys; from gpen_core.checkpoints import catalog; catalog.find('builtin'); "
+        "print(*sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "torch" not in done.stdout.split()
 
 
-# Where files are
-
-
-def test_an_installed_package_has_its_own_weights(
+def test_an_installed_package_has_its_weights_inside(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     package = tmp_path / "site-packages" / "gpen_core"
@@ -138,7 +135,7 @@ def test_load_gpen_finds_a_named_file(elsewhere: Path, tiny_gpen: GPEN) -> None:
 
 @pytest.mark.usefixtures("elsewhere")
 @pytest.mark.parametrize("name", NAMED)
-def test_a_named_file_that_is_not_here_is_said_where_to_get_and_put(name: str) -> None:
+def test_the_error_for_a_missing_file_says_where_to_get_and_put_it(name: str) -> None:
     with pytest.raises(CheckpointError) as caught:
         load_gpen(name, device="cpu")
     message = str(caught.value)
@@ -159,13 +156,13 @@ def test_sources_are_names_or_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert catalog.resolve(Path("GPEN-BFR-512")) == Path("GPEN-BFR-512")
     assert catalog.resolve("folder/none") == Path("folder/none")
     assert catalog.resolve("none.pth") == Path("none.pth")
-    with pytest.raises(CheckpointError, match=r"`GPEN-BFR-512\.pth`.*is not here"):
+    with pytest.raises(CheckpointError, match=r"`GPEN-BFR-512\.pth`.*was not found"):
         catalog.resolve("GPEN-BFR-512.pth")
     with pytest.raises(CheckpointError, match="No weights are called 'none'"):
         catalog.resolve("none")
 
 
-def test_folders_that_may_not_be_looked_into_are_passed_over(elsewhere: Path, monkeypatch):
+def test_unreadable_folders_are_skipped(elsewhere: Path, monkeypatch):
     def refuse(path: Path):
         raise PermissionError(13, "Permission denied", str(path))
 
@@ -174,7 +171,7 @@ def test_folders_that_may_not_be_looked_into_are_passed_over(elsewhere: Path, mo
     assert catalog.resolve("x" * 300 + "/y.pth").name == "y.pth"
 
 
-def test_what_comes_along_is_not_downloaded_into_a_folder(tmp_path: Path):
+def test_the_built_in_model_is_not_downloaded_into_a_folder(tmp_path: Path):
     assert catalog.download("builtin").is_file()
     with pytest.raises(CheckpointError, match="comes with this package"):
         catalog.download("builtin", tmp_path)
@@ -210,7 +207,7 @@ def test_download_fetches_a_named_file_and_verifies_it(
         catalog.download("yours")
 
 
-def test_given_folders_are_looked_into_first(tmp_path: Path) -> None:
+def test_given_folders_are_searched_first(tmp_path: Path) -> None:
     assert catalog.locate("retinaface_resnet50", [tmp_path / "absent", tmp_path]) is None
     file = tmp_path / "detection_Resnet50_Final.pth"
     file.touch()

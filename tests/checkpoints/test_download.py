@@ -21,14 +21,14 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 @dataclass
 class Site:
-    """A web server on this machine that serves one file, and how it behaves."""
+    """The one file of a local web server, and how the server behaves."""
 
     url: str = ""
     content: bytes = CONTENT
     etag: str | None = '"one"'
     kind: str = "application/octet-stream"
     cut_after: int | None = None
-    says_length: bool = True
+    tells_length: bool = True
     status: int = 200
     requests: list[dict[str, str]] = field(default_factory=list)
 
@@ -53,7 +53,7 @@ def site() -> Iterator[Site]:
             self.send_header("Content-Type", served.kind)
             if served.etag:
                 self.send_header("ETag", served.etag)
-            if served.says_length:
+            if served.tells_length:
                 self.send_header("Content-Length", str(len(served.content) - first))
             self.end_headers()
             with contextlib.suppress(ConnectionError):  # the client may stop reading
@@ -89,7 +89,7 @@ def test_a_download_arrives_whole_and_is_reported(site: Site, tmp_path: Path) ->
     assert steps == sorted(steps)
 
 
-def test_a_file_that_is_here_is_verified_and_not_fetched(site: Site, tmp_path: Path) -> None:
+def test_an_existing_file_is_verified_and_not_downloaded(site: Site, tmp_path: Path) -> None:
     target = tmp_path / "file.pth"
     target.write_bytes(CONTENT)
     fetch(site, target)
@@ -100,7 +100,7 @@ def test_a_file_that_is_here_is_verified_and_not_fetched(site: Site, tmp_path: P
     assert target.exists()
 
 
-def test_an_interrupted_download_goes_on_where_it_stopped(site: Site, tmp_path: Path) -> None:
+def test_an_interrupted_download_continues_where_it_stopped(site: Site, tmp_path: Path) -> None:
     target = tmp_path / "file.pth"
     site.cut_after = 1_500_000
     with pytest.raises(DownloadError, match=r"ended after 1,500,000 of 2,304,000.*Run the same"):
@@ -113,7 +113,7 @@ def test_an_interrupted_download_goes_on_where_it_stopped(site: Site, tmp_path: 
     assert listing(tmp_path) == ["file.pth"]
 
 
-def test_a_download_that_is_cancelled_goes_on_where_it_stopped(site: Site, tmp_path: Path) -> None:
+def test_a_cancelled_download_continues_where_it_stopped(site: Site, tmp_path: Path) -> None:
     class CancelledError(Exception):
         pass
 
@@ -128,7 +128,7 @@ def test_a_download_that_is_cancelled_goes_on_where_it_stopped(site: Site, tmp_p
 
 
 @pytest.mark.parametrize("tag", ['"two"', 'W/"weak"', None])
-def test_a_file_that_changed_in_between_is_fetched_from_the_start(
+def test_a_file_that_changed_meanwhile_is_downloaded_from_the_start(
     tag: str | None, site: Site, tmp_path: Path
 ) -> None:
     target = tmp_path / "file.pth"
@@ -141,7 +141,7 @@ def test_a_file_that_changed_in_between_is_fetched_from_the_start(
     assert target.read_bytes() == CONTENT
 
 
-def test_a_complete_part_is_put_in_place_without_another_byte(site: Site, tmp_path: Path) -> None:
+def test_a_complete_part_is_put_in_place_without_a_request(site: Site, tmp_path: Path) -> None:
     (tmp_path / "file.pth.part").write_bytes(CONTENT)
     fetch(site, tmp_path / "file.pth")
     assert not site.requests
@@ -155,10 +155,10 @@ def test_a_part_as_long_as_a_file_of_unknown_size_starts_over(site: Site, tmp_pa
     assert (tmp_path / "file.pth").read_bytes() == CONTENT
 
 
-def test_a_server_that_does_not_say_the_length_is_read_to_the_end(
+def test_a_server_that_does_not_tell_the_length_is_read_to_the_end(
     site: Site, tmp_path: Path
 ) -> None:
-    site.says_length = False
+    site.tells_length = False
     steps: list[tuple[int, int | None]] = []
     fetch(site, tmp_path / "f.pth", on_progress=lambda done, total: steps.append((done, total)))
     assert steps[-1] == (len(CONTENT), None)
@@ -168,16 +168,16 @@ def test_a_server_that_does_not_say_the_length_is_read_to_the_end(
     ("content", "said"),
     [(CONTENT[:-1], "must have 2,304,000 bytes, found 2,303,999"), (CONTENT[::-1], "SHA-256 must")],
 )
-def test_another_file_than_the_published_one_is_discarded(
+def test_a_file_that_differs_from_the_published_one_is_deleted(
     content: bytes, said: str, site: Site, tmp_path: Path
 ) -> None:
     site.content = content
-    with pytest.raises(CheckpointError, match=f"{said}.*discarded"):
+    with pytest.raises(CheckpointError, match=f"{said}.*deleted"):
         fetch(site, tmp_path / "file.pth")
     assert listing(tmp_path) == []
 
 
-def test_an_unpublished_hash_is_recorded_at_first_and_held_against_later(
+def test_an_unpublished_hash_is_recorded_first_and_compared_later(
     site: Site, tmp_path: Path
 ) -> None:
     target, record = tmp_path / "file.pth", tmp_path / "file.pth.sha256"
@@ -204,17 +204,17 @@ def test_a_web_page_instead_of_a_file_is_refused(site: Site, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("url", ["http://example.invalid/f.pth", "ftp://example.invalid/f.pth"])
-def test_only_https_is_fetched(url: str, tmp_path: Path) -> None:
+def test_only_https_is_downloaded(url: str, tmp_path: Path) -> None:
     with pytest.raises(DownloadError, match="is not https"):
         download.fetch(url, tmp_path / "f.pth", size=None, expected=None)
 
 
-def test_a_server_that_is_not_there_is_said_to_be(tmp_path: Path) -> None:
-    with pytest.raises(DownloadError, match=r"could not be fetched.*with a browser"):
+def test_an_unreachable_server_is_reported(tmp_path: Path) -> None:
+    with pytest.raises(DownloadError, match=r"could not be downloaded.*with a browser"):
         download.fetch("http://127.0.0.1:9/f.pth", tmp_path / "f.pth", size=None, expected=None)
 
 
-def test_a_folder_that_cannot_be_made_is_said_to_be(site: Site, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_made_is_reported(site: Site, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(DownloadError, match="could not be fetched"):
+    with pytest.raises(DownloadError, match="could not be downloaded"):
         fetch(site, tmp_path / "file" / "below" / "f.pth")

@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 import torch
+from networks import build_gpen
 from safetensors.torch import load_file, save_file
 
 from gpen_core.arch import GPEN, GPENConfig
 from gpen_core.checkpoints import loading
-from gpen_core.checkpoints.loading import build_gpen, convert_checkpoint, load_gpen, read_checkpoint
+from gpen_core.checkpoints.loading import convert_checkpoint, load_gpen, read_checkpoint
 from gpen_core.errors import CheckpointError, DeviceError
 
 Tensors = dict[str, torch.Tensor]
@@ -22,7 +23,7 @@ Tensors = dict[str, torch.Tensor]
 HALF_PRECISION = {"fp16": torch.float16, "bf16": torch.bfloat16}
 
 
-def saved(path: Path, contents: Any, *, legacy: bool = False) -> Path:
+def save(path: Path, contents: Any, *, legacy: bool = False) -> Path:
     torch.save(contents, path, _use_new_zipfile_serialization=not legacy)
     return path
 
@@ -38,7 +39,7 @@ def test_a_self_trained_file_gives_the_same_network(
     legacy: bool, tensors: Tensors, tiny_gpen: GPEN, tmp_path: Path
 ) -> None:
     contents = {"g_ema": tensors, "args": argparse.Namespace(size=32), "iter": 7}
-    path = saved(tmp_path / "model.pth", contents, legacy=legacy)
+    path = save(tmp_path / "model.pth", contents, legacy=legacy)
     read = read_checkpoint(path)
     assert (read.container, read.config) == ("g_ema", tiny_gpen.config)
     assert read.format == ("torch legacy" if legacy else "torch zip")
@@ -57,7 +58,7 @@ def test_safetensors_load_whatever_the_file_is_called(
 def test_a_pickle_loads_under_a_unicode_name(
     tensors: Tensors, tiny_gpen: GPEN, tmp_path: Path
 ) -> None:
-    path = saved(tmp_path / "модель 顔.safetensors", tensors)
+    path = save(tmp_path / "модель 顔.safetensors", tensors)
     assert gives_the_same_faces(load_gpen(path, device="cpu"), tiny_gpen)
 
 
@@ -68,7 +69,7 @@ def test_half_precision_files_load_as_float32(
 ) -> None:
     half = {name: tensor.to(HALF_PRECISION[stored]) for name, tensor in tensors.items()}
     path = tmp_path / f"half{suffix}"
-    save_file(half, path) if suffix == ".safetensors" else saved(path, half)
+    save_file(half, path) if suffix == ".safetensors" else save(path, half)
     assert read_checkpoint(path).dtype == stored
     model = load_gpen(path, device="cpu", dtype="fp32")
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
@@ -78,7 +79,7 @@ def test_half_precision_files_load_as_float32(
 
 
 def test_a_loaded_model_is_ready_to_restore(tensors: Tensors, tmp_path: Path) -> None:
-    path = saved(tmp_path / "model.pth", tensors)
+    path = save(tmp_path / "model.pth", tensors)
     model = load_gpen(path, device="cpu")
     assert not model.training
     assert not any(parameter.requires_grad for parameter in model.parameters())
@@ -101,14 +102,14 @@ def test_a_loaded_model_does_not_depend_on_its_file(
     assert gives_the_same_faces(model, tiny_gpen)
 
 
-def test_build_gpen_takes_what_another_loader_read(tensors: Tensors, tiny_gpen: GPEN) -> None:
+def test_a_network_is_built_from_tensors_in_memory(tensors: Tensors, tiny_gpen: GPEN) -> None:
     for contents in (tensors, {"g_ema": tensors}):
         model = build_gpen(contents)
         assert gives_the_same_faces(model, tiny_gpen)
         assert not model.training
 
 
-def test_parameters_that_are_trained_elsewhere_can_be_built_from(tiny_gpen: GPEN) -> None:
+def test_a_network_built_from_trained_parameters_has_no_gradients(tiny_gpen: GPEN) -> None:
     trained = GPEN(tiny_gpen.config)
     model = build_gpen(trained.state_dict(keep_vars=True))
     assert not any(parameter.requires_grad for parameter in model.parameters())
@@ -116,7 +117,7 @@ def test_parameters_that_are_trained_elsewhere_can_be_built_from(tiny_gpen: GPEN
 
 
 def test_loading_initialises_no_weights(tensors: Tensors, tmp_path: Path) -> None:
-    path = saved(tmp_path / "model.pth", tensors)
+    path = save(tmp_path / "model.pth", tensors)
     torch.manual_seed(5)
     wanted = torch.rand(3)
     torch.manual_seed(5)
@@ -127,8 +128,8 @@ def test_loading_initialises_no_weights(tensors: Tensors, tmp_path: Path) -> Non
 def test_loading_does_not_import_pytorchs_symbolic_algebra(
     tensors: Tensors, tmp_path: Path
 ) -> None:
-    """Some operators on the meta device import sympy, a second of start-up for nothing."""
-    path = saved(tmp_path / "model.pth", tensors)
+    """Some operators import sympy on the meta device, which costs a second at start-up."""
+    path = save(tmp_path / "model.pth", tensors)
     code = (
         "import sys; from gpen_core.checkpoints.loading import load_gpen; "
         "load_gpen(sys.argv[1], device='cpu'); print('sympy' in sys.modules)"
@@ -145,7 +146,7 @@ def test_loading_does_not_import_pytorchs_symbolic_algebra(
 )
 def test_an_error_names_the_file(contents: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"`.*other\.pth`: (This is a GFPGAN|Not a GPEN)"):
-        read_checkpoint(saved(tmp_path / "other.pth", contents))
+        read_checkpoint(save(tmp_path / "other.pth", contents))
 
 
 @pytest.mark.weights
@@ -155,8 +156,8 @@ def test_a_real_retinaface_is_named(shared: Path) -> None:
         read_checkpoint(path)
 
 
-def test_description_says_all_there_is_to_know(tensors: Tensors, tmp_path: Path) -> None:
-    path = saved(tmp_path / "mine.pth", {"g_ema": tensors})
+def test_the_description_lists_every_fact(tensors: Tensors, tmp_path: Path) -> None:
+    path = save(tmp_path / "mine.pth", {"g_ema": tensors})
     read = read_checkpoint(path)
     said = dict(line.split(None, 1) for line in read.describe().splitlines())
     assert said["file"] == f"mine.pth ({path.stat().st_size:,} bytes)"
@@ -172,24 +173,24 @@ def test_description_says_all_there_is_to_know(tensors: Tensors, tmp_path: Path)
     assert said["published"].startswith("no")
 
 
-def test_description_recognises_a_published_file(
+def test_the_description_recognises_a_published_file(
     tensors: Tensors, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read = read_checkpoint(saved(tmp_path / "renamed.pth", tensors))
+    read = read_checkpoint(save(tmp_path / "renamed.pth", tensors))
     published = "f1002c41add95b0decad69604d80455576f7187dd99ca16bd611bcfd44c10b51"
     monkeypatch.setattr(loading, "sha256", lambda _: published)
     assert "published   GPEN-BFR-512" in read.describe()
 
 
-def test_mixed_dtypes_are_described_as_such(tensors: Tensors, tmp_path: Path) -> None:
+def test_the_description_names_every_dtype(tensors: Tensors, tmp_path: Path) -> None:
     tensors["ecd0.0.1.bias"] = tensors["ecd0.0.1.bias"].half()
-    path = saved(tmp_path / "mixed.pth", tensors)
+    path = save(tmp_path / "mixed.pth", tensors)
     assert read_checkpoint(path).dtype == "fp32 (some fp16)"
 
 
 def test_added_noise_and_a_smaller_input_are_described(tmp_path: Path) -> None:
     config = GPENConfig(8, 16, (4, 4, 4), style_dim=8, mapping_layers=1, noise="add")
-    text = read_checkpoint(saved(tmp_path / "a.pth", GPEN(config).state_dict())).describe()
+    text = read_checkpoint(save(tmp_path / "a.pth", GPEN(config).state_dict())).describe()
     assert "input       8 × 8 px" in text
     assert "output      16 × 16 px" in text
     assert "noise       add" in text
@@ -199,7 +200,7 @@ def test_added_noise_and_a_smaller_input_are_described(tmp_path: Path) -> None:
 def test_converting_keeps_every_value_that_the_dtype_can_hold(
     dtype: str | None, tensors: Tensors, tiny_gpen: GPEN, tmp_path: Path
 ) -> None:
-    source = saved(tmp_path / "source.pth", {"g_ema": tensors})
+    source = save(tmp_path / "source.pth", {"g_ema": tensors})
     target = tmp_path / "ziel 顔.safetensors"
     assert convert_checkpoint(source, target, dtype=dtype) == target
     stored = {"fp16": torch.float16, "bf16": torch.bfloat16}.get(dtype or "", torch.float32)
@@ -211,7 +212,7 @@ def test_converting_keeps_every_value_that_the_dtype_can_hold(
 
 
 def test_converting_a_converted_file_changes_nothing(tensors: Tensors, tmp_path: Path) -> None:
-    source = saved(tmp_path / "source.pth", tensors)
+    source = save(tmp_path / "source.pth", tensors)
     first = convert_checkpoint(source, tmp_path / "1.safetensors", dtype="fp16").read_bytes()
     second = convert_checkpoint(tmp_path / "1.safetensors", tmp_path / "2.safetensors")
     assert second.read_bytes() == first
@@ -220,12 +221,12 @@ def test_converting_a_converted_file_changes_nothing(tensors: Tensors, tmp_path:
 def test_tensors_that_share_memory_can_be_converted(tensors: Tensors, tmp_path: Path) -> None:
     kernel = tensors["generator.convs.0.conv.blur.kernel"]
     tied = {n: kernel if n.endswith("blur.kernel") else t for n, t in tensors.items()}
-    convert_checkpoint(saved(tmp_path / "tied.pth", tied), tmp_path / "tied.safetensors")
+    convert_checkpoint(save(tmp_path / "tied.pth", tied), tmp_path / "tied.safetensors")
     assert read_checkpoint(tmp_path / "tied.safetensors").parameters > 0
 
 
 def test_converting_overwrites_only_when_told_to(tensors: Tensors, tmp_path: Path) -> None:
-    source = saved(tmp_path / "source.pth", tensors)
+    source = save(tmp_path / "source.pth", tensors)
     target = tmp_path / "target.safetensors"
     target.write_bytes(b"precious")
     with pytest.raises(CheckpointError, match="exists already"):
@@ -245,7 +246,7 @@ def test_a_file_can_be_converted_over_itself(tensors: Tensors, tmp_path: Path) -
 def test_a_failed_conversion_leaves_nothing_behind(
     tensors: Tensors, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source = saved(tmp_path / "source.pth", tensors)
+    source = save(tmp_path / "source.pth", tensors)
     (tmp_path / "target.safetensors").write_bytes(b"precious")
 
     def full(self: Path, data: bytes) -> int:
@@ -263,7 +264,7 @@ def test_a_failed_conversion_leaves_nothing_behind(
 def test_converting_refuses_what_fp16_cannot_hold(tensors: Tensors, tmp_path: Path) -> None:
     name = "generator.style.1.weight"
     tensors[name][0, 0] = 1e6
-    source = saved(tmp_path / "large.pth", tensors)
+    source = save(tmp_path / "large.pth", tensors)
     with pytest.raises(CheckpointError, match=f"`{name}` holds values too large for fp16"):
         convert_checkpoint(source, tmp_path / "out.safetensors", dtype="fp16")
     convert_checkpoint(source, tmp_path / "out.safetensors", dtype="bf16")
@@ -272,7 +273,7 @@ def test_converting_refuses_what_fp16_cannot_hold(tensors: Tensors, tmp_path: Pa
 def test_converting_refuses_other_formats_dtypes_and_folders(
     tensors: Tensors, tmp_path: Path
 ) -> None:
-    source = saved(tmp_path / "source.pth", tensors)
+    source = save(tmp_path / "source.pth", tensors)
     with pytest.raises(CheckpointError, match=r"Only \.safetensors files are written"):
         convert_checkpoint(source, tmp_path / "out.pth")
     with pytest.raises(DeviceError, match="Unknown dtype 'int8'; use fp32"):
@@ -284,7 +285,7 @@ def test_converting_refuses_other_formats_dtypes_and_folders(
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX permissions")
 def test_a_converted_file_has_ordinary_permissions(tensors: Tensors, tmp_path: Path) -> None:
-    source = saved(tmp_path / "source.pth", tensors)
+    source = save(tmp_path / "source.pth", tensors)
     convert_checkpoint(source, tmp_path / "out.safetensors")
     (tmp_path / "ordinary").touch()
     modes = [(tmp_path / n).stat().st_mode for n in ("out.safetensors", "ordinary")]

@@ -19,7 +19,7 @@ CONFIG = GPENConfig(8, 8, (4, 4), style_dim=3, mapping_layers=1)
 
 @pytest.fixture
 def files(tmp_path: Path) -> list[Path]:
-    """Three checkpoints of one network: as saved by training, and in float16 and float32."""
+    """Three checkpoints of one network: as training saves it, in float16, in float32."""
     models = [GPEN(CONFIG).state_dict() for _ in range(3)]
     paths = [tmp_path / name for name in ("a.pth", "b.safetensors", "c.safetensors")]
     torch.save({"g_ema": models[0]}, paths[0])
@@ -53,7 +53,7 @@ def test_the_blur_kernels_stay_exact(files: list[Path], tmp_path: Path) -> None:
     assert all(torch.equal(load_file(target)[name], t) for name, t in kernels.items())
 
 
-def test_weights_are_stored_as_in_the_first_file_or_as_told(
+def test_weights_take_the_dtype_of_the_first_file_or_the_given_one(
     files: list[Path], tmp_path: Path
 ) -> None:
     half = load_file(mix_checkpoints(files[::-1][1:], tmp_path / "half.safetensors"))
@@ -76,7 +76,9 @@ def test_a_mean_is_rounded_once_and_must_fit(files: list[Path], tmp_path: Path) 
     assert not (tmp_path / "out.safetensors").exists()
 
 
-def test_what_cannot_be_mixed_is_refused(files: list[Path], tmp_path: Path) -> None:
+def test_checkpoints_and_shares_that_do_not_fit_are_refused(
+    files: list[Path], tmp_path: Path
+) -> None:
     target = tmp_path / "out.safetensors"
     with pytest.raises(MismatchError, match="Two or more checkpoints can be mixed, found 1"):
         mix_checkpoints(files[:1], target)

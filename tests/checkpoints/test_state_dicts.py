@@ -5,17 +5,17 @@ from typing import Any
 
 import pytest
 import torch
+from networks import build_gpen
 
 from gpen_core.arch import GPEN
-from gpen_core.checkpoints.loading import build_gpen
-from gpen_core.checkpoints.state_dicts import settle
+from gpen_core.checkpoints.state_dicts import read_state_dict
 from gpen_core.errors import CheckpointError
 
 Tensors = dict[str, torch.Tensor]
 
 
 def sections(tensors: Tensors, *, bare: bool) -> dict[str, Any]:
-    """Spread the tensors over encoder, mapper and generator; bare names lack their section's."""
+    """Divide the tensors among encoder, mapper and generator; bare names omit the section."""
     found: dict[str, Any] = {"encoder": {}, "mapper": {}, "generator": {}}
     for name, tensor in tensors.items():
         if name.startswith("generator.style."):
@@ -45,7 +45,7 @@ CONTAINERS = {
 def test_every_container_holds_the_same_network(
     container: str, tensors: Tensors, tiny_gpen: GPEN
 ) -> None:
-    found, config, described = settle(CONTAINERS[container](tensors))
+    found, config, described = read_state_dict(CONTAINERS[container](tensors))
     assert described == container
     assert config == tiny_gpen.config
     assert list(found) == list(tensors)
@@ -57,53 +57,53 @@ def test_sections_may_keep_the_published_names(prefix: str, tensors: Tensors) ->
     spread = sections(tensors, bare=False)
     for section in ("encoder", "mapper", "generator"):
         spread[section] = {prefix + name: tensor for name, tensor in spread[section].items()}
-    found, _, _ = settle(spread)
+    found, _, _ = read_state_dict(spread)
     assert all(torch.equal(found[name], tensor) for name, tensor in tensors.items())
 
 
 def test_blur_kernels_may_be_left_out(tensors: Tensors) -> None:
     learned = {name: t for name, t in tensors.items() if not name.endswith(".kernel")}
     assert len(learned) < len(tensors)
-    found, _, _ = settle(learned)
+    found, _, _ = read_state_dict(learned)
     assert all(torch.equal(found[name], tensor) for name, tensor in tensors.items())
 
 
-def names(*listed: str) -> Tensors:
-    return {name: torch.zeros(1) for name in listed}
+def zeros(*names: str) -> Tensors:
+    return {name: torch.zeros(1) for name in names}
 
 
 FOREIGN = {
     "discriminator": (
-        names("convs.0.0.weight", "convs.1.conv1.0.weight", "final_conv.0.weight")
-        | names("final_linear.0.weight", "final_linear.1.weight"),
+        zeros("convs.0.0.weight", "convs.1.conv1.0.weight", "final_conv.0.weight")
+        | zeros("final_linear.0.weight", "final_linear.1.weight"),
         "without `-D`",
     ),
     "GFPGAN": (
-        {"params_ema": names("conv_body_first.weight", "stylegan_decoder.style_mlp.1.weight")},
+        {"params_ema": zeros("conv_body_first.weight", "stylegan_decoder.style_mlp.1.weight")},
         "a GFPGAN",
     ),
     "CodeFormer": (
-        {"params_ema": names("position_emb", "quantize.embedding.weight", "ft_layers.0.linear1")},
+        {"params_ema": zeros("position_emb", "quantize.embedding.weight", "ft_layers.0.linear1")},
         "a CodeFormer",
     ),
     "RestoreFormer": (
-        names("quantize.embedding.weight", "encoder.conv_in.weight"),
+        zeros("quantize.embedding.weight", "encoder.conv_in.weight"),
         "RestoreFormer",
     ),
     "Real-ESRGAN": (
-        {"params_ema": names("conv_first.weight", "body.0.rdb1.conv1.weight")},
+        {"params_ema": zeros("conv_first.weight", "body.0.rdb1.conv1.weight")},
         "an ESRGAN upscaler",
     ),
-    "ESRGAN": (names("model.0.weight", "model.1.sub.0.RDB1.conv1.0.weight"), "an ESRGAN upscaler"),
-    "ResNet-50": (names("conv1.weight", "layer4.2.conv3.weight", "fc.weight"), "a ResNet-50"),
-    "StyleGAN2": (names("input.input", "style.1.weight", "to_rgb1.bias"), "without GPEN's encoder"),
+    "ESRGAN": (zeros("model.0.weight", "model.1.sub.0.RDB1.conv1.0.weight"), "an ESRGAN upscaler"),
+    "ResNet-50": (zeros("conv1.weight", "layer4.2.conv3.weight", "fc.weight"), "a ResNet-50"),
+    "StyleGAN2": (zeros("input.input", "style.1.weight", "to_rgb1.bias"), "without GPEN's encoder"),
     "RetinaFace": (
-        names("module.ClassHead.0.conv1x1.weight", "module.LandmarkHead.0.conv1x1.weight"),
+        zeros("module.ClassHead.0.conv1x1.weight", "module.LandmarkHead.0.conv1x1.weight"),
         "a RetinaFace face detector",
     ),
-    "ParseNet": (names("encoder.0.conv2d.weight", "out_mask_conv.conv2d.weight"), "a ParseNet"),
+    "ParseNet": (zeros("encoder.0.conv2d.weight", "out_mask_conv.conv2d.weight"), "a ParseNet"),
     "unknown": (
-        names("features.0.weight", "features.1.weight"),
+        zeros("features.0.weight", "features.1.weight"),
         "`generator.input.input` is missing (6 of 6 signature tensors absent). Found 2 tensors, "
         "the first `features.0.weight`",
     ),
@@ -128,7 +128,7 @@ def test_another_network_is_named(kind: str) -> None:
 
 def test_a_resnet_50_in_the_encoder_section_is_named(tensors: Tensors) -> None:
     spread = sections(tensors, bare=True)
-    spread["encoder"] = names("conv1.weight", "layer1.0.conv1.weight", "layer4.2.conv3.weight")
+    spread["encoder"] = zeros("conv1.weight", "layer1.0.conv1.weight", "layer4.2.conv3.weight")
     message = complaint(spread)
     assert "The section `encoder` is a ResNet-50" in message
     assert "ecd0.0.0.weight" in message
@@ -178,7 +178,7 @@ def test_a_tensor_with_too_few_dimensions_is_named(tensors: Tensors) -> None:
     assert f"`{name}` must have 5 dimensions" in message
 
 
-def test_weights_of_another_size_are_told_apart_from_these(tensors: Tensors) -> None:
+def test_a_missing_level_of_the_generator_is_reported(tensors: Tensors) -> None:
     without_level = {n: t for n, t in tensors.items() if not n.startswith("generator.to_rgbs.2.")}
     assert "in_size 32 exceeds out_size 16" in complaint(without_level)
 
@@ -194,24 +194,24 @@ def test_nan_or_infinity_in_weights_is_named(
     assert f"`{name}` holds 1 NaN or infinite" in complaint(damaged)
 
 
-def test_sizes_that_no_network_has_are_damage(tensors: Tensors) -> None:
+def test_sizes_that_no_network_has_are_reported(tensors: Tensors) -> None:
     for name, shape in (
         ("generator.style.1.weight", (0, 0)),
         ("generator.conv1.conv.weight", (1, 2**40, 0, 3, 3)),
     ):
         with pytest.raises(CheckpointError, match=r"Damaged|Not a usable"):
-            settle(tensors | {name: torch.zeros(shape)})
+            read_state_dict(tensors | {name: torch.zeros(shape)})
 
 
-def test_weights_that_only_float64_holds_are_named(tensors: Tensors) -> None:
+def test_float64_weights_that_overflow_float32_are_named(tensors: Tensors) -> None:
     name = "generator.style.1.weight"
     wide = tensors[name].double()
     wide[0, 0] = 1e39
     with pytest.raises(CheckpointError, match="1 NaN or infinite"):
-        settle(tensors | {name: wide})
+        read_state_dict(tensors | {name: wide})
 
 
-def test_large_weights_whose_sum_overflows_are_not_taken_for_damaged(tensors: Tensors) -> None:
+def test_large_weights_whose_sum_overflows_are_accepted(tensors: Tensors) -> None:
     name = "generator.convs.3.conv.weight"
     build_gpen(tensors | {name: torch.full_like(tensors[name], 3e38)})
 
@@ -223,17 +223,17 @@ def test_weights_that_are_not_floats_are_named(dtype: torch.dtype, tensors: Tens
     assert f"`{name}` is stored as {dtype}" in message
 
 
-def test_something_that_is_no_tensor_is_named(tensors: Tensors) -> None:
+def test_an_entry_that_is_no_tensor_is_named(tensors: Tensors) -> None:
     assert "`epoch` is of type int" in complaint({**tensors, "epoch": 3})
 
 
 @pytest.mark.parametrize("name", ["ecd1.0.0.kernel", "generator.convs.2.conv.blur.kernel"])
-def test_another_blur_than_the_fixed_one_is_named(name: str, tensors: Tensors) -> None:
+def test_a_wrong_blur_kernel_is_named(name: str, tensors: Tensors) -> None:
     message = complaint(tensors | {name: tensors[name] * 2})
     assert f"`{name}` is not the blur that GPEN is built on" in message
 
 
-def test_a_container_that_holds_itself_ends_in_an_error() -> None:
+def test_a_container_that_holds_itself_is_refused() -> None:
     endless: dict[str, Any] = {}
     endless["params"] = endless
     assert "params › params" in complaint(endless)

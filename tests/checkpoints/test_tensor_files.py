@@ -18,7 +18,7 @@ from gpen_core.errors import CheckpointError
 Tensors = dict[str, torch.Tensor]
 
 
-def saved(path: Path, contents: Any, *, legacy: bool = False) -> Path:
+def save(path: Path, contents: Any, *, legacy: bool = False) -> Path:
     torch.save(contents, path, _use_new_zipfile_serialization=not legacy)
     return path
 
@@ -30,7 +30,7 @@ def refusal(path: Path) -> str:
     return str(caught.value)
 
 
-def test_a_missing_file_is_said_to_be_missing(tmp_path: Path) -> None:
+def test_a_missing_file_is_reported(tmp_path: Path) -> None:
     assert "There is no file" in refusal(tmp_path / "none.pth")
 
 
@@ -43,7 +43,7 @@ def test_a_folder_is_refused_and_its_checkpoints_named(tmp_path: Path) -> None:
 
 
 def test_an_unreadable_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = saved(tmp_path / "locked.pth", {})
+    path = save(tmp_path / "locked.pth", {})
 
     def refuse(*_: Any) -> None:
         raise PermissionError(13, "Permission denied")
@@ -70,7 +70,7 @@ def test_an_unreadable_file_is_refused(tmp_path: Path, monkeypatch: pytest.Monke
         ("other.onnx", b"\x08\x07\x12\x07pytorch", "Use the .pth file of the same"),
     ],
 )
-def test_files_that_are_no_tensor_files_are_named_for_what_they_are(
+def test_files_of_another_kind_are_identified(
     name: str, contents: bytes, said: str, tmp_path: Path
 ) -> None:
     (tmp_path / name).write_bytes(contents)
@@ -81,7 +81,7 @@ def test_a_zip_that_pytorch_did_not_write_is_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "photos.pth", "w") as archive:
         archive.writestr("holiday.jpg", b"...")
     message = refusal(tmp_path / "photos.pth")
-    assert "not one that PyTorch wrote" in message
+    assert "PyTorch did not write it" in message
     assert "holiday.jpg" in message
 
 
@@ -101,12 +101,12 @@ def test_a_truncated_file_is_refused(
     if kind == "safetensors":
         save_file(tensors, path)
     else:
-        saved(path, tensors, legacy=kind == "legacy")
+        save(path, tensors, legacy=kind == "legacy")
     whole = path.read_bytes()
     path.write_bytes(whole[: int(len(whole) * part)])
     message = refusal(path)
     assert "truncated" in message or "damaged" in message
-    assert "Fetch the file again" in message
+    assert "Download the file again" in message
 
 
 @pytest.mark.filterwarnings("ignore")  # PyTorch warns of pickle protocols that do not exist
@@ -117,7 +117,7 @@ def test_an_altered_file_is_read_or_refused_but_never_crashes(kind: str, tmp_pat
     if kind == "safetensors":
         save_file(contents, path)
     else:
-        saved(path, {"g_ema": contents, "args": argparse.Namespace(a=1)}, legacy=kind == "legacy")
+        save(path, {"g_ema": contents, "args": argparse.Namespace(a=1)}, legacy=kind == "legacy")
     whole = path.read_bytes()
     dice = random.Random(11)
     refused = 0
@@ -137,7 +137,7 @@ def test_an_altered_file_is_read_or_refused_but_never_crashes(kind: str, tmp_pat
 
 
 class RunsCode:
-    """Unpickling this makes a folder."""
+    """An object that makes a folder when it is unpickled."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -156,28 +156,28 @@ def test_a_pickle_that_would_run_code_is_refused_and_not_run(kind: str, tmp_path
     elif kind == "old plain pickle":
         path.write_bytes(pickle.dumps(RunsCode(proof), protocol=0))
     else:
-        saved(path, contents, legacy=kind == "legacy")
+        save(path, contents, legacy=kind == "legacy")
     message = refusal(path)
     assert not proof.exists()
-    assert "weights_only" not in message  # PyTorch's message says how to run it
+    assert "weights_only" not in message  # PyTorch's message says how to run the code
     if kind in ("zip", "legacy"):
         assert "mkdir" in message
         assert "Nothing was run" in message
-        # The same file does run code when it is unpickled without care: the test can fail.
+        # Unpickled without protection, the same file does run code: this test can fail.
         torch.load(path, weights_only=False)
         assert proof.exists()
 
 
 def test_a_namespace_is_allowed_beside_tensors_and_nothing_else(tmp_path: Path) -> None:
     options = argparse.Namespace(size=32, tags=["face"], note=None)
-    path = saved(tmp_path / "model.pth", {"args": options})
+    path = save(tmp_path / "model.pth", {"args": options})
     assert read_tensor_file(path).contents == {"args": options}
-    path = saved(tmp_path / "module.pth", {"net": torch.nn.Linear(2, 2)})
+    path = save(tmp_path / "module.pth", {"net": torch.nn.Linear(2, 2)})
     assert "torch.nn.modules.linear.Linear" in refusal(path)
     assert argparse.Namespace not in torch.serialization.get_safe_globals()
 
 
-def test_a_safetensors_header_may_begin_with_the_byte_of_a_pickle(tmp_path):
+def test_a_safetensors_header_may_begin_with_the_first_byte_of_a_pickle(tmp_path):
     path = tmp_path / "weights.safetensors"
     for length in range(1, 200):
         save_file({"a" * length: torch.ones(2)}, path)

@@ -31,7 +31,7 @@ def checkpoint(tensors: dict[str, torch.Tensor], tmp_path: Path) -> Path:
     return path
 
 
-def test_json_reports_every_contender_with_its_time_and_memory(
+def test_json_has_the_time_and_memory_of_every_network(
     checkpoint: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["--model", str(checkpoint), "--device", "cpu", "--repeats", "1", "--json"]
@@ -46,7 +46,7 @@ def test_json_reports_every_contender_with_its_time_and_memory(
     assert report["device"]
 
 
-def test_table_divides_by_the_slower_ones_of_the_same_batch() -> None:
+def test_the_table_shows_the_speed_up_over_rivals_of_the_same_batch() -> None:
     timings = [
         Timing("gpen_core, float32", 1, "x", seconds=0.5, first=0.7, load=0.1, peak=2 * 10**9),
         Timing("gpen_core, float32", 8, "x", seconds=3.0, first=3.1, load=None, peak=None),
@@ -54,7 +54,7 @@ def test_table_divides_by_the_slower_ones_of_the_same_batch() -> None:
         Timing("reference, float32", 1, "x", seconds=4.0, first=4.0, load=None, peak=10**9),
         Timing("reference, float32", 8, "x", seconds=36.0, first=36.0, load=None, peak=None),
     ]
-    lines = bench.table(timings).splitlines()
+    lines = bench.format_timings(timings).splitlines()
     assert lines[0].endswith("| × reference | × ONNX Runtime |")
     assert lines[2] == (
         "| gpen_core, float32 | 1 | 500 ms | 2 | 0.7 s | 0.1 s | 2.00 GB | 8.0 | 2.0 |"
@@ -70,20 +70,22 @@ def test_every_batch_is_timed(checkpoint: Path, capsys: pytest.CaptureFixture[st
     assert [t["batch"] for t in report["timings"]] == [1, 3]
 
 
-def test_a_run_says_its_command_and_date(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_is_described_by_its_command_and_date(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["/x/bin/gpen", "bench", "--model", "my faces.pth"])
-    facts = bench.facts_of_this_run()
+    facts = bench.describe_run()
     assert facts["command"] == "gpen bench --model 'my faces.pth'"
     assert re.fullmatch(r"\d{4}-\d\d-\d\d", facts["date"])
     monkeypatch.setattr(sys, "argv", ["/x/gpen_core/__main__.py", "bench"])
-    assert bench.facts_of_this_run()["command"] == "python -m gpen_core bench"
+    assert bench.describe_run()["command"] == "python -m gpen_core bench"
     monkeypatch.setattr(sys, "argv", ["/x/benchmarks/pipeline.py"])
-    assert bench.facts_of_this_run(3)["command"] == "python benchmarks/pipeline.py"
-    assert bench.facts_of_this_run(3)["cores"] == "3"
+    assert bench.describe_run(3)["command"] == "python benchmarks/pipeline.py"
+    assert bench.describe_run(3)["cores"] == "3"
 
 
-def test_onnxruntime_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench, "_installed", lambda package: package != "onnxscript")
+def test_the_error_without_onnxruntime_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(bench, "_is_installed", lambda package: package != "onnxscript")
     with pytest.raises(DeviceError, match="pip install onnxscript"):
         bench.run(parse("--onnxruntime"))
 
@@ -95,10 +97,10 @@ def test_onnxruntime_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> No
         (["--dtype", "fp32", "fp16"], "fp16 is refused on a CPU"),
     ],
 )
-def test_what_cannot_be_timed_is_refused_before_anything_is(
+def test_impossible_options_are_refused_before_anything_is_timed(
     monkeypatch: pytest.MonkeyPatch, words: list[str], message: str
 ) -> None:
-    monkeypatch.setattr(bench, "apart", None)
+    monkeypatch.setattr(bench, "run_in_process", None)
     with pytest.raises(DeviceError, match=message):
         bench.run(parse("--device", "cpu", *words))
 
@@ -125,9 +127,9 @@ def test_exported_network_gives_the_same_faces(
     np.testing.assert_allclose(found, tiny_gpen(torch.from_numpy(x)), atol=1e-4)
 
 
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux alone hands it on")
-def test_the_peak_is_the_process_s_own_and_not_that_of_who_started_it():
-    held = torch.ones(100 << 20)  # 400 MiB, all of them written
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
+def test_the_peak_is_that_of_the_process_and_not_of_its_parent():
+    held = torch.ones(100 << 20)  # 400 MiB, every page of them written
     asked = "from gpen_core.commands.bench_timing import peak_of_process; print(peak_of_process())"
     command, root = [sys.executable, "-c", asked], Path(__file__).resolve().parents[2]
     found = subprocess.run(command, capture_output=True, text=True, check=True, cwd=root).stdout

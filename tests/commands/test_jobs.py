@@ -1,4 +1,4 @@
-"""Which files `gpen restore` takes, and what it calls their results."""
+"""The files that `gpen restore` finds, and the paths of their results."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from gpen_core.commands import jobs as planning
-from gpen_core.commands.jobs import plan
+from gpen_core.commands import jobs as module
+from gpen_core.commands.jobs import plan_jobs
 from gpen_core.errors import GPENError
 
 
@@ -31,13 +31,13 @@ def tree(tmp_path, monkeypatch):
 
 
 def pairs(*inputs: str, output: str = "out", overwrite: bool = False) -> dict[str, str]:
-    jobs, problems = plan(inputs, Path(output), overwrite=overwrite)
+    jobs, problems = plan_jobs(inputs, Path(output), overwrite=overwrite)
     assert problems == []
     return {job.source.as_posix(): job.target.as_posix() for job in jobs}
 
 
 def reasons(*inputs: str, output: str = "out", overwrite: bool = False) -> dict[str, str]:
-    _, problems = plan(inputs, Path(output), overwrite=overwrite)
+    _, problems = plan_jobs(inputs, Path(output), overwrite=overwrite)
     return {Path(problem.name).as_posix(): problem.reason for problem in problems}
 
 
@@ -48,7 +48,7 @@ def test_a_file_goes_to_a_file_or_into_a_folder(tree):
     assert pairs("photos/a.jpg", output="folder.png") == {"photos/a.jpg": "folder.png/a.jpg"}
 
 
-def test_a_folder_keeps_its_structure_and_every_name_apart(tree):
+def test_a_folder_keeps_its_structure_and_names_stay_different(tree):
     assert pairs("photos") == {
         "photos/a.jpg": "out/a.jpg",
         "photos/a.png": "out/a.png",
@@ -58,7 +58,7 @@ def test_a_folder_keeps_its_structure_and_every_name_apart(tree):
     }
 
 
-def test_several_folders_go_each_below_its_own_name(tree):
+def test_files_of_several_folders_go_below_the_folder_names(tree):
     assert pairs("photos/sub", "photos/a.png") == {
         "photos/sub/a.jpg": "out/sub/a.jpg",
         "photos/sub/顔 [1].webp": "out/sub/顔 [1].webp",
@@ -67,7 +67,7 @@ def test_several_folders_go_each_below_its_own_name(tree):
 
 
 @pytest.mark.parametrize("absolute", [False, True])
-def test_patterns_are_expanded_from_where_they_begin(tree, absolute):
+def test_results_of_a_pattern_keep_their_place_below_its_base(tree, absolute):
     base = f"{tree.as_posix()}/" if absolute else ""
     assert pairs(f"{base}photos/*.jpg") == {f"{base}photos/a.jpg": "out/a.jpg"}
     assert pairs(f"{base}photos/**/*.jpg") == {
@@ -78,7 +78,7 @@ def test_patterns_are_expanded_from_where_they_begin(tree, absolute):
     assert pairs(f"{base}photos/*")[f"{base}photos/sub/a.jpg"] == "out/sub/a.jpg"
 
 
-def test_a_name_with_brackets_is_a_file_first(tree):
+def test_a_file_whose_name_has_brackets_is_no_pattern(tree):
     assert list(pairs("photos/sub/顔 [1].webp")) == ["photos/sub/顔 [1].webp"]
 
 
@@ -86,45 +86,45 @@ def test_a_file_named_twice_is_restored_once(tree):
     assert len(pairs("photos/a.jpg", "photos/*.jpg", "photos/../photos/a.jpg")) == 1
 
 
-def test_results_inside_the_input_folder_are_no_inputs(tree):
+def test_results_inside_the_input_folder_are_not_inputs(tree):
     (tree / "photos/out/faces").mkdir(parents=True)
     (tree / "photos/out/old.jpg").write_bytes(b"x")
     (tree / "photos/out/faces/a.jpg-1.png").write_bytes(b"x")
     assert all("/out/" not in source for source in pairs("photos", output="photos/out"))
 
 
-def test_extras_have_places_of_their_own(tree):
-    jobs, _ = plan(["photos"], Path("out"), overwrite=False)
-    faces = {job.faces.as_posix() for job in jobs}
-    assert {"out/faces/a.jpg", "out/faces/a.png", "out/faces/sub/a.jpg"} <= faces
+def test_faces_and_comparisons_go_into_their_folders(tree):
+    jobs, _ = plan_jobs(["photos"], Path("out"), overwrite=False)
+    crops = {job.crop_path(1).as_posix() for job in jobs}
+    assert {"out/faces/a.jpg-1.png", "out/faces/a.png-1.png", "out/faces/sub/a.jpg-1.png"} <= crops
     assert {"out/compare/a.jpg.jpg", "out/compare/a.png.jpg"} <= {
-        job.compare.as_posix() for job in jobs
+        job.comparison.as_posix() for job in jobs
     }
-    ((job,), _) = plan(["photos/a.jpg"], Path("there/r.png"), overwrite=False)
-    assert job.faces.as_posix() == "there/faces/r.png"
+    ((job,), _) = plan_jobs(["photos/a.jpg"], Path("there/r.png"), overwrite=False)
+    assert job.crop_path(1).as_posix() == "there/faces/r.png-1.png"
 
 
-def test_inputs_and_results_stay_out_of_the_folders_of_extras(tree):
-    def planned(*inputs, extras):
-        jobs, problems = plan(inputs, Path("out"), overwrite=True, extras=extras)
+def test_inputs_and_results_must_not_lie_in_the_folders_of_extras(tree):
+    def plan(*inputs, extras):
+        jobs, problems = plan_jobs(inputs, Path("out"), overwrite=True, extras=extras)
         return [job.source.as_posix() for job in jobs], {p.name: p.reason for p in problems}
 
-    lost = Path("out/compare/a.jpg.jpg")  # an input where the comparison of a.jpg would go
-    nested = Path("photos/faces/a.png-1.png")  # its result would lie among the faces
+    lost = Path("out/compare/a.jpg.jpg")  # an input at the path of a.jpg's comparison
+    nested = Path("photos/faces/a.png-1.png")  # its result would lie in the folder of faces
     for path in (lost, nested):
         path.parent.mkdir(parents=True)
         path.write_bytes(b"x")
     inputs = ("photos/a.jpg", str(lost))
-    assert planned(*inputs, extras=()) == (["photos/a.jpg", lost.as_posix()], {})
+    assert plan(*inputs, extras=()) == (["photos/a.jpg", lost.as_posix()], {})
     with pytest.raises(GPENError, match=r"a\.jpg\.jpg is an input and lies in .*compare"):
-        planned(*inputs, extras=("compare",))
-    assert nested.as_posix() in planned("photos", extras=("compare",))[0]
-    done, problems = planned("photos", extras=("compare", "faces"))
+        plan(*inputs, extras=("compare",))
+    assert nested.as_posix() in plan("photos", extras=("compare",))[0]
+    done, problems = plan("photos", extras=("compare", "faces"))
     assert nested.as_posix() not in done
     assert list(problems) == [str(nested)]
 
 
-def test_a_pattern_does_not_take_results_for_inputs(tree):
+def test_a_pattern_does_not_match_results(tree):
     results = tree / "photos/restored"
     results.mkdir()
     (results / "a.jpg").write_bytes(b"x")
@@ -133,32 +133,32 @@ def test_a_pattern_does_not_take_results_for_inputs(tree):
     assert pairs("photos/restored/*.jpg", output="photos/restored/again") == {
         "photos/restored/a.jpg": "photos/restored/again/a.jpg"
     }
-    # Asked for by name they are inputs.
+    # Named explicitly, they are inputs.
     assert set(reasons("photos/restored/*.jpg", **asked)) == {"photos/restored/a.jpg"}
 
 
-def test_a_folder_that_may_not_be_listed_is_a_problem(tree, monkeypatch):
-    scandir = planning.os.scandir
+def test_a_folder_that_cannot_be_listed_is_a_problem(tree, monkeypatch):
+    scandir = module.os.scandir
 
     def refuse(path):
         if Path(path).name == "sub":
             raise PermissionError(13, "Permission denied", str(path))
         return scandir(path)
 
-    monkeypatch.setattr(planning.os, "scandir", refuse)
-    jobs, problems = plan(["photos"], Path("out"), overwrite=False)
+    monkeypatch.setattr(module.os, "scandir", refuse)
+    jobs, problems = plan_jobs(["photos"], Path("out"), overwrite=False)
     assert {job.source.name for job in jobs} == {"a.jpg", "a.png", "b.GIF"}
     assert [(Path(p.name).name, p.reason) for p in problems] == [
         ("sub", "Permission denied, skipped")
     ]
-    jobs, problems = plan(["photos/sub"], Path("out"), overwrite=False)
+    jobs, problems = plan_jobs(["photos/sub"], Path("out"), overwrite=False)
     assert not jobs
     assert [p.reason for p in problems] == ["Permission denied, skipped"]
 
 
-def test_what_is_not_there_is_a_problem_of_its_own(tree):
+def test_an_input_that_matches_nothing_is_a_problem(tree):
     (tree / "empty").mkdir()
-    jobs, problems = plan(
+    jobs, problems = plan_jobs(
         ["no.jpg", "photos/a.jpg", "*.bmp", "empty"], Path("out"), overwrite=False
     )
     assert [job.source.name for job in jobs] == ["a.jpg"]
@@ -173,7 +173,7 @@ def test_a_link_is_restored_under_its_own_name_and_linked_folders_are_searched(t
     (tree / "photos/best.jpg").symlink_to(tree / "photos/sub/a.jpg")
     (tree / "other").mkdir()
     (tree / "other/o.jpg").write_bytes(b"x")
-    (tree / "other/back").symlink_to(tree / "photos")  # without end
+    (tree / "other/back").symlink_to(tree / "photos")  # a link without end
     (tree / "photos/linked").symlink_to(tree / "other")
     found = pairs("photos")
     assert {target.removeprefix("out/") for target in found.values()} == {
@@ -184,43 +184,43 @@ def test_a_link_is_restored_under_its_own_name_and_linked_folders_are_searched(t
     assert "which is an input" in found["photos/best.jpg"]
 
 
-def test_a_pattern_below_a_folder_whose_name_holds_brackets(tree):
+def test_a_pattern_may_begin_with_a_folder_whose_name_has_brackets(tree):
     (tree / "2019 [a]").mkdir()
     (tree / "2019 [a]/x.jpg").write_bytes(b"x")
     assert pairs("2019 [a]/*.jpg") == {"2019 [a]/x.jpg": "out/x.jpg"}
 
 
-def test_names_that_are_too_long_are_problems_of_their_own(tree):
+def test_a_name_that_is_too_long_is_a_problem(tree):
     word = "x" * 300 + ".jpg"
     (tree / "out").mkdir()
-    long = "y" * 250 + ".gif"  # whose result has four letters more
+    long = "y" * 250 + ".gif"  # the name of its result is four characters longer
     (tree / "photos" / long).write_bytes(b"x")
-    jobs, problems = plan(["photos", word], Path("out"), overwrite=False)
+    jobs, problems = plan_jobs(["photos", word], Path("out"), overwrite=False)
     assert [problem.name for problem in problems] == [word]
-    assert len(jobs) == 6  # writing that one will fail by name
+    assert len(jobs) == 6  # writing the long name fails later, with an error that names it
 
 
-def test_inputs_are_numbered_whether_or_not_they_are_done(tree):
+def test_inputs_without_a_job_are_counted_too(tree):
     (tree / "out").mkdir()
     (tree / "out/a.png").write_bytes(b"x")
-    jobs, _ = plan(["photos"], Path("out"), overwrite=False)
+    jobs, _ = plan_jobs(["photos"], Path("out"), overwrite=False)
     assert {job.source.name: job.number for job in jobs if job.source.parent.name == "photos"} == {
         "a.jpg": 0, "b.GIF": 2,
     }  # fmt: skip
 
 
 @pytest.mark.parametrize(("output", "words"), [("r.gif", "is not written"), ("plain", "a file")])
-def test_an_output_that_cannot_be_is_refused_at_once(tree, output, words):
+def test_an_impossible_output_is_refused_at_once(tree, output, words):
     (tree / "plain").write_bytes(b"x")
     with pytest.raises(GPENError, match=words):
-        plan(["photos/a.jpg"], Path(output), overwrite=True)
+        plan_jobs(["photos/a.jpg"], Path(output), overwrite=True)
 
 
-def test_an_existing_result_is_kept_unless_told_otherwise(tree):
+def test_an_existing_result_is_kept_without_overwrite(tree):
     (tree / "out").mkdir()
     (tree / "out/a.jpg").write_bytes(b"x")
     assert "pass --overwrite" in reasons("photos")["photos/a.jpg"]
-    assert len(plan(["photos"], Path("out"), overwrite=False)[0]) == 4
+    assert len(plan_jobs(["photos"], Path("out"), overwrite=False)[0]) == 4
     assert pairs("photos", overwrite=True)["photos/a.jpg"] == "out/a.jpg"
 
 
@@ -253,15 +253,15 @@ def test_results_of_one_name_are_refused_after_the_first(tree):
     }
 
 
-def test_names_that_differ_in_case_are_one_where_the_system_takes_them_so(tree, monkeypatch):
+def test_names_that_differ_in_case_are_one_on_some_systems(tree, monkeypatch):
     (tree / "photos/sub/A.JPG").write_bytes(b"x")
-    monkeypatch.setattr(planning.sys, "platform", "darwin")
+    monkeypatch.setattr(module.sys, "platform", "darwin")
     assert "photos/sub/A.JPG" in reasons("photos/a.jpg", "photos/sub/A.JPG")
-    monkeypatch.setattr(planning.sys, "platform", "linux")
+    monkeypatch.setattr(module.sys, "platform", "linux")
     assert len(pairs("photos/a.jpg", "photos/sub/A.JPG")) == 2
 
 
-def test_one_output_file_takes_one_input_file(tree):
+def test_an_output_file_needs_a_single_input_file(tree):
     for inputs in (["photos"], ["photos/a.jpg", "photos/a.png"], ["photos/*.jpg"], ["no.jpg"]):
         with pytest.raises(GPENError, match=r"r\.png names an image file.*Name a folder"):
-            plan(inputs, Path("r.png"), overwrite=False)
+            plan_jobs(inputs, Path("r.png"), overwrite=False)

@@ -1,4 +1,4 @@
-"""`gpen restore` on files: what is kept, what is written beside it, and what happens on trouble."""
+"""`gpen restore` on files: the results, what they keep, and failures."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def checkpoint(tmp_path_factory) -> str:
 
 @pytest.fixture
 def gpen(checkpoint, tmp_path, monkeypatch, capsys):
-    """Run `gpen restore` in tmp_path; each image that is not black has one face at its top left."""
+    """Run `gpen restore` in tmp_path; an image that is not black has one face at its top left."""
 
     def detect(detector, image, **options):
         size = (len(image), image.shape[2], image.shape[3])
@@ -53,26 +53,26 @@ def gpen(checkpoint, tmp_path, monkeypatch, capsys):
     return run
 
 
-def samples(*shape: int) -> np.ndarray:
+def draw_samples(*shape: int) -> np.ndarray:
     return np.random.default_rng(2).integers(30, 220, shape, dtype=np.uint8)
 
 
 def save(name: str, mode: str = "RGB", **options: object) -> np.ndarray:
     channels = {"L": (), "RGB": (3,), "RGBA": (4,)}[mode]
-    pixels = samples(40, 60, *channels)
+    pixels = draw_samples(40, 60, *channels)
     path = Path(name)
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(pixels).save(path, **options)
     return pixels
 
 
-def opened(path: str | Path) -> Image.Image:
+def open_image(path: str | Path) -> Image.Image:
     with Image.open(path) as image:
         image.load()
         return image
 
 
-def files() -> set[str]:
+def list_files() -> set[str]:
     return {path.as_posix() for path in Path().rglob("*") if path.is_file()}
 
 
@@ -81,7 +81,7 @@ def test_the_face_changes_and_nothing_else(gpen):
     code, out, err = gpen("a.png", "-o", "r.png")
     assert (code, err) == (0, "")
     assert out == "a.png → r.png: 1 face restored\n"
-    after = np.asarray(opened("r.png"))
+    after = np.asarray(open_image("r.png"))
     changed = (before != after).any(axis=2)
     assert changed[12:28, 10:24].mean() > 0.8
     assert not changed[:, 45:].any()
@@ -100,7 +100,7 @@ def test_a_detection_that_is_no_face_is_left_out_and_reported(gpen, monkeypatch)
     assert (code, err) == (0, "")
     assert "1 face restored; 1 left out\n" in out
     assert "38, 10 … 56, 30 (score 0.62)" in out
-    after = np.asarray(opened("r.png"))
+    after = np.asarray(open_image("r.png"))
     assert np.array_equal(before[:, 45:], after[:, 45:])
     assert not np.array_equal(before, after)
 
@@ -112,7 +112,7 @@ def test_a_folder_is_restored_and_failures_do_not_stop_it(gpen):
     Path("in/text.png").write_bytes(b"no image")
     code, out, err = gpen("in", "-o", "out")
     assert code == 1
-    assert files() - {f for f in files() if f.startswith("in/")} == {
+    assert list_files() - {f for f in list_files() if f.startswith("in/")} == {
         "out/a.jpg", "out/a.png", "out/sub/a.webp", "out/z.tif",
     }  # fmt: skip
     assert len(out.splitlines()) == 4
@@ -122,7 +122,7 @@ def test_a_folder_is_restored_and_failures_do_not_stop_it(gpen):
     assert lines[2:] == ["gpen: 2 of 6 failed, 4 done."]
 
 
-def test_sixteen_bits_alpha_and_metadata_reach_the_result(gpen):
+def test_16_bits_alpha_and_metadata_are_in_the_result(gpen):
     deep = np.random.default_rng(1).integers(3000, 60000, (40, 60, 4), dtype=np.uint16)
     Path("deep.png").write_bytes(cv2.imencode(".png", deep)[1].tobytes())
     exif = Image.Exif()
@@ -141,10 +141,10 @@ def test_sixteen_bits_alpha_and_metadata_reach_the_result(gpen):
 
 @pytest.mark.parametrize("mode", ["L", "RGB"])
 def test_a_grey_photograph_stays_grey(gpen, mode):
-    grey = samples(40, 60)
+    grey = draw_samples(40, 60)
     Image.fromarray(grey).convert(mode).save("grey.png")
     assert gpen("grey.png", "-o", "r.png", "--save-faces", "--compare")[0] == 0
-    after = opened("r.png")
+    after = open_image("r.png")
     assert after.mode == mode
     assert not np.array_equal(np.asarray(after.convert("L")), grey)
     for name in ("r.png", "faces/r.png-1.png", "compare/r.png.jpg"):
@@ -154,11 +154,11 @@ def test_a_grey_photograph_stays_grey(gpen, mode):
 def test_a_file_without_a_face_is_copied_byte_for_byte(gpen):
     Image.new("RGB", (50, 40)).save("black.jpg", quality=31, comment=b"kept too")
     _, out, _ = gpen("black.jpg", "-o", "out", "--compare", "--save-faces")
-    assert out.endswith("no face found; copied as it is\n")
+    assert out.endswith("no face found; copied unchanged\n")
     assert Path("out/black.jpg").read_bytes() == Path("black.jpg").read_bytes()
-    assert files() == {"black.jpg", "out/black.jpg"}
+    assert list_files() == {"black.jpg", "out/black.jpg"}
     _, out, _ = gpen("black.jpg", "-o", "black.JPEG")
-    assert out.endswith("no face found; copied as it is\n")
+    assert out.endswith("no face found; copied unchanged\n")
     assert Path("black.JPEG").read_bytes() == Path("black.jpg").read_bytes()
     _, out, _ = gpen("black.jpg", "-o", "black.png")
     assert out.endswith("no face found; converted only\n")
@@ -168,10 +168,10 @@ def test_a_file_without_a_face_is_copied_byte_for_byte(gpen):
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 50), (3, 3)])
-def test_tiny_images_pass(gpen, size):
+def test_tiny_images_are_written(gpen, size):
     Image.new("RGB", size).save("tiny.png")
     assert gpen("tiny.png", "-o", "r.png")[0] == 0
-    assert opened("r.png").size == size
+    assert open_image("r.png").size == size
 
 
 @pytest.mark.parametrize("scale", [2, 4])
@@ -196,17 +196,17 @@ def test_an_upscaler_file_enlarges_the_background(gpen):
 
 
 def test_an_aligned_face_comes_back_at_the_models_size(gpen):
-    Image.fromarray(samples(50, 50, 3)).save("face.png")
+    Image.fromarray(draw_samples(50, 50, 3)).save("face.png")
     code, out, _ = gpen("face.png", "-o", "r.png", "--aligned")
     assert (code, out) == (0, "face.png → r.png: restored as an aligned face\n")
-    assert opened("r.png").size == (32, 32)
+    assert open_image("r.png").size == (32, 32)
     save("wide.png")
     code, _, err = gpen("wide.png", "-o", "s.png", "--aligned")
     assert code == 1
     assert "60 × 40 px; an aligned face is square" in err
 
 
-def test_a_file_that_is_an_input_is_not_replaced_by_a_comparison(gpen):
+def test_a_comparison_does_not_replace_an_input(gpen):
     save("a.png")
     save("out/compare/a.png.jpg")
     before = Path("out/compare/a.png.jpg").read_bytes()
@@ -217,13 +217,13 @@ def test_a_file_that_is_an_input_is_not_replaced_by_a_comparison(gpen):
     assert not Path("out/a.png").exists()
 
 
-def test_faces_and_comparison_are_written_beside(gpen):
+def test_faces_and_the_comparison_are_written_into_their_folders(gpen):
     save("in/sub/a.jpg")
     assert gpen("in", "-o", "out", "--save-faces", "--compare")[0] == 0
-    assert files() - {"in/sub/a.jpg"} == {
+    assert list_files() - {"in/sub/a.jpg"} == {
         "out/sub/a.jpg", "out/faces/sub/a.jpg-1.png", "out/compare/sub/a.jpg.jpg",
     }  # fmt: skip
-    assert opened("out/faces/sub/a.jpg-1.png").size == (32, 32)
+    assert open_image("out/faces/sub/a.jpg-1.png").size == (32, 32)
     both = read_image("out/compare/sub/a.jpg.jpg")
     assert both.shape == (1, 3, 40, 120)
     before, after = read_image("in/sub/a.jpg"), read_image("out/sub/a.jpg")
@@ -234,11 +234,11 @@ def test_faces_and_comparison_are_written_beside(gpen):
 def test_strength_zero_changes_nothing(gpen):
     before = save("a.png")
     gpen("a.png", "-o", "r.png", "--strength", "0")
-    after = np.asarray(opened("r.png")).astype(int)
+    after = np.asarray(open_image("r.png")).astype(int)
     assert np.array_equal(after, before)
 
 
-def test_existing_results_stay_unless_told_otherwise(gpen):
+def test_existing_results_are_kept_without_overwrite(gpen):
     save("a.png")
     Path("out/compare").mkdir(parents=True)
     Path("out/a.png").write_bytes(b"mine")
@@ -252,7 +252,7 @@ def test_existing_results_stay_unless_told_otherwise(gpen):
     Path("out/compare/a.png.jpg").write_bytes(b"mine")
     code, _, err = gpen("a.png", "-o", "out", "--compare")
     assert code == 1
-    assert files() == {"a.png", "out/compare/a.png.jpg"}
+    assert list_files() == {"a.png", "out/compare/a.png.jpg"}
 
 
 def test_an_interruption_leaves_no_half_file(gpen, monkeypatch):
@@ -274,7 +274,7 @@ def test_an_interruption_leaves_no_half_file(gpen, monkeypatch):
     assert {path.name for path in Path("out").iterdir()} == {"a.png"}
 
 
-def test_memory_that_runs_out_is_a_failure_of_that_file(gpen, monkeypatch):
+def test_out_of_memory_is_a_failure_of_that_file_only(gpen, monkeypatch):
     save("a.png")
     Image.new("RGB", (50, 40)).save("b.png")
     detect = pipeline.detect
@@ -291,7 +291,7 @@ def test_memory_that_runs_out_is_a_failure_of_that_file(gpen, monkeypatch):
     assert "b.png" in out
 
 
-def test_a_defect_of_ours_is_not_hidden(gpen, monkeypatch):
+def test_a_defect_is_not_hidden(gpen, monkeypatch):
     save("a.png")
 
     def broken(*words, **options):
@@ -312,12 +312,12 @@ def test_a_defect_of_ours_is_not_hidden(gpen, monkeypatch):
         (["--aligned", "--scale", "2"], "Leave out: --scale."),
     ],
 )
-def test_what_cannot_work_for_any_file_ends_at_once(gpen, words, message):
+def test_an_option_that_works_for_no_file_is_refused_at_once(gpen, words, message):
     save("a.png")
     code, _, err = gpen("a.png", "-o", "r.png", *words)
     assert code == 2
     assert message in err
-    assert files() == {"a.png"}
+    assert list_files() == {"a.png"}
 
 
 def test_a_transparent_picture_is_not_flattened_into_a_jpeg(gpen):
@@ -325,7 +325,7 @@ def test_a_transparent_picture_is_not_flattened_into_a_jpeg(gpen):
     code, _, err = gpen("a.png", "-o", "r.jpg")
     assert code == 1
     assert "no transparency" in err
-    assert files() == {"a.png"}
+    assert list_files() == {"a.png"}
 
 
 def test_a_real_face_is_found_restored_and_put_back(checkpoint, tmp_path, capsys):
@@ -340,7 +340,7 @@ def test_a_real_face_is_found_restored_and_put_back(checkpoint, tmp_path, capsys
     captured = capsys.readouterr()
     assert (code, captured.err) == (0, "")
     assert "1 face restored" in captured.out
-    after = np.asarray(opened(tmp_path / "out" / "宇航员.png"))
+    after = np.asarray(open_image(tmp_path / "out" / "宇航员.png"))
     changed = (photograph != after).any(axis=2)
     assert changed[90:150, 110:180].mean() > 0.9  # her face
     assert not changed[250:].any()

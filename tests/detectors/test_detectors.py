@@ -1,4 +1,4 @@
-"""Every detector: the same face once at any size, nothing where there is none, and options."""
+"""Every detector finds a face once at any size and nothing in blank images; options of `detect`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from gpen_core import DetectorError, ImageError, detect
+from gpen_core import DetectorError, MismatchError, detect
 
 MIRRORED = [1, 0, 2, 4, 3]
 real_detectors = pytest.mark.parametrize(
@@ -24,7 +24,7 @@ def test_a_face_is_found_once_with_its_landmarks_in_order(name, detectors, astro
     faces = detect(detectors(name), astronaut)
     assert len(faces) == 1
     assert faces.image_size == (1, 512, 512)
-    # Read off the picture enlarged ten times under a grid, each to about one pixel.
+    # Read by eye from the picture, enlarged ten times under a grid; each is right to about a pixel.
     by_hand = torch.tensor(
         [[203.5, 101.5], [247.0, 103.5], [223.5, 127.0], [203.0, 140.5], [244.5, 141.5]]
     )
@@ -44,15 +44,15 @@ def test_the_face_is_the_same_at_every_size(name, scale, detectors, astronaut):
     assert len(faces) == 1
     eyes = (reference.landmarks[0, 0] - reference.landmarks[0, 1]).norm()
     moved = (faces.landmarks / scale - reference.landmarks).norm(dim=2).max()
-    # On a face of 29 px the small RetinaFace errs by a third of the eyes' distance, and so does
-    # facexlib with it, to 5 digits.
+    # On a face of 29 px the small RetinaFace errs by a third of the distance between the eyes.
+    # facexlib gives the same landmarks to 5 digits.
     coarse = 0.4 if name == "retinaface_mobile0.25" else 0.15
     assert moved < (coarse if scale < 1 else 0.1) * eyes
 
 
 @real_detectors
 def test_mirrored_images_give_mirrored_landmarks(name, detectors, astronaut):
-    # Positions off the networks' grids, so that a shift of a detector's convention does not hide.
+    # Several positions relative to the networks' strides, so that a wrong convention shows.
     errors = []
     for pad in range(5, 45, 5):
         image = F.pad(astronaut[..., :400], (pad, 0, pad // 2, 0), value=0.5)
@@ -63,7 +63,7 @@ def test_mirrored_images_give_mirrored_landmarks(name, detectors, astronaut):
         errors.append(plain - mirrored)
     error = torch.cat(errors)
     assert error.norm(dim=2).mean() < 5
-    # Twice the shift of the convention; half a pixel would show as 1.
+    # The error is twice the shift of the convention: half a pixel would show as 1.
     tolerance = {"mtcnn": 0.7, "retinaface_mobile0.25": 2.0, "yunet": 2.0}[name]
     assert error[..., 0].mean().abs() < tolerance
 
@@ -82,7 +82,7 @@ def test_an_empty_batch_has_no_face(detectors):
 
 
 @real_detectors
-def test_noise_is_no_error(name, detectors):
+def test_noise_raises_no_error(name, detectors):
     torch.manual_seed(0)
     detect(detectors(name), torch.rand(1, 3, 200, 300), threshold=0.2)
 
@@ -117,7 +117,7 @@ def test_options_choose_faces(detectors, astronaut):
     assert len(detect(detector, image, threshold=1.0)) == 0
 
 
-def test_half_precision_images_are_searched_too(detectors, astronaut):
+def test_half_precision_images_are_searched(detectors, astronaut):
     faces = detect(detectors("mtcnn"), astronaut.half())
     assert len(faces) == 1
     assert faces.boxes.dtype == torch.float32
@@ -126,8 +126,8 @@ def test_half_precision_images_are_searched_too(detectors, astronaut):
 @pytest.mark.parametrize(
     "image", [torch.zeros(3, 64, 64), torch.zeros(1, 4, 64, 64), torch.zeros(1, 3, 8, 8).byte()]
 )
-def test_what_is_no_image_is_refused(image, detectors):
-    with pytest.raises(ImageError, match=r"\[B, 3, H, W\]"):
+def test_an_image_of_another_shape_or_dtype_is_a_mismatch(image, detectors):
+    with pytest.raises(MismatchError, match=r"\[B, 3, H, W\]"):
         detect(detectors("mtcnn"), image)
 
 

@@ -9,14 +9,14 @@ from gpen_core.errors import MismatchError
 
 
 def mesh(points=478):
-    """A mesh whose point i lies at (i, 2 i)."""
+    """A mesh in which point i lies at (i, 2 i)."""
     index = np.arange(points, dtype=np.float32)
     xy = np.stack([index, 2 * index], axis=1)
     return {"landmarks_xy": xy, "bbox_xyxy": np.array([1, 2, 3, 4], np.float32), "score": 0.75}
 
 
 @pytest.mark.parametrize("points", [468, 478])
-def test_the_five_landmarks_are_named_from_the_mesh(points):
+def test_the_five_landmarks_are_picked_from_the_mesh(points):
     faces = faces_from_mesh([[mesh(points)]], (1, 900, 900))
     x = torch.tensor([(33 + 133) / 2, (362 + 263) / 2, 1, 61, 291])
     assert torch.equal(faces.landmarks[0], torch.stack([x, 2 * x], dim=1))
@@ -35,7 +35,7 @@ def test_a_mesh_of_another_batch_is_refused_with_both_numbers():
         faces_from_mesh([[], []], (3, 8, 8))
 
 
-def test_other_landmarks_are_refused_by_their_shape():
+def test_a_mesh_of_another_shape_is_refused():
     with pytest.raises(MismatchError, match=r"468 or 478 points.*\[68, 2\]"):
         faces_from_mesh([[mesh(68)]], (1, 900, 900))
 
@@ -51,6 +51,6 @@ def test_other_landmarks_are_refused_by_their_shape():
     ],
     ids=["empty", "no landmarks", "another box", "another score", "no face"],
 )
-def test_what_is_no_face_of_a_mesh_is_refused(face):
+def test_a_value_that_is_no_face_of_a_mesh_is_refused(face):
     with pytest.raises(MismatchError, match="bbox_xyxy"):
         faces_from_mesh([[face]], (1, 9, 9))

@@ -1,4 +1,4 @@
-"""Detection on the photographs of `../shared/photos`, looked at by people."""
+"""Detection in the photographs of `../shared/photos`, in which people counted the faces."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def photo(shared, name: str) -> torch.Tensor:
     return torch.from_numpy(pixels).permute(2, 0, 1)[None] / 255
 
 
-def twice(faces: Faces) -> list[tuple[int, int]]:
-    """Pairs of faces of the same image that overlap so far, or lie so deep, that they are one."""
+def find_pairs(faces: Faces) -> list[tuple[int, int]]:
+    """Find pairs of faces in one image that overlap so much that they are the same face."""
     overlap, inside = merging.compare(faces.boxes)
     one = (overlap > merging.SAME_FACE_IOU) | inside
     one &= faces.image_index[:, None] == faces.image_index
@@ -41,7 +41,7 @@ def test_no_detector_shifts_the_landmarks_of_a_group(name, detectors, shared):
     distance, nearest = (plain[:, None] - mirrored).norm(dim=3).mean(dim=2).min(dim=1)
     near = distance < 6
     assert near.sum() >= 65
-    # Half of what is left between an image and its mirror is the shift of the convention.
+    # The shift of the convention is half of the remaining difference to the mirrored image.
     shift = (plain - mirrored[nearest])[near][..., 0].mean() / 2
     assert shift.abs() < 0.2
 
@@ -50,11 +50,11 @@ def test_no_detector_shifts_the_landmarks_of_a_group(name, detectors, shared):
 def test_all_29_of_the_solvay_conference_are_found(name, detectors, shared):
     faces = detect(detectors(name), photo(shared, "solvay1927_1328.png"))
     assert len(faces) == 29
-    assert not twice(faces)
+    assert not find_pairs(faces)
 
 
 @all_detectors
-def test_a_close_up_is_one_face_placed_as_at_640_px(name, detectors, shared):
+def test_a_close_up_is_one_face_at_the_same_place_as_at_640_px(name, detectors, shared):
     image = photo(shared, "portrait_kate_2448.jpg")
     small = F.interpolate(image, (853, 640), mode="bilinear", antialias=True)
     faces, reference = detect(detectors(name), image), detect(detectors(name), small)
@@ -78,7 +78,7 @@ def test_a_crowd_keeps_what_the_best_single_scale_finds(detectors, shared):
     )
     faces = detect(detector, image)
     assert len(faces) >= 0.9 * best
-    assert not twice(faces)
+    assert not find_pairs(faces)
 
 
 @pytest.mark.parametrize("name", ["mtcnn", "retinaface_mobile0.25"])
@@ -93,5 +93,5 @@ def test_photographs_below_2_megapixels_give_the_number_of_faces_in_them(name, d
             checked += 1
             faces = detect(detector, image)
             assert len(faces) == int(count), file
-            assert not twice(faces)
+            assert not find_pairs(faces)
     assert checked >= 10

@@ -6,8 +6,8 @@ import pytest
 import torch
 from node_fixtures import KnownFaces, scene
 
-from gpen_core.detectors.regions import detect_in_boxes, keep_in_boxes, limit_faces
-from gpen_core.errors import DetectorError, MismatchError
+from gpen_core.detectors.regions import detect_in_boxes, keep_in_boxes
+from gpen_core.errors import MismatchError
 from gpen_core.faces import Faces
 
 
@@ -64,7 +64,7 @@ def test_boxes_without_a_face_are_named(detector, image):
     ]
 
 
-def test_limits_hold_for_each_image(detector, image):
+def test_options_hold_for_each_image(detector, image):
     everywhere = boxes([[0, 0, 200, 96]], [[0, 0, 200, 96]])
     assert len(detect_in_boxes(detector, image, everywhere, max_faces=1)[0]) == 2
     assert len(detect_in_boxes(detector, image, everywhere, min_size=60)[0]) == 0
@@ -91,21 +91,9 @@ def test_boxes_of_another_batch_are_refused(detector, image):
         keep_in_boxes(Faces.empty((2, 9, 9)), boxes([]))
 
 
-def test_limit_faces_keeps_the_largest_of_each_image_in_order():
-    faces = Faces(
-        boxes=torch.tensor([[0, 0, 10, 10], [0, 0, 30, 30], [0, 0, 20, 20], [0, 0, 40, 40]]),
-        landmarks=torch.zeros(4, 5, 2),
-        scores=torch.tensor([0.9, 0.8, 0.7, 0.6]),
-        image_index=torch.tensor([1, 0, 0, 1]),
-        image_size=(2, 50, 50),
-    )
-    widths = [int(w) for w in limit_faces(faces).widths]
-    assert widths == [30, 20, 40, 10]
-    assert [int(w) for w in limit_faces(faces, max_faces=1).widths] == [30, 40]
-    for wrong in (torch.rand(2, 3), torch.rand(4), torch.full((1, 4), float("nan"))):
-        with pytest.raises(MismatchError, match="image 1 must be"):
-            keep_in_boxes(faces, [torch.zeros(0, 4), wrong])
-    with pytest.raises(DetectorError, match="found -1"):
-        limit_faces(faces, max_faces=-1)
-    assert [int(w) for w in limit_faces(faces, min_size=20).widths] == [30, 20, 40]
-    assert [int(w) for w in limit_faces(faces, threshold=0.75).widths] == [30, 10]
+@pytest.mark.parametrize(
+    "wrong", [torch.rand(2, 3), torch.rand(4), torch.full((1, 4), float("nan"))]
+)
+def test_values_that_are_no_boxes_are_refused(wrong):
+    with pytest.raises(MismatchError, match="image 1 must be"):
+        keep_in_boxes(Faces.empty((2, 50, 50)), [torch.zeros(0, 4), wrong])

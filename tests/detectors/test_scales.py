@@ -1,4 +1,4 @@
-"""Passes, tiles, merging, and what they cost."""
+"""Scales and tiles of `detect`, and its peak memory."""
 
 from __future__ import annotations
 
@@ -11,25 +11,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from gpen_core import Faces, detect
-from gpen_core.detectors import merging, scales
+from gpen_core import detect
+from gpen_core.detectors import scales
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def faces_of(boxes, scores=None, size=(1, 1000, 1000), index=None) -> Faces:
-    boxes = torch.tensor(boxes, dtype=torch.float32).view(-1, 4)
-    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
-    return Faces(
-        boxes,
-        centres[:, None].expand(-1, 5, 2),
-        torch.ones(len(boxes)) if scores is None else torch.tensor(scores),
-        torch.zeros(len(boxes)) if index is None else torch.tensor(index),
-        size,
-    )
-
-
-def test_large_minimum_sizes_save_the_search_at_full_resolution(detectors):
+def test_a_large_min_size_avoids_the_search_at_full_resolution(detectors):
     detector = detectors("mtcnn")
     full = scales.plan_passes(detector, 6000, 8000, min_size=0)
     assert full[0].height == 640
@@ -69,7 +57,7 @@ def test_tiles_find_what_the_whole_image_shows(detectors, astronaut, monkeypatch
     monkeypatch.setattr(scales, "TILE_SIDE", 2**9)
     monkeypatch.setattr(type(detector), "largest", 160)
     tiled = detect(detector, image)
-    assert scales.plan_passes(detector, 1100, 1500, 0)[-1].forwards(1) > 6
+    assert scales.plan_passes(detector, 1100, 1500, 0)[-1].count_forwards(1) > 6
     assert len(tiled) == len(corners)
     for box in whole.boxes:
         assert (tiled.boxes - box).abs().amax(dim=1).min() < 6
@@ -77,35 +65,14 @@ def test_tiles_find_what_the_whole_image_shows(detectors, astronaut, monkeypatch
 
 @pytest.mark.parametrize("length", [1, 100, 512, 513, 1000, 5000, 12345])
 @pytest.mark.parametrize("overlap", [0, 96, 200])
-def test_spans_cover_everything_and_overlap_enough(length, overlap):
-    found = scales.spans(length, 512, overlap)
+def test_tiles_cover_everything_and_overlap_enough(length, overlap):
+    found = scales.split(length, 512, overlap)
     assert found[0][0] == 0
     assert sum(found[-1]) == length
     for (start, size), (following, _) in itertools.pairwise(found):
         assert start % 32 == 0
         assert start + size - following >= overlap
     assert all(size <= 512 for _, size in found)
-
-
-def test_a_large_face_swallows_the_parts_it_breaks_into():
-    coarse = faces_of([[100, 100, 500, 600]], [0.9])
-    fine = faces_of([[200, 200, 300, 300], [320, 250, 420, 360], [700, 700, 760, 770]], [0.99] * 3)
-    merged = merging.merge([coarse, fine], (1, 1000, 1000))
-    assert merged.boxes.tolist() == [[100, 100, 500, 600], [700, 700, 760, 770]]
-
-
-def test_the_finer_pass_places_a_face_and_keeps_its_neighbours():
-    coarse = faces_of([[100, 100, 140, 150]], [0.99])
-    fine = faces_of([[104, 103, 141, 149], [145, 100, 185, 150], [80, 70, 112, 108]], [0.8] * 3)
-    merged = merging.merge([coarse, fine], (1, 1000, 1000))
-    assert sorted(merged.boxes.tolist()) == sorted(fine.boxes.tolist())
-
-
-def test_merging_keeps_the_best_of_each_face_in_a_pass():
-    found = faces_of([[0, 0, 50, 50], [2, 1, 51, 52], [20, 20, 30, 30]], [0.8, 0.9, 0.85])
-    merged = merging.merge([found], (1, 1000, 1000))
-    assert merged.boxes.tolist() == [[2, 1, 51, 52]]
-    assert len(merging.merge([Faces.empty((1, 9, 9))], (1, 9, 9))) == 0
 
 
 LARGE_IMAGE = """
@@ -126,14 +93,14 @@ for argument in sys.argv[1:]:
 """
 
 
-def peak_line(name: str, file: Path | None) -> list[str]:
-    """Name, number of faces, width of the largest, and the process's peak memory in bytes."""
+def measure(name: str, file: Path | None) -> list[str]:
+    """Return the name, the number of faces, the width of the largest, and peak memory in bytes."""
     command = [sys.executable, "-c", LARGE_IMAGE, f"{name}={file or ''}"]
     output = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     return output.split()
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not tell a process's peak memory")
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no peak_of_process")
 @pytest.mark.parametrize(
     "name",
     [
@@ -141,9 +108,9 @@ def peak_line(name: str, file: Path | None) -> list[str]:
         *(pytest.param(n, marks=pytest.mark.weights) for n in ("retinaface_mobile0.25", "yunet")),
     ],
 )
-def test_48_megapixels_give_every_face_in_less_than_3_gb(name, detector_files):
+def test_all_faces_of_48_megapixels_are_found_in_less_than_3_gb(name, detector_files):
     pytest.importorskip("skimage.data")
-    found, count, width, peak = peak_line(name, detector_files(name))
+    found, count, width, peak = measure(name, detector_files(name))
     assert (found, int(count)) == (name, 6)
     assert 500 < int(width) < 1100
     assert int(peak) < 3e9

@@ -66,7 +66,7 @@ def test_tiles_fit_together(tile):
     assert calls == [(i + 1, len(calls)) for i in range(len(calls))]
 
 
-def test_tiles_of_a_real_network_do_not_show(network_file):
+def test_tiles_of_a_real_network_are_invisible(network_file):
     upscaler = load_upscaler(network_file, device="cpu")
     image = picture(90, 70)
     whole = enlarge(image, 4, upscaler=upscaler, tile=512)
@@ -127,7 +127,7 @@ def test_without_spandrel_the_error_says_how_to_get_it(monkeypatch):
         load_upscaler("any.pth")
 
 
-def test_what_does_not_fit_is_named():
+def test_arguments_that_do_not_fit_are_named():
     with pytest.raises(MismatchError, match=r"found \[3, 4, 4\] and 2"):
         enlarge(torch.rand(3, 4, 4), 2)
     with pytest.raises(MismatchError, match="and 0"):

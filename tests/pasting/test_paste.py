@@ -96,7 +96,7 @@ def test_strength_mixes_what_is_pasted_with_the_image_itself(large, detail, enla
 
 
 @pytest.mark.parametrize("count", [0, 1])
-def test_crops_of_another_image_are_refused_and_so_is_what_is_no_image(photograph, count):
+def test_crops_of_another_image_and_tensors_that_are_no_image_are_refused(photograph, count):
     crops = Crops(torch.rand(1, 3, 64, 64), alignment(60.0, 64, (1, 300, 300)))[:count]
     with pytest.raises(MismatchError, match="1 images of 300 × 300"):
         paste(photograph, crops)
@@ -139,7 +139,7 @@ def test_a_perfect_crop_in_a_large_noisy_face_keeps_the_noise_out(photograph):
         return psnr(paste(noisy, perfect, detail=detail).image, clean, inside)
 
     assert against_clean("auto") >= 32
-    assert against_clean(1.0) < 24  # the whole band, that is its noise: only the change pasted
+    assert against_clean(1.0) < 24  # keeps all fine detail, here noise: only the change is pasted
     assert against_clean(0.0) >= 32
 
 
@@ -253,7 +253,7 @@ def test_overlapping_faces_blend_the_same_when_they_come_one_by_one(photograph):
     assert torch.equal(one_by_one.mask, whole.mask)
 
 
-def test_options_are_refused_before_a_crop_is_asked_for(photograph):
+def test_bad_options_are_refused_before_the_first_crop_is_made(photograph):
     def crops():
         raise AssertionError("asked for")
         yield
@@ -345,7 +345,7 @@ def test_a_face_cut_by_the_border_is_pasted_up_to_it(photograph):
         ({"limit": torch.zeros(1, 1, 30, 40)}, r"limit must be .* found \[1, 1, 30, 40\]"),
     ],
 )
-def test_options_that_do_not_fit_are_refused(options, message):
+def test_options_out_of_range_are_refused(options, message):
     place = alignment(30.0, 32, (1, 40, 40))
     with pytest.raises(MismatchError, match=message):
         paste(torch.zeros(1, 3, 40, 40), Crops(torch.zeros(1, 3, 32, 32), place), **options)

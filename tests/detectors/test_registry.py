@@ -1,4 +1,4 @@
-"""Detectors from names and files, their networks, and errors that say what to do."""
+"""Detectors from names and files, RetinaFace against facexlib, and errors that say what to do."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CPU = torch.device("cpu")
 
 
 def random_retinaface(name: str, seed: int = 0) -> dict[str, torch.Tensor]:
-    """A state dict whose batch normalisations are not the identity."""
+    """A state dict in which no batch normalisation is the identity."""
     torch.manual_seed(seed)
     network = RetinaFaceNetwork(name.removeprefix("retinaface_"))
     state = network.state_dict()
@@ -47,13 +47,13 @@ def test_untrained_networks_run_on_every_shape(name):
 
 
 @pytest.mark.parametrize("name", ["retinaface_resnet50", "retinaface_mobile0.25"])
-def test_the_network_computes_what_facexlib_computes(name):
+def test_the_network_agrees_with_facexlib(name):
     from facexlib.detection.retinaface import RetinaFace as Published
 
     state = random_retinaface(name)
     backbone = name.removeprefix("retinaface_")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torchvision's, of arguments that facexlib gives
+        warnings.simplefilter("ignore")  # torchvision warns about facexlib's arguments
         published = Published(backbone, device="cpu")
     published.load_state_dict(state)
     ours = RetinaFaceNetwork(backbone).eval()
@@ -93,7 +93,7 @@ def no_weights_here(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
 @pytest.mark.parametrize("prefix", ["", "module."])
-def test_a_weight_file_says_which_retinaface_it_is_for(tmp_path, suffix, prefix):
+def test_a_weight_file_tells_which_retinaface_it_is_for(tmp_path, suffix, prefix):
     from safetensors.torch import save_file
 
     state = random_retinaface("retinaface_mobile0.25")
@@ -111,7 +111,7 @@ def test_a_weight_file_says_which_retinaface_it_is_for(tmp_path, suffix, prefix)
         load_detector("yunet", weights=file)
 
 
-def test_named_weights_are_found_in_the_catalogues_folders(no_weights_here):
+def test_named_weights_are_found_in_the_folders_of_the_catalogue(no_weights_here):
     with pytest.raises(DetectorError, match=r"gpen download retinaface_mobile0\.25"):
         load_detector("retinaface_mobile0.25")
     state = random_retinaface("retinaface_mobile0.25")
@@ -119,7 +119,7 @@ def test_named_weights_are_found_in_the_catalogues_folders(no_weights_here):
     assert load_detector("retinaface_mobile0.25", device="cpu").name == "retinaface_mobile0.25"
 
 
-def test_auto_takes_the_best_that_is_here(no_weights_here, monkeypatch):
+def test_auto_loads_the_best_detector_that_is_found(no_weights_here, monkeypatch):
     pytest.importorskip("facenet_pytorch", reason="pip install facenet-pytorch==2.5.3")
     assert load_detector(device="cpu").name == "mtcnn"
     with monkeypatch.context() as without:
@@ -165,7 +165,7 @@ def test_a_missing_tensor_is_named(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"not a network"])
-def test_an_onnx_file_that_does_not_load_says_which_opencv_it_needs(tmp_path, content):
+def test_the_error_for_an_onnx_file_says_which_opencv_it_needs(tmp_path, content):
     pytest.importorskip("cv2")
     file = tmp_path / "yunet_n_dynamic.onnx"
     file.write_bytes(content)

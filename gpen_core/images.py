@@ -1,0 +1,46 @@
+"""Check that a tensor is an image as gpen_core means it: RGB, floating point, in [0, 1]."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from .errors import MismatchError
+
+if TYPE_CHECKING:
+    import torch
+
+
+LOWEST, HIGHEST = -0.5, 2.0
+"""Values beyond these are no overshoot: the image has another range than [0, 1]."""
+
+
+def check_image(image: torch.Tensor, name: str = "image", channels: int = 3) -> None:
+    """Raise MismatchError unless `image` is floating point [B, channels, H, W].
+
+    The values of an RGB image on the CPU are checked, too (`check_range`).
+    """
+    if image.ndim != 4 or image.shape[1] != channels or 0 in image.shape[2:]:
+        raise MismatchError(
+            f"{name} must be [B, {channels}, H, W] with H and W at least 1, "
+            f"found {list(image.shape)}."
+        )
+    if not image.is_floating_point():
+        raise MismatchError(f"{name} must be floating point in [0, 1], found {image.dtype}.")
+    if channels == 3 and image.device.type == "cpu":  # a GPU would have to be waited for
+        check_range(image, name)
+
+
+def check_range(pixels: torch.Tensor, name: str) -> None:
+    """Raise MismatchError if values plainly have another range than [0, 1].
+
+    Upscalers and VAEs overshoot a little; that is left to be clamped. So are infinite values, the
+    mark of an overflow.
+    """
+    if not pixels.numel():
+        return
+    low, high = (float(value) for value in pixels.detach().aminmax())
+    if (LOWEST <= low and high <= HIGHEST) or not math.isfinite(high - low):
+        return
+    mend = "Divide 8-bit values by 255" if high > HIGHEST else "Map [-1, 1] by x / 2 + 0.5"
+    raise MismatchError(f"{name} must lie in [0, 1], found {low:.3g} … {high:.3g}. {mend}.")
