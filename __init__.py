@@ -1,10 +1,10 @@
-"""ComfyUI's door to the pack: where its web files lie, and its nodes."""
+"""ComfyUI's entry point to the pack: the folder of its web files, and its nodes."""
 
 WEB_DIRECTORY = "./web"
 
 
 async def comfy_entrypoint():
-    """The extension that ComfyUI asks for; imported here so that nothing else pays for it."""
+    """Return the extension. Its import is in here, since only ComfyUI can import it."""
     from .nodes import GPENExtension
 
     return GPENExtension()

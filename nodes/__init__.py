@@ -1,4 +1,4 @@
-"""The pack's nodes. Ids, sockets and widgets are fixed: saved workflows rely on them."""
+"""The pack's nodes. Saved workflows rely on ids, sockets and widgets, so these never change."""
 
 from comfy_api.latest import ComfyExtension, io
 

@@ -6,10 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from comfy_api.latest import io
 
+from ..gpen_core.align import align, alignable, cut, left_out_messages
+from ..gpen_core.detectors import detect
+from ..gpen_core.detectors.merging import filter_faces
+from ..gpen_core.detectors.regions import detect_in_boxes, keep_in_boxes
 from ..gpen_core.names import TEMPLATES
 from ..gpen_core.preview import draw_faces
 from . import host
-from .load import make_detector, stamp_if_automatic
+from .files import make_detector, stamp_unconnected_detector
 from .sockets import (
     CATEGORY,
     CROP_SIZES,
@@ -19,12 +23,12 @@ from .sockets import (
     GPENDetector,
     GPENFaces,
     GPENModel,
-    boxes_in,
-    boxes_out,
-    faces_in,
-    image_in,
-    image_out,
-    preview_out,
+    from_host_boxes,
+    from_host_image,
+    from_host_landmarks,
+    make_preview,
+    to_host_boxes,
+    to_host_image,
 )
 
 if TYPE_CHECKING:
@@ -35,12 +39,12 @@ if TYPE_CHECKING:
     from ..gpen_core.faces import Faces
 
 FROM_MODEL = "from model"
-AS_CUT = "as detected"
+AS_DETECTED = "as detected"
 DEFAULT_CROP_SIZE = 512
 
 
 class DetectFaces(io.ComfyNode):
-    """Find faces, cut aligned crops."""
+    """Find faces and cut aligned crops of them."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -56,39 +60,45 @@ class DetectFaces(io.ComfyNode):
             inputs=[
                 io.Image.Input("image", tooltip="Photos or video frames."),
                 io.Float.Input("threshold", default=0.0, min=0.0, max=1.0, step=0.01,
-                               tooltip="Lowest score of a face, 0 … 1. Lower finds more, and more "
-                               "that are none. 0: the detector's own."),
+                               tooltip="Lowest score of a face, 0 to 1. A lower value finds more "
+                               "faces, and more that are none. 0: the detector's default."),
                 io.Int.Input("min_size", default=0, min=0, max=16384,
-                             tooltip="Leave out faces smaller than this, in pixels."),
+                             tooltip="Smallest face to keep, in pixels: the shorter side of its "
+                             "box. 0: no minimum."),
                 io.Int.Input("max_faces", default=0, min=0, max=1000,
-                             tooltip="At most so many faces in each image. 0: no limit."),
+                             tooltip="Keep at most this many faces per image, the largest. 0: no "
+                             "maximum."),
                 io.Combo.Input("crop_size", options=[FROM_MODEL, *CROP_SIZES], default=FROM_MODEL,
-                               tooltip="Side of the crops in pixels. From model: what the "
-                               f"connected model takes; {DEFAULT_CROP_SIZE} without one."),
+                               tooltip=f"Side of the crops in pixels. {FROM_MODEL}: the size that "
+                               f"the connected model takes, or {DEFAULT_CROP_SIZE} without one."),
                 io.Combo.Input("template", options=list(TEMPLATES), default="gpen", advanced=True,
-                               tooltip="Where the face lies in the crop: as GPEN was trained, or "
-                               "as FFHQ has it, 1.12 times larger, which most other models take."),
-                GPENModel.Input("model", optional=True, tooltip="Sets the crop size."),
-                GPENDetector.Input("detector", optional=True, tooltip="From Load Face Detector; "
-                                   "chosen automatically when nothing is connected."),
+                               tooltip="Place and size of the face in the crop. gpen: as GPEN was "
+                               "trained. ffhq: the face is 1.12 times larger, as most other models "
+                               "expect it."),
+                GPENModel.Input("model", optional=True,
+                                tooltip=f"Sets the crop size when crop_size is {FROM_MODEL}."),
+                GPENDetector.Input("detector", optional=True,
+                                   tooltip="From Load Face Detector. Not connected: chosen "
+                                   "automatically."),
                 FaceLandmarks.Input("landmarks", optional=True,
-                                    tooltip="Take these faces, from Detect Face Landmarks "
-                                    "(MediaPipe), instead of detecting any."),
+                                    tooltip="Take the faces from Detect Face Landmarks (MediaPipe) "
+                                    "and run no detector."),
                 io.BoundingBox.Input("bboxes", optional=True, force_input=True,
-                                     tooltip="Look only inside these boxes, from any detection "
-                                     "node. A box without a face is reported."),
+                                     tooltip="Search only inside these boxes, from any detection "
+                                     "node. The node reports boxes without a face."),
             ],
             outputs=[
-                GPENFaces.Output("faces", tooltip="The faces and where their crops belong."),
-                io.Image.Output("crops", tooltip="One aligned crop per face, image after image."),
-                io.BoundingBox.Output("bboxes", tooltip="The faces' boxes, a list for each image."),
+                GPENFaces.Output("faces", tooltip="The faces, and where their crops belong."),
+                io.Image.Output("crops", tooltip="One aligned crop per face, image by image."),
+                io.BoundingBox.Output("bboxes", tooltip="The boxes of the faces, a list per "
+                                      "image."),
                 io.Int.Output("count", tooltip="Number of faces in the whole batch."),
             ],
         )  # fmt: skip
 
     @classmethod
     def fingerprint_inputs(cls, **inputs: object) -> str:
-        return stamp_if_automatic(inputs)
+        return stamp_unconnected_detector(inputs)
 
     @classmethod
     def execute(
@@ -104,26 +114,23 @@ class DetectFaces(io.ComfyNode):
         landmarks: dict[str, Any] | None = None,
         bboxes: Any = None,
     ) -> io.NodeOutput:
-        from ..gpen_core.align import align, alignable, left_out_messages
-        from ..gpen_core.detectors.merging import filter_faces
-
-        pixels, _ = image_in(image)
-        device = host.device_for_faces()  # before the detector goes there
-        limits = {"threshold": threshold or None, "min_size": min_size}
-        boxes = None if bboxes is None else boxes_in(bboxes, len(pixels))
+        pixels, _ = from_host_image(image)
+        device = host.prepare_device()  # before the detector takes memory there
+        conditions = {"threshold": threshold or None, "min_size": min_size}
+        boxes = None if bboxes is None else from_host_boxes(bboxes, len(pixels))
         if landmarks is None:
-            found, missed = _detect(detector or make_detector(), pixels, boxes, limits)
+            found, missed = _detect(detector or make_detector(), pixels, boxes, conditions)
             fit = alignable(found, template=template)
             faces, left_out = found[fit], found[~fit]
         else:
-            faces, missed = _take(faces_in(landmarks, pixels), boxes, limits)
+            faces, missed = _filter(from_host_landmarks(landmarks, pixels), boxes, conditions)
             left_out = faces[[]]
         faces = filter_faces(faces, max_faces=max_faces or None)
-        size = _crop_size(crop_size, model)
+        size = _choose_crop_size(crop_size, model)
         warnings = [
-            *_missed_warnings(missed),
+            *_describe_missed(missed),
             *left_out_messages(left_out),
-            *_memory_warnings(len(faces), size),
+            *_warn_of_memory(len(faces), size),
         ]
         if warnings:
             host.warn(cls.hidden.unique_id, "\n".join(warnings))
@@ -133,19 +140,19 @@ class DetectFaces(io.ComfyNode):
             size=size,
             template=template,
             device=device,
-            on_progress=host.progress(len(faces)),
+            on_progress=host.make_progress(len(faces)),
         )
         return io.NodeOutput(
             AlignedFaces(faces, crops.alignment),
-            image_out(crops.pixels),
-            boxes_out(faces),
+            to_host_image(crops.pixels),
+            to_host_boxes(faces),
             len(faces),
-            ui=preview_out(_preview(pixels, faces, missed, left_out)),
+            ui=make_preview(_draw(pixels, faces, missed, left_out)),
         )
 
 
 class CropFaces(io.ComfyNode):
-    """Cut crops of faces already found."""
+    """Cut crops of faces that were found before."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -153,14 +160,15 @@ class CropFaces(io.ComfyNode):
             node_id="GPENCropFaces",
             display_name="Crop Faces (GPEN)",
             category=CATEGORY,
-            description="Cuts the crops of faces already found: of those that Select Faces did "
-            "not keep, or at another size.",
+            description="Cuts crops of faces that were found before: of the remaining faces of "
+            "Select Faces, or at another size.",
             search_aliases=["crop face", "face crop", "align face"],
             inputs=[
-                io.Image.Input("image", tooltip="The image that went into Detect Faces."),
-                GPENFaces.Input("faces", tooltip="Which faces to cut."),
-                io.Combo.Input("size", options=[AS_CUT, *CROP_SIZES], default=AS_CUT,
-                               tooltip="Side of the crops in pixels."),
+                io.Image.Input("image", tooltip="The image that Detect Faces got."),
+                GPENFaces.Input("faces", tooltip="The faces to cut."),
+                io.Combo.Input("size", options=[AS_DETECTED, *CROP_SIZES], default=AS_DETECTED,
+                               tooltip=f"Side of the crops in pixels. {AS_DETECTED}: the size that "
+                               "Detect Faces used."),
             ],
             outputs=[
                 GPENFaces.Output("faces", tooltip="The same faces, for crops of this size."),
@@ -170,77 +178,75 @@ class CropFaces(io.ComfyNode):
 
     @classmethod
     def execute(cls, image: torch.Tensor, faces: AlignedFaces, size: str) -> io.NodeOutput:
-        from ..gpen_core.align import cut
-
-        pixels, _ = image_in(image)
+        pixels, _ = from_host_image(image)
         faces.check_image(pixels)
         alignment = faces.alignment
-        if size != AS_CUT:
+        if size != AS_DETECTED:
             alignment = alignment.at_size(int(size))
         crops = cut(
             pixels,
             alignment,
-            device=host.device_for_faces(),
-            on_progress=host.progress(len(faces)),
+            device=host.prepare_device(),
+            on_progress=host.make_progress(len(faces)),
         )
-        return io.NodeOutput(AlignedFaces(faces.faces, alignment), image_out(crops.pixels))
+        return io.NodeOutput(AlignedFaces(faces.faces, alignment), to_host_image(crops.pixels))
 
 
 def _detect(
     detector: Detector,
     pixels: torch.Tensor,
     boxes: list[torch.Tensor] | None,
-    limits: dict[str, Any],
+    conditions: dict[str, Any],
 ) -> tuple[Faces, list[Missed]]:
-    """What the detector finds, everywhere or in boxes, and the boxes without a face."""
-    from ..gpen_core.detectors import detect
-    from ..gpen_core.detectors.regions import detect_in_boxes
-
-    on_progress = host.progress(len(pixels))
+    """Detect faces everywhere, or in the boxes; return them and the boxes without a face."""
+    on_progress = host.make_progress(len(pixels))
     if boxes is None:
-        return detect(detector, pixels, **limits, on_progress=on_progress), []
-    return detect_in_boxes(detector, pixels, boxes, **limits, on_progress=on_progress)
+        return detect(detector, pixels, **conditions, on_progress=on_progress), []
+    return detect_in_boxes(detector, pixels, boxes, **conditions, on_progress=on_progress)
 
 
-def _take(
-    faces: Faces, boxes: list[torch.Tensor] | None, limits: dict[str, Any]
+def _filter(
+    faces: Faces, boxes: list[torch.Tensor] | None, conditions: dict[str, Any]
 ) -> tuple[Faces, list[Missed]]:
-    """The faces that another node found, under the same conditions."""
-    from ..gpen_core.detectors.merging import filter_faces
-    from ..gpen_core.detectors.regions import keep_in_boxes
-
+    """Keep those of the given faces that `_detect` would return; return the same two values."""
     missed = []
     if boxes is not None:
         faces, missed = keep_in_boxes(faces, boxes)
-    return filter_faces(faces, **limits), missed
+    return filter_faces(faces, **conditions), missed
 
 
-def _crop_size(choice: str, model: host.HostedGPEN | None) -> int:
+def _choose_crop_size(choice: str, model: host.HostedGPEN | None) -> int:
     if choice != FROM_MODEL:
         return int(choice)
     return DEFAULT_CROP_SIZE if model is None else model.config.in_size
 
 
-def _missed_warnings(missed: list[Missed]) -> list[str]:
+def _describe_missed(missed: list[Missed]) -> list[str]:
     return [
         f"No face in the box {x0:.0f}, {y0:.0f} … {x1:.0f}, {y1:.0f} of image {index}."
         for index, (x0, y0, x1, y1) in missed
     ]
 
 
-def _memory_warnings(count: int, size: int) -> list[str]:
-    needed, free = count * size * size * 3 * 4, host.free_memory()
+def _warn_of_memory(count: int, size: int) -> list[str]:
+    """Return a warning if the crops take more than half of the free memory."""
+    needed, free = count * size * size * 3 * 4, host.measure_free_memory()
     if needed <= free / 2:
         return []
     return [
-        f"{count} crops of {size}×{size} take {needed / 1e9:.1f} GB, of {free / 1e9:.1f} GB free. "
-        "Take smaller crops, fewer frames at a time, or Restore Image, which holds few at once."
+        f"{count} crops of {size}×{size} take {needed / 1e9:.1f} GB of the {free / 1e9:.1f} GB "
+        "that are free. Cut smaller crops, pass fewer frames at a time, or use Restore Image, "
+        "which holds only a few crops at once."
     ]
 
 
-def _preview(
+def _draw(
     pixels: torch.Tensor, faces: Faces, missed: list[Missed], left_out: Faces
 ) -> torch.Tensor:
-    """The first frames with what was found, and in red what was not, [B, 3, H, W]."""
+    """Draw the faces into the first images, and in red the boxes without a usable face.
+
+    Returns:
+        [B, 3, h, w] RGB in [0, 1], at most `PREVIEW_IMAGES`.
+    """
     red = [*missed, *zip(left_out.image_index.tolist(), left_out.boxes.tolist(), strict=True)]
     return draw_faces(pixels[:PREVIEW_IMAGES], faces, missed=red)

@@ -11,13 +11,16 @@ import comfy.model_patcher
 import comfy.utils
 import folder_paths
 import torch
+from server import PromptServer
+
+from ..gpen_core.restore import forward_memory
 
 if TYPE_CHECKING:
     from ..gpen_core.arch import GPEN, GPENConfig
     from ..gpen_core.progress import OnProgress
 
-ROOM_FOR_FACES = 1 << 30
-"""Bytes that cutting and pasting take at most for the faces of a photograph of 20 megapixels."""
+CUT_AND_PASTE_MEMORY = 1 << 30
+"""Bytes that cutting and pasting need at most for the faces of a 20-megapixel photograph."""
 
 GPEN_FOLDERS = ("gpen", "facerestore_models")
 DETECTOR_FOLDERS = ("facedetection", "detection")
@@ -26,25 +29,25 @@ log = logging.getLogger("gpen")
 
 
 def add_model_folders() -> None:
-    """Make our folders known. Paths that others gave for the same keys stay, and stay first."""
+    """Register our model folders. Paths that others registered for the same keys stay first."""
     for key in (*GPEN_FOLDERS, *DETECTOR_FOLDERS):
         folder_paths.add_model_folder_path(key, str(Path(folder_paths.models_dir) / key))
         paths, extensions = folder_paths.folder_names_and_paths[key]
         wanted = set(extensions or folder_paths.supported_pt_extensions)
         if key in DETECTOR_FOLDERS:
-            wanted.add(".onnx")  # YuNet's
-        # A new set: the host has one for several keys.
+            wanted.add(".onnx")  # YuNet
+        # A new set, because the host uses one set for several keys.
         folder_paths.folder_names_and_paths[key] = (paths, wanted)
 
 
-def model_files(folders: tuple[str, ...]) -> list[str]:
-    """Names of the files in these model folders, each once, in the order of the folders."""
+def list_model_files(folders: tuple[str, ...]) -> list[str]:
+    """List the names of the files in these model folders, each once, in the folders' order."""
     names = [name for key in folders for name in folder_paths.get_filename_list(key)]
     return list(dict.fromkeys(names))
 
 
-def model_path(folders: tuple[str, ...], name: str) -> Path | None:
-    """Where the file of that name lies, in the first folder that has it."""
+def find_model_file(folders: tuple[str, ...], name: str) -> Path | None:
+    """Return the path of a file in the first folder that has it, or None."""
     for key in folders:
         path = folder_paths.get_full_path(key, name)
         if path is not None:
@@ -52,43 +55,43 @@ def model_path(folders: tuple[str, ...], name: str) -> Path | None:
     return None
 
 
-def model_folders(folders: tuple[str, ...]) -> list[Path]:
-    """Where files for these keys are looked for, best first."""
+def list_model_folders(folders: tuple[str, ...]) -> list[Path]:
+    """List the paths that are searched for these keys, in that order."""
     return [Path(path) for key in folders for path in folder_paths.get_folder_paths(key)]
 
 
-def device() -> torch.device:
-    """The device that the host computes on."""
+def get_device() -> torch.device:
+    """Return the device that the host computes on."""
     return mm.get_torch_device()
 
 
-def device_for_faces() -> torch.device:
-    """The device that the host computes on, other models moved out as cutting faces needs it."""
+def prepare_device() -> torch.device:
+    """Move other models out of the way of cutting or pasting faces; return the device for it."""
     device = mm.get_torch_device()
     if device != mm.intermediate_device():
-        mm.free_memory(ROOM_FOR_FACES, device)
+        mm.free_memory(CUT_AND_PASTE_MEMORY, device)
     return device
 
 
-def best_dtype(device: torch.device) -> str:
-    """The dtype that "auto" means on this host, which may have been told to avoid fp16."""
+def choose_dtype(device: torch.device) -> str:
+    """Return the dtype for "auto". The user may have told the host to avoid fp16."""
     if mm.should_use_fp16(device):
         return "fp16"
     return "bf16" if mm.should_use_bf16(device) else "fp32"
 
 
 def keep(tensor: torch.Tensor) -> torch.Tensor:
-    """A result where and in the dtype in which the host keeps results between nodes."""
+    """Convert a result to the device and dtype in which the host keeps results between nodes."""
     return tensor.to(mm.intermediate_device(), mm.intermediate_dtype())
 
 
-def free_memory() -> int:
-    """Bytes free where results are kept."""
+def measure_free_memory() -> int:
+    """Return the bytes that are free where the host keeps results."""
     return int(mm.get_free_memory(mm.intermediate_device()))
 
 
 def is_oom(error: Exception) -> bool:
-    """Whether an error says that the device's memory ran out."""
+    """Tell whether an error says that the device ran out of memory."""
     try:
         mm.raise_non_oom(error)
     except Exception as other:
@@ -98,8 +101,8 @@ def is_oom(error: Exception) -> bool:
     return True
 
 
-def progress(total: int) -> OnProgress:
-    """An `on_progress(done, total)` that moves the node's bar; raises when the user cancels."""
+def make_progress(total: int) -> OnProgress:
+    """Return an `on_progress(done, total)` that moves the node's bar and raises on Cancel."""
     bar = comfy.utils.ProgressBar(total)
 
     def on_progress(done: int, total: int) -> None:
@@ -110,16 +113,14 @@ def progress(total: int) -> OnProgress:
 
 
 def warn(node_id: str | None, message: str) -> None:
-    """Say something on the node and in the log, without stopping the run."""
+    """Show a message on the node and in the log. The run continues."""
     log.warning("%s", message)
-    from server import PromptServer
-
     if node_id is not None and getattr(PromptServer, "instance", None) is not None:
         PromptServer.instance.send_progress_text(message, node_id)
 
 
 class GPENNetwork(torch.nn.Module):
-    """Holds the network where the patcher may set `device`, which a GPEN computes."""
+    """Wraps the network, since the patcher sets `device` and a GPEN's `device` is read-only."""
 
     def __init__(self, network: GPEN) -> None:
         super().__init__()
@@ -127,28 +128,28 @@ class GPENNetwork(torch.nn.Module):
 
 
 class WholePatcher(comfy.model_patcher.ModelPatcher):
-    """Unloads a network as a whole, never a part of it.
+    """Unloads the network as a whole, never in part.
 
-    The host would move some parameters away and count them as freed, but what the network has laid
-    out for the device from them stays until all are moved.
+    After moving some parameters away, the host would count their memory as freed. But the network
+    keeps the layouts that it prepared from them for the GPU until all parameters have moved.
     """
 
     def partially_unload(self, *_: object, **__: object) -> int:
-        """Free no bytes; the host then unloads all."""
+        """Free no bytes; the host then unloads everything."""
         return 0
 
 
-def _same(one: torch.device, other: torch.device) -> bool:
-    """Whether two names are of one device: "mps" and "mps:0" are, which compare unequal."""
+def _is_same_device(one: torch.device, other: torch.device) -> bool:
+    """Compare devices; "mps" and "mps:0", which PyTorch holds for unequal, are the same."""
     return one.type == other.type and (one.index or 0) == (other.index or 0)
 
 
 class HostedGPEN:
-    """What GPEN_MODEL carries: a network that the host loads, offloads and frees.
+    """A Runner whose network the host loads, offloads and frees; the value of GPEN_MODEL.
 
     Attributes:
         config: the network's sizes.
-        patcher: the host's handle; its cache looks for this name.
+        patcher: the host's handle on the network. The host's cache looks for this name.
     """
 
     def __init__(self, network: GPEN) -> None:
@@ -162,17 +163,15 @@ class HostedGPEN:
 
     @property
     def device(self) -> torch.device:
-        """Where the host lets the network compute."""
+        """The device on which the host lets the network compute."""
         return self.patcher.load_device
 
-    def load(self, faces: int) -> None:
-        """Put the weights on the device and make room for a forward pass of so many faces."""
-        from ..gpen_core.restore import forward_memory
-
-        memory = forward_memory(self.config, faces, self.network.dtype)
+    def load(self, batch_size: int) -> None:
+        """Load the weights to the device and free memory for a pass of `batch_size` faces."""
+        memory = forward_memory(self.config, batch_size, self.network.dtype)
         mm.load_models_gpu([self.patcher], memory_required=memory, force_full_load=True)
-        # With --novram the host leaves weights on the CPU whatever it is asked.
-        if any(not _same(p.device, self.device) for p in self.network.parameters()):
+        # With --novram the host leaves the weights on the CPU despite `force_full_load`.
+        if any(not _is_same_device(p.device, self.device) for p in self.network.parameters()):
             self.network.to(self.device)
 
     @property
@@ -192,8 +191,8 @@ class HostedGPEN:
     def __call__(self, faces: torch.Tensor, *, noise_seed: int = 0) -> torch.Tensor:
         """Run the network on faces [N, 3, in, in] in [-1, 1], on any device.
 
-        Loading before every pass costs nothing while it is loaded, and the host may have unloaded
-        it for another model since the last.
+        The weights are loaded before every pass, since the host may have unloaded them for another
+        model. This costs nothing while they are still loaded.
         """
         self.load(len(faces))
         return self.network(faces.to(self.device), noise_seed=noise_seed)

@@ -1,4 +1,4 @@
-"""Restore face crops, or a whole image at once."""
+"""Restore face crops, or all faces of an image."""
 
 from __future__ import annotations
 
@@ -6,18 +6,22 @@ from typing import TYPE_CHECKING
 
 from comfy_api.latest import io
 
+from ..gpen_core.align import left_out_messages
+from ..gpen_core.pipeline import restore_image
+from ..gpen_core.restore import restore_pixels
+from ..gpen_core.warp import resize
 from . import host
-from .load import make_detector, stamp_if_automatic
+from .files import make_detector, stamp_unconnected_detector
 from .sockets import (
     CATEGORY,
     PREVIEW_IMAGES,
     GPENDetector,
     GPENModel,
-    crops_in,
-    image_in,
-    image_out,
-    mask_out,
-    preview_out,
+    from_host_crops,
+    from_host_image,
+    make_preview,
+    to_host_image,
+    to_host_mask,
 )
 
 if TYPE_CHECKING:
@@ -32,14 +36,14 @@ STRENGTH = io.Float.Input(
     min=0.0,
     max=1.0,
     step=0.01,
-    tooltip="How much of the restored face to take: 0 leaves the face as it is, 1 replaces it.",
+    tooltip="How much of the restored face to use. 0: the face stays as it is. 1: it is replaced.",
 )
 
-ROOM_FOR = 8
-"""Faces per pass that other models are moved out of memory for; more run together if they fit."""
+PLANNED_BATCH = 8
+"""Faces per pass for which the host frees memory beforehand. If more fit, more run together."""
 
 PREVIEW_SIDE = 512
-"""Pixels a side that a crop is shown with at most, where it is larger."""
+"""Side in pixels to which larger crops are shrunk for the preview."""
 
 
 class RestoreFaces(io.ComfyNode):
@@ -51,21 +55,22 @@ class RestoreFaces(io.ComfyNode):
             node_id="GPENRestoreFaces",
             display_name="Restore Faces (GPEN)",
             category=CATEGORY,
-            description="Restores aligned face crops with GPEN, at the size of the model.",
+            description="Restores aligned face crops with GPEN. The results have the model's "
+            "output size.",
             search_aliases=["face restore", "face enhance", "gpen", "upscale face", "fix face"],
             has_intermediate_output=True,
             inputs=[
                 GPENModel.Input("model", tooltip="From Load GPEN."),
-                io.Image.Input("crops", tooltip="Face crops from Detect Faces or Crop Faces. "
-                               "Other sizes than the model's are resized first."),
+                io.Image.Input("crops", tooltip="Face crops from Detect Faces or Crop Faces. Crops "
+                               "of another size than the model's are resized first."),
                 STRENGTH,
                 io.Int.Input("batch_size", default=0, min=0, max=256, advanced=True,
-                             tooltip="Faces per pass through the network. 0: as many as fit. When "
-                             "memory runs out it is halved until they do."),
+                             tooltip="Faces per pass through the network. 0: as many as fit into "
+                             "the GPU's memory; one on a CPU. When memory runs out, the number is "
+                             "halved."),
             ],
             outputs=[
-                io.Image.Output("restored", tooltip="The restored crops, at the size of the model, "
-                                "in the same order."),
+                io.Image.Output("restored", tooltip="The restored crops, in the same order."),
             ],
         )  # fmt: skip
 
@@ -73,32 +78,28 @@ class RestoreFaces(io.ComfyNode):
     def execute(
         cls, model: host.HostedGPEN, crops: torch.Tensor, strength: float, batch_size: int
     ) -> io.NodeOutput:
-        from ..gpen_core.restore import restore_pixels
-
-        pixels = crops_in(crops)
-        # Before the batch size is chosen: other models may have to leave first.
+        pixels = from_host_crops(crops)
+        # Loading moves other models out. The batch size depends on the memory that is free then.
         if len(pixels):
-            model.load(min(len(pixels), batch_size or ROOM_FOR))
+            model.load(min(len(pixels), batch_size or PLANNED_BATCH))
         restored = restore_pixels(
             model,
             pixels,
             strength=strength,
             batch_size=batch_size or None,
-            on_progress=host.progress(len(pixels)),
+            on_progress=host.make_progress(len(pixels)),
         )
-        return io.NodeOutput(image_out(restored), ui=preview_out(_shown(restored)))
+        return io.NodeOutput(to_host_image(restored), ui=make_preview(_shrink(restored)))
 
 
-def _shown(crops: torch.Tensor) -> torch.Tensor:
-    """The first crops as small as they are shown."""
-    from ..gpen_core.warp import resize
-
+def _shrink(crops: torch.Tensor) -> torch.Tensor:
+    """Shrink the first crops to the side of the preview."""
     side = min(PREVIEW_SIDE, crops.shape[-1])
     return resize(crops[:PREVIEW_IMAGES], side, side).clamp(0, 1)
 
 
 class RestoreImage(io.ComfyNode):
-    """Detect, restore and paste back in one node."""
+    """Detect faces, restore them and paste them back."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -106,8 +107,8 @@ class RestoreImage(io.ComfyNode):
             node_id="GPENRestoreImage",
             display_name="Restore Image (GPEN)",
             category=CATEGORY,
-            description="Finds every face, restores it with GPEN and puts it back. Images without "
-            "a face, and everything outside the faces, come back unchanged.",
+            description="Finds every face, restores it with GPEN and pastes it back. Images "
+            "without a face and pixels outside the faces stay exactly as they are.",
             search_aliases=["face restore", "face enhance", "gpen", "upscale face", "fix face",
                             "restore photo"],
             hidden=[io.Hidden.unique_id],
@@ -115,8 +116,9 @@ class RestoreImage(io.ComfyNode):
                 io.Image.Input("image", tooltip="Photos or video frames."),
                 GPENModel.Input("model", tooltip="From Load GPEN."),
                 STRENGTH,
-                GPENDetector.Input("detector", optional=True, tooltip="From Load Face Detector; "
-                                   "chosen automatically when nothing is connected."),
+                GPENDetector.Input("detector", optional=True,
+                                   tooltip="From Load Face Detector. Not connected: chosen "
+                                   "automatically."),
             ],
             outputs=[
                 io.Image.Output("image", tooltip="The image with its faces restored."),
@@ -126,7 +128,7 @@ class RestoreImage(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, **inputs: object) -> str:
-        return stamp_if_automatic(inputs)
+        return stamp_unconnected_detector(inputs)
 
     @classmethod
     def execute(
@@ -136,21 +138,18 @@ class RestoreImage(io.ComfyNode):
         strength: float,
         detector: Detector | None = None,
     ) -> io.NodeOutput:
-        from ..gpen_core.align import left_out_messages
-        from ..gpen_core.pipeline import restore_image
-
         def on_left_out(faces: Faces) -> None:
             host.warn(cls.hidden.unique_id, "\n".join(left_out_messages(faces)))
 
-        pixels, alpha = image_in(image)
-        model.load(ROOM_FOR)
+        pixels, alpha = from_host_image(image)
+        model.load(PLANNED_BATCH)
         result = restore_image(
             model,
             detector or make_detector(),
             pixels,
             strength=strength,
-            on_search=host.progress(len(pixels)),
-            on_progress=host.progress(len(pixels)),
+            on_search=host.make_progress(len(pixels)),
+            on_progress=host.make_progress(len(pixels)),
             on_left_out=on_left_out,
         )
-        return io.NodeOutput(image_out(result.image, alpha), mask_out(result.mask))
+        return io.NodeOutput(to_host_image(result.image, alpha), to_host_mask(result.mask))

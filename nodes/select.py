@@ -1,4 +1,4 @@
-"""Choose among the faces found."""
+"""Choose some of the faces."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 from comfy_api.latest import io
 
 from ..gpen_core.select import ORDERS, SIZE_UNITS, select_faces
-from .sockets import CATEGORY, AlignedFaces, GPENFaces, mask_in
+from .sockets import CATEGORY, AlignedFaces, GPENFaces, from_host_mask
 
 if TYPE_CHECKING:
     import torch
 
 
 class SelectFaces(io.ComfyNode):
-    """Choose faces by number, order, size, region and count."""
+    """Choose faces by number, order, count, size and region."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -22,38 +22,41 @@ class SelectFaces(io.ComfyNode):
             node_id="GPENSelectFaces",
             display_name="Select Faces (GPEN)",
             category=CATEGORY,
-            description="Keeps the faces that meet every condition, with their crops. In a batch "
-            "each image is treated by itself.",
+            description="Keeps the faces that meet all conditions, with their crops. Each image of "
+            "a batch is treated separately.",
             search_aliases=["select face", "filter faces", "choose face", "sort faces"],
             inputs=[
                 GPENFaces.Input("faces", tooltip="From Detect Faces."),
                 io.Image.Input("crops", lazy=True, tooltip="The crops of these faces, in the "
                                "same order."),
                 io.String.Input("indices", default="", placeholder="0, 2-4",
-                                tooltip="Numbers of the faces to keep, as the preview of Detect "
-                                "Faces shows them, such as 0, 2-4. With another order 0 is the "
-                                "first in that order. Empty: every face."),
+                                tooltip="Numbers of the faces to keep, such as 0, 2-4. The preview "
+                                "of Detect Faces shows them. With another order, 0 is the first "
+                                "face in that order. Empty: all faces."),
                 io.Combo.Input("order", options=list(ORDERS), default=ORDERS[0],
-                               tooltip="How the faces of each image are numbered and handed on."),
+                               tooltip="Order in which the faces of each image are numbered and "
+                               "output."),
                 io.Int.Input("count", default=0, min=0, max=1000,
-                             tooltip="Keep at most so many faces of each image, the first in the "
-                             "order. 0: no limit."),
+                             tooltip="Keep at most this many faces per image, the first in the "
+                             "order. 0: no maximum."),
                 io.Float.Input("min_size", default=0.0, min=0.0, max=16384.0, step=1.0,
-                               tooltip="Smallest face to keep, by the shorter side of its box."),
+                               tooltip="Smallest face to keep: the shorter side of its box, in "
+                               "size_unit. 0: no minimum."),
                 io.Float.Input("max_size", default=0.0, min=0.0, max=16384.0, step=1.0,
-                               tooltip="Largest face to keep. 0: no limit."),
+                               tooltip="Largest face to keep, measured in the same way. 0: no "
+                               "maximum."),
                 io.Combo.Input("size_unit", options=list(SIZE_UNITS), default=SIZE_UNITS[0],
                                advanced=True,
-                               tooltip="What the sizes are given in: pixels, or percent of the "
+                               tooltip="Unit of min_size and max_size: pixels, or percent of the "
                                "image's shorter side."),
                 io.Mask.Input("region", optional=True,
-                              tooltip="Keep only faces whose centre lies in this mask, which must "
+                              tooltip="Keep only faces whose centre lies in this mask. It must "
                               "have the size of the image."),
             ],
             outputs=[
-                GPENFaces.Output("selected", tooltip="The faces kept, in order."),
+                GPENFaces.Output("selected", tooltip="The faces kept, in the chosen order."),
                 io.Image.Output("selected_crops", tooltip="Their crops."),
-                GPENFaces.Output("remaining", tooltip="All other faces; Crop Faces makes their "
+                GPENFaces.Output("remaining", tooltip="All other faces. Crop Faces cuts their "
                                  "crops."),
             ],
         )  # fmt: skip
@@ -78,7 +81,7 @@ class SelectFaces(io.ComfyNode):
         region: torch.Tensor | None = None,
     ) -> io.NodeOutput:
         if crops is None:
-            crops = faces.no_crops()
+            crops = faces.make_empty_crops()
         faces.check_crops(crops)
         kept, remaining = select_faces(
             faces.faces,
@@ -88,6 +91,6 @@ class SelectFaces(io.ComfyNode):
             min_size=min_size,
             max_size=max_size or None,
             size_unit=size_unit,
-            region=mask_in(region),
+            region=from_host_mask(region),
         )
         return io.NodeOutput(faces[kept], crops[kept.to(crops.device)], faces[remaining])

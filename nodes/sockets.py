@@ -1,7 +1,7 @@
-"""The pack's sockets, and the edge between the host's images and the library's.
+"""The pack's sockets, and the conversions between the host's values and the library's.
 
-The host has images [B, H, W, C] and masks [B, H, W]; gpen_core has both as [B, C, H, W]. The
-change happens here and nowhere else.
+The host's images are [B, H, W, C] and its masks [B, H, W]; gpen_core has both as [B, C, H, W].
+Only this module converts them.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from comfy_api.latest import io, ui
 
+from ..gpen_core.detectors.face_mesh import faces_from_mesh
 from ..gpen_core.errors import MismatchError
 from . import host
 
@@ -26,12 +27,12 @@ FaceLandmarks = io.Custom("FACE_LANDMARKS")
 CATEGORY = "image/face restoration"
 CROP_SIZES = ("256", "512", "1024", "2048")
 PREVIEW_IMAGES = 16
-"""Images shown on a node: a preview of a whole video would take longer than finding its faces."""
+"""Images that a node shows. A preview of a whole video would take longer than its detection."""
 
 
 @dataclass(frozen=True, eq=False)
 class AlignedFaces:
-    """What GPEN_FACES carries: N faces and where their crops were cut, in the same order."""
+    """N faces and where their crops were cut, in the same order; the value of GPEN_FACES."""
 
     faces: Faces
     alignment: Alignment
@@ -42,134 +43,137 @@ class AlignedFaces:
     def __getitem__(self, rows: torch.Tensor) -> AlignedFaces:
         return AlignedFaces(self.faces[rows], self.alignment[rows])
 
-    def no_crops(self) -> torch.Tensor:
-        """An empty batch of crops as the host has images, [0, S, S, 3]."""
+    def make_empty_crops(self) -> torch.Tensor:
+        """Return an empty batch of crops in the host's layout, [0, S, S, 3]."""
         return torch.zeros(0, self.alignment.crop_size, self.alignment.crop_size, 3)
 
     def check_image(self, image: torch.Tensor) -> None:
-        """Raise unless `image` [B, C, H, W] is of the batch and size the faces were found in."""
+        """Raise unless `image` [B, C, H, W] has the batch and size that the faces were found in."""
         found = (image.shape[0], *image.shape[-2:])
         if found != self.faces.image_size:
             raise MismatchError(
-                f"These faces were found in {_batch(self.faces.image_size)}, but the image here is "
-                f"{_batch(found)}. Connect the image that went into Detect Faces; a larger "
-                "version of it goes into the input 'background' of Paste Faces Back."
+                f"The faces were found in {_format_size(self.faces.image_size)}, but this image is "
+                f"{_format_size(found)}. Connect the image that Detect Faces got. A larger version "
+                "of it belongs into the input `background` of Paste Faces Back."
             )
 
     def check_mask(self, mask: torch.Tensor | None) -> None:
-        """Raise unless `mask` [B, H, W], [H, W] or None fits the images of the faces."""
+        """Raise unless `mask`, [B, H, W], [H, W] or None, fits the images of the faces."""
         images, height, width = self.faces.image_size
         if mask is None:
             return
         masks = mask.shape[:-2].numel()
         if masks not in (1, images):
             raise MismatchError(
-                f"{masks} masks do not fit {images} images: connect one for each, or one for all."
+                f"{masks} masks do not fit {images} images. Connect one per image, or one for all."
             )
         if tuple(mask.shape[-2:]) != (height, width):
             raise MismatchError(
                 f"The mask must have the size of the image, {width}×{height}; found "
-                f"{mask.shape[-1]}×{mask.shape[-2]}. Load Image gives a mask of 64×64 for a "
-                "picture without transparency."
+                f"{mask.shape[-1]}×{mask.shape[-2]}. For a picture without transparency, Load "
+                "Image gives a mask of 64×64."
             )
 
     def check_crops(self, crops: torch.Tensor) -> None:
-        """Raise unless there is one crop [N, 3, S, S] for each face."""
+        """Raise unless there is one crop per face; any layout whose first axis counts crops."""
         if len(crops) != len(self):
             raise MismatchError(
-                f"{len(crops)} crops do not fit {len(self)} faces. Keep one crop per face in the "
-                "same order; Select Faces takes faces and crops together."
+                f"{len(crops)} crops do not fit {len(self)} faces. Keep one crop per face, in the "
+                "same order. Select Faces filters faces and crops together."
             )
 
 
-def image_in(image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """The host's image [B, H, W, C] as RGB float32 [B, 3, H, W] and, if it has one, its alpha.
+def from_host_image(image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Convert an image [B, H, W, C] to RGB float32 [B, 3, H, W] and its alpha, if it has one.
 
     One channel is grey, two are grey and alpha, four are RGB and alpha.
+
+    Returns:
+        RGB [B, 3, H, W], and alpha [B, 1, H, W] or None.
+
+    Raises:
+        MismatchError: it has another number of axes or channels.
     """
     channels = image.shape[-1]
     if image.ndim != 4 or channels not in (1, 2, 3, 4):
         raise MismatchError(
-            f"An image here is [B, H, W, C] with 1 to 4 channels, found {list(image.shape)}."
+            f"An image must be [B, H, W, C] with 1 to 4 channels, found {list(image.shape)}."
         )
     planes = image.movedim(-1, 1).float()
     colour = planes[:, : 3 if channels > 2 else 1].expand(-1, 3, -1, -1)
     return colour, planes[:, -1:] if channels in (2, 4) else None
 
 
-def image_out(image: torch.Tensor, alpha: torch.Tensor | None = None) -> torch.Tensor:
-    """An RGB image [B, 3, H, W] as the host wants it: [B, H, W, C] where and how it keeps images.
+def to_host_image(image: torch.Tensor, alpha: torch.Tensor | None = None) -> torch.Tensor:
+    """Convert RGB [B, 3, H, W] to the host's layout [B, H, W, C], device and dtype.
 
     Args:
-        alpha: [B, 1, H, W] to append as fourth channel.
+        alpha: [B, 1, H, W], appended as the fourth channel.
     """
     if alpha is not None:
         image = torch.cat([image, alpha.to(image)], dim=1)
     return host.keep(image.movedim(1, -1).contiguous())
 
 
-def preview_out(images: torch.Tensor) -> ui.PreviewImage | None:
-    """What a node shows of RGB images [B, 3, H, W] in [0, 1]: the first; nothing if there are none.
+def make_preview(images: torch.Tensor) -> ui.PreviewImage | None:
+    """Show the first of some RGB images [B, 3, H, W] in [0, 1] on the node.
 
-    The host's own preview fails on an empty batch.
+    Returns None for an empty batch, on which the host's own preview fails.
     """
     return ui.PreviewImage(images[:PREVIEW_IMAGES].movedim(1, -1)) if len(images) else None
 
 
-def crops_in(crops: torch.Tensor) -> torch.Tensor:
-    """Face crops from an IMAGE socket as RGB [N, 3, S, S].
+def from_host_crops(crops: torch.Tensor) -> torch.Tensor:
+    """Convert face crops [N, S, S, C] to RGB float32 [N, 3, S, S].
 
     Raises:
         MismatchError: they are not square.
     """
-    pixels, _ = image_in(crops)
+    pixels, _ = from_host_image(crops)
     height, width = pixels.shape[-2:]
     if height != width:
         raise MismatchError(
-            f"Face crops are square, found {width}×{height}. Detect Faces makes them; for a whole "
-            "photo use Restore Image."
+            f"Face crops must be square, found {width}×{height}. Detect Faces cuts them. For a "
+            "whole photo use Restore Image."
         )
     return pixels
 
 
-def mask_in(mask: torch.Tensor | None) -> torch.Tensor | None:
-    """The host's mask [B, H, W] or [H, W] as [B, 1, H, W] float32 in [0, 1]."""
+def from_host_mask(mask: torch.Tensor | None) -> torch.Tensor | None:
+    """Convert a mask [B, H, W] or [H, W] to [B, 1, H, W] float32 in [0, 1]; None stays None."""
     if mask is None:
         return None
     return mask.reshape(-1, 1, *mask.shape[-2:]).float().clamp(0, 1)
 
 
-def mask_out(mask: torch.Tensor) -> torch.Tensor:
-    """A mask [B, 1, H, W] as the host wants it, [B, H, W]."""
+def to_host_mask(mask: torch.Tensor) -> torch.Tensor:
+    """Convert a mask [B, 1, H, W] to the host's layout [B, H, W], device and dtype."""
     return host.keep(mask[:, 0])
 
 
-def faces_in(landmarks: dict[str, Any], image: torch.Tensor) -> Faces:
-    """The faces of a FACE_LANDMARKS value that belongs to `image` [B, 3, H, W].
+def from_host_landmarks(landmarks: dict[str, Any], image: torch.Tensor) -> Faces:
+    """Convert a FACE_LANDMARKS value to the faces of `image` [B, 3, H, W].
 
     Raises:
-        MismatchError: it was made for another image, or is no face mesh.
+        MismatchError: it was made for an image of another size, or holds no face mesh.
     """
-    from ..gpen_core.detectors.face_mesh import faces_from_mesh
-
     size = tuple(image.shape[-2:])
     found = tuple(landmarks.get("image_size", size))
     if found != size:
         raise MismatchError(
-            f"These face landmarks were found in images of {found[1]}×{found[0]}, but the image "
-            f"here is {size[1]}×{size[0]}. Find them in the image that goes into Detect Faces."
+            f"The face landmarks were found in images of {found[1]}×{found[0]}, but this image is "
+            f"{size[1]}×{size[0]}. Find them in the image that is connected to Detect Faces."
         )
     return faces_from_mesh(landmarks["frames"], (len(image), *size))
 
 
-def boxes_in(bboxes: Any, count: int) -> list[torch.Tensor]:
-    """A BOUNDING_BOX value as [K, 4] xyxy boxes for each of `count` images.
+def from_host_boxes(bboxes: Any, count: int) -> list[torch.Tensor]:
+    """Convert a BOUNDING_BOX value to boxes [K, 4] xyxy for each of `count` images.
 
-    It may come as one box, as one list of boxes, which then holds for every image, or as a list
-    for each image.
+    The value is a list of boxes per image, or one box or one list of boxes for all images.
 
     Raises:
-        MismatchError: it has lists for another number of images, or holds something else.
+        MismatchError: it has lists for another number of images, or something else than boxes.
     """
     if isinstance(bboxes, dict):
         bboxes = [bboxes]
@@ -179,14 +183,14 @@ def boxes_in(bboxes: Any, count: int) -> list[torch.Tensor]:
         bboxes = bboxes * count
     if len(bboxes) != count:
         raise MismatchError(
-            f"Boxes of {len(bboxes)} images do not fit a batch of {count}: connect boxes that were "
+            f"Boxes of {len(bboxes)} images do not fit a batch of {count}. Connect boxes that were "
             "found in these images, or one list for all."
         )
-    return [_corners(boxes) for boxes in bboxes]
+    return [_to_xyxy(boxes) for boxes in bboxes]
 
 
-def _corners(boxes: Any) -> torch.Tensor:
-    """One image's boxes as [K, 4] xyxy."""
+def _to_xyxy(boxes: Any) -> torch.Tensor:
+    """Convert the boxes of one image to [K, 4] xyxy."""
     try:
         return torch.tensor(
             [[b["x"], b["y"], b["x"] + b["width"], b["y"] + b["height"]] for b in boxes],
@@ -194,12 +198,13 @@ def _corners(boxes: Any) -> torch.Tensor:
         ).reshape(-1, 4)
     except (TypeError, KeyError, ValueError) as error:
         raise MismatchError(
-            f"A box is a dictionary of the numbers x, y, width and height; found {boxes!r:.200}."
+            "A box must be a dictionary of the numbers x, y, width and height; found "
+            f"{boxes!r:.200}."
         ) from error
 
 
-def boxes_out(faces: Faces) -> list[list[dict[str, Any]]]:
-    """The boxes of faces as BOUNDING_BOX: a list for each image, numbered as in the preview."""
+def to_host_boxes(faces: Faces) -> list[list[dict[str, Any]]]:
+    """Convert boxes of faces to a BOUNDING_BOX value: a list per image, in the preview's order."""
     frames: list[list[dict[str, Any]]] = [[] for _ in range(faces.image_size[0])]
     for box, score, image in zip(
         faces.boxes.tolist(), faces.scores.tolist(), faces.image_index.tolist(), strict=True
@@ -211,5 +216,6 @@ def boxes_out(faces: Faces) -> list[list[dict[str, Any]]]:
     return frames
 
 
-def _batch(size: tuple[int, ...]) -> str:
+def _format_size(size: tuple[int, ...]) -> str:
+    """Write a batch's size (B, H, W) as "B × W×H"."""
     return f"{size[0]} × {size[2]}×{size[1]}"

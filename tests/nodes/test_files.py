@@ -20,11 +20,17 @@ def host(nodes):
 
 
 @pytest.fixture
-def folders(host, tmp_path, monkeypatch):
-    """Model folders of the host below tmp_path, ours not yet added; gives folder_paths' table."""
+def folders(host, core, tmp_path, monkeypatch):
+    """The host's table of model folders, all below tmp_path; ours are not registered yet.
+
+    Neither ComfyUI's models folder nor the user's cache of weights is read.
+    """
     table = {"detection": ([str(tmp_path / "detection")], {".safetensors", ".pth"})}
     monkeypatch.setattr(host.folder_paths, "folder_names_and_paths", table)
     monkeypatch.setattr(host.folder_paths, "models_dir", str(tmp_path))
+    monkeypatch.setattr(host.folder_paths, "filename_list_cache", {}, raising=False)
+    catalog = core("checkpoints.catalog")
+    monkeypatch.setattr(catalog, "search_folders", lambda: (tmp_path / "weights",))
     return table
 
 

@@ -17,7 +17,7 @@ def host(nodes):
 
 
 def test_one_gpu_by_two_names_is_one(host):
-    same = host._same
+    same = host._is_same_device
     assert same(torch.device("cuda"), torch.device("cuda:0"))
     assert not same(torch.device("cuda:1"), torch.device("cuda"))
     assert not same(torch.device("cpu"), torch.device("cuda"))
@@ -30,7 +30,7 @@ def test_the_host_unloads_a_network_whole_or_not_at_all(model):
 
 def test_other_models_make_room_before_faces_are_searched(node, host, detector, monkeypatch):
     done = []
-    monkeypatch.setattr(host, "device_for_faces", lambda: done.append("room"))
+    monkeypatch.setattr(host, "prepare_device", lambda: done.append("room"))
     find = detector.find
     monkeypatch.setattr(
         detector, "find", lambda *args, **options: done.append("find") or find(*args, **options)
@@ -146,7 +146,7 @@ def test_cancelling_stops_cutting_and_pasting_after_the_running_face(
 def test_progress_ends_at_the_number_of_faces(node, host, model, detector, monkeypatch):
     seen = []
     monkeypatch.setattr(
-        host, "progress", lambda total: lambda done, total: seen.append((done, total))
+        host, "make_progress", lambda total: lambda done, total: seen.append((done, total))
     )
     image = scene([10, 80], [120])
     faces, crops, *_ = node("GPENDetectFaces", image=image, detector=detector).args
@@ -165,7 +165,7 @@ def test_crops_that_would_fill_memory_are_warned_of(node, host, detector, monkey
     image = scene([10, 80])
     node("GPENDetectFaces", image=image, detector=detector, crop_size="256")
     assert not messages
-    monkeypatch.setattr(host, "free_memory", lambda: 2_000_000)
+    monkeypatch.setattr(host, "measure_free_memory", lambda: 2_000_000)
     node("GPENDetectFaces", image=image, detector=detector, crop_size="256")
     assert len(messages) == 1
     assert "2 crops" in messages[0]

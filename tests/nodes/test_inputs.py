@@ -220,7 +220,7 @@ def test_an_empty_batch_has_no_faces_and_no_preview(node, detector, model):
 def test_restore_faces_shows_the_first_crops_no_larger_than_needed(node, model, monkeypatch, nodes):
     shown = []
     monkeypatch.setattr(nodes.restore, "PREVIEW_SIDE", SIDE // 2)
-    monkeypatch.setattr(nodes.restore, "preview_out", shown.append)
+    monkeypatch.setattr(nodes.restore, "make_preview", shown.append)
     node("GPENRestoreFaces", model=model, crops=torch.rand(20, SIDE, SIDE, 3))
     assert [crops.shape for crops in shown] == [(16, 3, SIDE // 2, SIDE // 2)]
 

@@ -41,13 +41,15 @@ def pytest_collection_modifyitems(items):
 
 
 @pytest.fixture(scope="session")
-def pack():
+def pack(tmp_path_factory):
     """The repository's root package, loaded under another name as ComfyUI does."""
     if os.environ.get(REAL_HOST):
         sys.path.insert(0, str(COMFYUI_PATH))
         import comfy.cli_args
 
         comfy.cli_args.args.cpu = True
+        # Models of the checkout's user would change what the nodes find.
+        comfy.cli_args.args.base_directory = str(tmp_path_factory.mktemp("comfyui"))
     else:
         sys.path.insert(0, str(ROOT / "tests" / "doubles"))
     spec = importlib.util.spec_from_file_location(

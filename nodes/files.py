@@ -1,0 +1,111 @@
+"""Model files: the names that nodes offer, stamps that notice a replaced file, and detectors.
+
+Load GPEN and Load Face Detector use all of this. Detect Faces and Restore Image make their own
+detector when none is connected.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..gpen_core.checkpoints import catalog
+from ..gpen_core.detectors import load_detector
+from ..gpen_core.detectors.registry import find_weights
+from ..gpen_core.errors import CheckpointError
+from ..gpen_core.names import AUTO, DETECTORS
+from . import host
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ..gpen_core.detectors import Detector
+
+BUILTIN = "built-in (256)"
+"""The choice that stands for the model in the pack's own weights folder."""
+
+
+def list_gpen_files() -> list[str]:
+    """List the built-in model, the files in models/gpen, and GPEN files of other packs.
+
+    models/facerestore_models also holds other networks. A file there counts if its name contains
+    "gpen" or is the name of a published GPEN.
+    """
+
+    def is_gpen(name: str) -> bool:
+        entry = catalog.look_up(_strip_folders(name))
+        return "gpen" in name.lower() or (entry is not None and entry.kind == "gpen")
+
+    ours, shared = host.GPEN_FOLDERS
+    others = [name for name in host.list_model_files((shared,)) if is_gpen(name)]
+    files = [BUILTIN, *host.list_model_files((ours,)), *others]
+    # Other packs keep GPEN as ONNX there, which `load_gpen` cannot read.
+    return list(dict.fromkeys(name for name in files if not name.lower().endswith(".onnx")))
+
+
+def find_gpen(file: str) -> Path:
+    """Return the path of a choice of `list_gpen_files`.
+
+    Raises:
+        CheckpointError: there is no such file.
+    """
+    return catalog.resolve("builtin") if file == BUILTIN else find_file(host.GPEN_FOLDERS, file)
+
+
+def find_file(folders: tuple[str, ...], file: str) -> Path:
+    """Return the path of a file in the model folders of these keys.
+
+    Raises:
+        CheckpointError: there is no such file; the message says where it goes.
+    """
+    path = host.find_model_file(folders, file) if isinstance(file, str) else None
+    if path is None:
+        raise CheckpointError(explain_missing(folders, file))
+    return path
+
+
+def explain_missing(folders: tuple[str, ...], file: str) -> str:
+    """Say where a missing file goes and, if it is a published one, where to get it."""
+    if not isinstance(file, str):
+        return f"`file` must be the name of a file, found {file!r}. Choose one in the node."
+    places = " or ".join(f"`{folder}`" for folder in host.list_model_folders(folders))
+    message = f"`{file}` was not found. Put it into {places} and press R."
+    entry = catalog.look_up(_strip_folders(file))
+    if entry is None:
+        return message
+    return f"{message} It is published at {entry.url} ({entry.licence})."
+
+
+def stamp_file(path: Path) -> str:
+    """Return a text that changes when the file is replaced."""
+    facts = path.stat()
+    return f"{path} {facts.st_mtime_ns} {facts.st_size}"
+
+
+def stamp_folders(folders: tuple[str, ...]) -> str:
+    """Return a text that changes when any file in these model folders is replaced."""
+    paths = (host.find_model_file(folders, name) for name in host.list_model_files(folders))
+    return " ".join(stamp_file(path) for path in paths if path)
+
+
+def stamp_detector(name: str = AUTO) -> str:
+    """Return a text that changes when the detector of that name would load another file."""
+    folders = host.list_model_folders(host.DETECTOR_FOLDERS)
+    names = [n for n in DETECTORS if n != "mtcnn" and name in (AUTO, n)]
+    found = (find_weights(n, folders) for n in names)
+    return " ".join([name, *(stamp_file(path) for path in found if path)])
+
+
+def stamp_unconnected_detector(inputs: dict[str, object]) -> str:
+    """Fingerprint a node with an optional detector: "" where one is connected."""
+    return "" if "detector" in inputs else stamp_detector()
+
+
+def make_detector(name: str = AUTO, path: Path | None = None) -> Detector:
+    """Load a detector on the host's device; without `path`, search the host's folders first."""
+    folders = host.list_model_folders(host.DETECTOR_FOLDERS)
+    return load_detector(name, device=host.get_device(), weights=path, folders=folders)
+
+
+def _strip_folders(name: str) -> str:
+    """Return the file's name without subfolders, whichever slash separates them."""
+    return name.replace("\\", "/").rsplit("/", 1)[-1]
