@@ -270,3 +270,33 @@ def test_limits_of_size_and_number_reach_the_detector(node, found, detector):
 def test_the_preview_shows_the_first_frames_only(node, detector):
     preview = node("GPENDetectFaces", image=scene(*[[10]] * 20), detector=detector).ui
     assert len(preview.values) == 16
+
+
+def test_small_faces_are_shown_again_on_a_sheet(node, detector):
+    picture, sheet = node("GPENDetectFaces", image=scene([10, 80]), detector=detector).ui.values
+    assert picture.shape == (96, 200, 3)
+    assert sheet.shape != picture.shape
+
+
+def test_select_shows_the_crops_kept_with_the_numbers_of_its_order(node, found, monkeypatch, nodes):
+    _, faces, crops = found
+    shown = []
+    monkeypatch.setattr(
+        nodes.select, "draw_sheets", lambda *args, **_: shown.append(args) or [args[0][0]]
+    )
+    options = {"order": "left to right", "indices": "1"}
+    result = node("GPENSelectFaces", faces=faces, crops=crops, **options)
+    assert len(result.ui.values) == 1
+    pixels, kept, numbers = shown[0]
+    assert torch.equal(pixels.movedim(1, -1), result[1])
+    assert torch.equal(kept.boxes, result[0].faces.boxes)
+    assert numbers == [1]
+    assert node("GPENSelectFaces", faces=faces, crops=crops).ui.values[0].shape == (SIDE, SIDE, 3)
+    assert shown[1][2] == [0, 1, 0]
+
+
+def test_select_shows_one_sheet_per_image_and_none_without_faces(node, found):
+    _, faces, crops = found
+    first, second = node("GPENSelectFaces", faces=faces, crops=crops).ui.values
+    assert first.shape[1] > second.shape[1]  # two faces beside each other, and one
+    assert node("GPENSelectFaces", faces=faces, crops=crops, indices="9").ui is None
