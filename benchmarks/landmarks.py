@@ -26,7 +26,7 @@ import torch
 from gpen_core import load_gpen
 from gpen_core.evaluation.face_folder import find_faces, read_table
 from gpen_core.evaluation.lazy_faces import read_faces
-from gpen_core.evaluation.scores import Damage
+from gpen_core.evaluation.scores import DegradationRounds
 from gpen_core.restore import restore_pixels
 
 EYES, MOUTH = slice(36, 48), slice(48, 68)  # among the 68 landmarks
@@ -81,14 +81,14 @@ def measure(dlib: Any, restore: Any, crops: torch.Tensor, rounds: int) -> np.nda
         clean image.
     """
     rows = np.full((len(crops), 2, len(FIGURES)), np.nan)
-    damage = Damage(rounds=rounds, same=True)
+    same = DegradationRounds(count=rounds, same=True)
     for number in range(len(crops)):
         clean = to_levels(crops[number] / 255)
         where = dlib.find(clean)
         if where is None:
             continue
         wanted = dlib.describe(clean, where)
-        degraded = torch.cat([damage.pair(crops, number, round_)[1] for round_ in range(rounds)])
+        degraded = torch.cat([same.make_pair(crops, number, round_)[1] for round_ in range(rounds)])
         for column, images in enumerate((degraded, restore(degraded))):
             found = [dlib.describe(to_levels(image), where) for image in images]
             rows[number, column] = np.mean(

@@ -23,7 +23,8 @@ from gpen_core.cli import main
 from gpen_core.restore import restore_pixels
 from gpen_core.sharpen import FULL_CHANGE, sharpen_restored, unsharp_mask
 from gpen_core.training.plan import TrainingPlan
-from gpen_core.training.trainer import WEIGHTS_NAME, Trainer
+from gpen_core.training.state import WEIGHTS_NAME
+from gpen_core.training.trainer import Trainer
 from gpen_core.training.widen import widen
 
 CONFIG = GPENConfig(32, 32, (8, 8, 8, 8), style_dim=8, mapping_layers=1)

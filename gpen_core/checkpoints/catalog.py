@@ -146,12 +146,12 @@ def locate(name: str, folders: Sequence[Path] = ()) -> Path | None:
     entry = find(name)
     for folder in (*folders, *search_folders()):
         try:
-            here = {path.name.lower(): path for path in folder.iterdir()}
+            found = {path.name.lower(): path for path in folder.iterdir()}
         except OSError:  # the folder does not exist, or we may not read it
             continue
         for file in entry.files:
-            if file.lower() in here:
-                return here[file.lower()]
+            if file.lower() in found:
+                return found[file.lower()]
     return None
 
 

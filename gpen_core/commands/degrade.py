@@ -1,4 +1,4 @@
-"""`gpen degrade`: image files in, blurred, small, noisy and compressed ones out."""
+"""`gpen degrade`: writes blurred, small, noisy and compressed copies of image files."""
 
 from __future__ import annotations
 
@@ -26,37 +26,40 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="OUT",
         type=Path,
         required=True,
-        help="a file for one input file, else a folder; .png keeps the result to the last bit",
+        help="a file for a single input file, else a folder; .png loses nothing",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace results that exist")
     parser.add_argument(
-        "--seed", type=int, default=0, help="the n-th input gets what it says (default 0)"
+        "--seed",
+        type=int,
+        default=0,
+        help="seed of the random draws, which also depend on an input's number (default 0)",
     )
     parser.add_argument(
         "--preset",
         default="paper",
         metavar="NAME",
-        help=f"{', '.join(DEGRADATIONS)} (default paper)",
+        help=f"how to degrade: {', '.join(DEGRADATIONS)} (default paper)",
     )
     parser.add_argument(
         "--strength",
         type=fraction,
         default=1.0,
         metavar="0…1",
-        help="how far into the preset's ranges to go (default 1)",
+        help="strength of the preset; 0 changes nothing (default 1)",
     )
     parser.add_argument(
         "--face-size",
         type=positive,
         metavar="PX",
-        help="side of the faces in the images, by which blurs are scaled (default: each image is "
-        "one face)",
+        help="side of the faces in the images; blurs are scaled by it (default: each image is one "
+        "face)",
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Degrade every file; report those that fail and go on; return the exit status."""
+    """Degrade every file, report those that fail, and return the exit code."""
     from ..degradation.degrade import degrade
     from ..degradation.presets import find_preset
     from ..devices import resolve_device

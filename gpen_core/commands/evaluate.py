@@ -1,4 +1,4 @@
-"""`gpen evaluate`: how near to the clean faces a model brings degraded ones, and for whom."""
+"""`gpen evaluate`: measures how close a model brings degraded faces to clean ones, and for whom."""
 
 from __future__ import annotations
 
@@ -14,43 +14,48 @@ if TYPE_CHECKING:
 
     import torch
 
+    from ..arch import GPEN
     from ..evaluation.scores import Scores
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `gpen evaluate`."""
     parser.add_argument("--data", type=Path, required=True, help="folder of clean aligned faces")
-    parser.add_argument("--split", help="keep this split of the folder's INDEX.tsv")
-    parser.add_argument("--model", default="builtin", help="file or catalogue name")
+    parser.add_argument("--split", help="use only this split of the folder's INDEX.tsv")
+    parser.add_argument(
+        "--model",
+        default="builtin",
+        help="a file, or a name that `gpen models` lists (default builtin)",
+    )
     parser.add_argument(
         "--degradation",
         default="paper",
         metavar="NAME",
-        help=f"{', '.join(DEGRADATIONS)} (default paper)",
+        help=f"how to degrade the faces: {', '.join(DEGRADATIONS)} (default paper)",
     )
     parser.add_argument(
         "--rounds",
         type=positive,
         default=4,
-        help="how often every face is degraded (default 4)",
+        help="how often to degrade every face (default 4)",
     )
     parser.add_argument(
         "--same-damage",
         action="store_true",
-        help="degrade every face alike, so that groups of faces can be compared",
+        help="degrade all faces alike, so that groups of faces can be compared",
     )
     parser.add_argument(
         "--groups",
         type=Path,
         metavar="FILE.tsv",
-        help="a table with a column `file`, relative to the folder, and others: faces are also "
-        "grouped by each of those, where it is not empty",
+        help="a table with a column `file`, relative to the folder of faces; faces are also "
+        "grouped by each of its other columns, except where it is empty",
     )
     parser.add_argument(
         "--table",
         type=Path,
         metavar="FILE.tsv",
-        help="write the figures of every group and every face",
+        help="write the scores of every group and every face",
     )
     parser.add_argument(
         "--sheet",
@@ -63,53 +68,60 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the scores of all pairs and of each group of faces; return the exit status."""
-    from ..checkpoints.loading import load_gpen
+    """Print the scores of all pairs and of each group of faces; return the exit code."""
     from ..degradation.presets import find_preset
-    from ..errors import MismatchError
-    from ..evaluation.report import contact_sheet, format_groups, write_table
-    from ..evaluation.scores import Damage, Scores, group_scores, score_pairs
+    from ..evaluation.report import draw_contact_sheet, format_groups, write_table
+    from ..evaluation.scores import DegradationRounds, Scores, score_groups, score_pairs
     from ..media import write_image
     from ..media.formats import find_format
     from ..restore import restore_pixels
 
-    damage = Damage(find_preset(args.degradation), args.rounds, args.same_damage)
+    rounds = DegradationRounds(find_preset(args.degradation), args.rounds, args.same_damage)
     if args.sheet:
-        find_format(args.sheet)  # refuses the suffix now, not after the work
+        find_format(args.sheet)  # refuse a suffix now, not after the work
     for path in (args.table, args.sheet):
         if path:
             path.parent.mkdir(parents=True, exist_ok=True)
+    model = _load_model(args)
+    files, crops = _read_crops(args, model.config.in_size)
+    groupings = _group_faces(args, files, crops)
+
+    def restore(pixels: torch.Tensor) -> torch.Tensor:
+        return restore_pixels(model, pixels)
+
+    pairs = score_pairs(restore, crops, rounds=rounds)
+    print(Scores.mean(pairs))
+    groups: dict[str, dict[str, Scores]] = {}
+    for by, names in groupings.items():
+        groups[by] = score_groups(pairs, names)
+        print("\n" + format_groups(by, groups[by]))
+    if args.table:
+        by_face = score_groups(pairs, [f"{i:04} {path.name}" for i, path in enumerate(files)])
+        write_table(args.table, {"all": {"all": Scores.mean(pairs)}, **groups, "face": by_face})
+        print(f"\nscores in {args.table}")
+    if args.sheet:
+        write_image(args.sheet, draw_contact_sheet(restore, crops, rounds=rounds))
+        print(f"contact sheet in {args.sheet}; faces have the numbers of the table")
+    return 0
+
+
+def _load_model(args: argparse.Namespace) -> GPEN:
+    """Load a model whose output can be compared with its input."""
+    from ..checkpoints.loading import load_gpen
+    from ..errors import MismatchError
+
     model = load_gpen(args.model, device=args.device, dtype=args.dtype)
     config = model.config
     if config.in_size != config.out_size:
         raise MismatchError(
-            f"{args.model} makes {config.out_size} px of {config.in_size} px; faces are compared "
-            "with those that a network puts out at the size it takes in."
+            f"{args.model} makes {config.out_size} px of {config.in_size} px. `gpen evaluate` "
+            "takes models whose output has the size of their input."
         )
-    files, faces = _read(args, config.in_size)
-    grouped = _groups(args, files, faces)
-
-    def restore(images: torch.Tensor) -> torch.Tensor:
-        return restore_pixels(model, images)
-
-    pairs = score_pairs(restore, faces, damage=damage)
-    print(Scores.mean(pairs))
-    groups: dict[str, dict[str, Scores]] = {}
-    for by, names in grouped.items():
-        groups[by] = group_scores(pairs, names)
-        print("\n" + format_groups(by, groups[by]))
-    if args.table:
-        by_face = group_scores(pairs, [f"{i:04} {path.name}" for i, path in enumerate(files)])
-        write_table(args.table, {"all": {"all": Scores.mean(pairs)}, **groups, "face": by_face})
-        print(f"\nfigures in {args.table}")
-    if args.sheet:
-        write_image(args.sheet, contact_sheet(restore, faces, damage=damage))
-        print(f"contact sheet in {args.sheet}; numbers as in the table's faces")
-    return 0
+    return model
 
 
-def _read(args: argparse.Namespace, size: int) -> tuple[list[Path], torch.Tensor]:
-    """The usable files and their faces; the others are named."""
+def _read_crops(args: argparse.Namespace, size: int) -> tuple[list[Path], torch.Tensor]:
+    """Return the usable files and their faces, [N, 3, size, size] uint8; report the other files."""
     import torch
 
     from ..errors import ImageError
@@ -117,50 +129,29 @@ def _read(args: argparse.Namespace, size: int) -> tuple[list[Path], torch.Tensor
     from ..evaluation.lazy_faces import read_faces
 
     found = find_faces(args.data, split=args.split)
-    files, faces = [], []
+    files, crops = [], []
     for path, face in zip(found, read_faces(found, size), strict=True):
         if isinstance(face, ImageError):
             print(f"left out {face}", file=sys.stderr)
         else:
             files.append(path)
-            faces.append(face)
-    if not faces:
+            crops.append(face)
+    if not crops:
         raise ImageError(f"None of the {len(found)} images under {args.data} can be used.")
-    return files, torch.stack(faces)
+    return files, torch.stack(crops)
 
 
-def _groups(
-    args: argparse.Namespace, files: list[Path], faces: torch.Tensor
+def _group_faces(
+    args: argparse.Namespace, files: list[Path], crops: torch.Tensor
 ) -> dict[str, list[str]]:
-    """By what faces are grouped, and the group of each face, "" for those in none."""
-    from ..evaluation.face_folder import read_index
-    from ..evaluation.measures import skin_lightness
-    from ..evaluation.scores import lightness_group
+    """Return the group of each face in every grouping; "" means none."""
+    from ..evaluation.face_folder import group_by_source, group_by_table
+    from ..evaluation.measures import name_skin_lightness, skin_lightness
 
-    # One by one: as floats all of them would take four times the memory.
-    angles = [float(skin_lightness(face[None].float() / 255)) for face in faces]
-    groups = {"skin lightness": [lightness_group(angle) for angle in angles]}
-    index = read_index(args.data)
-    sources = [index.get(path.absolute(), {}).get("source") for path in files]
-    if any(sources):
-        groups["source"] = [source or "unknown" for source in sources]
+    # One face at a time: all of them as floats would take four times the memory.
+    angles = [float(skin_lightness(crop[None].float() / 255)) for crop in crops]
+    groupings = {"skin lightness": [name_skin_lightness(angle) for angle in angles]}
+    groupings |= group_by_source(args.data, files)
     if args.groups:
-        groups |= _table_groups(args, files)
-    return groups
-
-
-def _table_groups(args: argparse.Namespace, files: list[Path]) -> dict[str, list[str]]:
-    """As `_groups`, what the table of `--groups` says."""
-    from ..errors import ImageError
-    from ..evaluation.face_folder import read_table
-
-    table = read_table(args.groups, args.data)
-    rows = [table.get(path.absolute(), {}) for path in files]
-    columns = sorted({column for row in rows for column in row if column and row[column]})
-    groups = {by: [row.get(by) or "" for row in rows] for by in columns if by != "file"}
-    if not groups:
-        raise ImageError(
-            f"{args.groups} puts none of the {len(files)} faces of {args.data} in a group: its "
-            "column `file` must name them relative to that folder, and another one tell groups."
-        )
-    return groups
+        groupings |= group_by_table(args.groups, args.data, files)
+    return groupings

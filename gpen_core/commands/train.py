@@ -1,4 +1,4 @@
-"""`gpen train`: what it does with its options, and what it prints."""
+"""`gpen train`: trains or resumes, shows the progress, and keeps the journal."""
 
 from __future__ import annotations
 
@@ -10,44 +10,52 @@ from .train_options import add_train_arguments
 
 if TYPE_CHECKING:
     import argparse
+    from pathlib import Path
 
     import torch
 
+    from ..evaluation.lazy_faces import LazyFaces
     from ..training.ranks import Ranks
     from ..training.trainer import Trainer
 
 __all__ = ["add_train_arguments", "train"]
 
 READ_EVERY = 10
-"""Steps that a GPU is given at a time: waiting for it once in so many costs under a hundredth."""
+"""Steps that a GPU gets at a time: reading losses this seldom costs less than a hundredth."""
 
 
 def train(args: argparse.Namespace) -> int:
-    """Train, or go on training in `args.out`; return the exit status."""
+    """Train, or resume the training in `args.out`; return the exit code."""
     from ..arch.cpu.workspace import keep_all_freed_memory
     from ..devices import resolve_device
-    from ..training.ranks import join
+    from ..training.loop import run_training
+    from ..training.ranks import join_ranks
 
-    with join(resolve_device(args.device)) as (ranks, device):
+    with join_ranks(resolve_device(args.device)) as (ranks, device):
         if device.type == "cpu":
             keep_all_freed_memory()
-        return _train(args, device, ranks)
+        trainer, complaints = _make_trainer(args, device, ranks)
+        resumed = trainer.resume(args.out)
+        if ranks.is_first:
+            _report_faces(trainer, complaints, resumed=resumed)
+            return _train_and_report(trainer, args)
+        every = _choose_read_every(args, device)
+        run_training(trainer, args.out, minutes=args.minutes, read_every=every)
+        return 0
 
 
-def _train(args: argparse.Namespace, device: torch.device, ranks: Ranks) -> int:
-    from ..evaluation.face_folder import find_faces
-    from ..training.data import load_faces
-    from ..training.loop import run
-    from ..training.trainer import WEIGHTS_NAME, Trainer
+def _make_trainer(
+    args: argparse.Namespace, device: torch.device, ranks: Ranks
+) -> tuple[Trainer, list[str]]:
+    """Return a trainer and a line for each file that it cannot use."""
+    from ..training.trainer import Trainer
     from .train_request import read_request
 
     request = read_request(args)
-    plan = request.plan
-    size = plan.config.in_size
-    faces, complaints = load_faces(find_faces(args.data, split=args.split), size)
+    crops, complaints = _load_faces(args.data, args.split, request.plan.config.in_size)
     trainer = Trainer(
-        plan,
-        faces,
+        request.plan,
+        crops,
         device,
         model=request.model,
         discriminator=request.discriminator,
@@ -56,39 +64,54 @@ def _train(args: argparse.Namespace, device: torch.device, ranks: Ranks) -> int:
         ranks=ranks,
         workers=args.workers,
     )
-    resumed = trainer.resume(args.out)
-    if not ranks.first:
-        run(trainer, args.out, minutes=args.minutes, read_every=_read_every(args, device))
-        return 0
+    return trainer, complaints
+
+
+def _load_faces(
+    folder: Path, split: str | None, size: int
+) -> tuple[torch.Tensor | LazyFaces, list[str]]:
+    from ..evaluation.face_folder import find_faces
+    from ..training.data import load_faces
+
+    return load_faces(find_faces(folder, split=split), size)
+
+
+def _report_faces(trainer: Trainer, complaints: list[str], *, resumed: bool) -> None:
     for line in complaints:
         print(f"left out {line}", file=sys.stderr)
     parameters = sum(p.numel() for p in trainer.model.parameters())
+    start = f"resuming at step {trainer.steps_done}" if resumed else f"from {trainer.plan.start}"
     print(
-        f"{len(faces)} faces, {size} px, {parameters / 1e6:.2f} M parameters, "
-        + (f"going on at step {trainer.steps_done}" if resumed else f"from {plan.start}")
+        f"{len(trainer.crops)} faces, {trainer.plan.config.in_size} px, "
+        f"{parameters / 1e6:.2f} M parameters, {start}"
     )
+
+
+def _train_and_report(trainer: Trainer, args: argparse.Namespace) -> int:
+    from ..training.state import WEIGHTS_NAME
+
     try:
-        _run(trainer, args)
+        _train_with_progress(trainer, args)
     except KeyboardInterrupt:
-        print(f"stopped at step {trainer.steps_done}; repeat the command to go on")
+        print(f"stopped at step {trainer.steps_done}; repeat the command to resume")
         return 130
     print(f"{trainer.steps_done} steps done; weights in {args.out / WEIGHTS_NAME}")
     return 0
 
 
-def _run(trainer: Trainer, args: argparse.Namespace) -> None:
-    """Run behind a progress bar that shows running means of the losses, and keep a journal."""
+def _train_with_progress(trainer: Trainer, args: argparse.Namespace) -> None:
+    """Train with a progress bar, which shows running means of the losses, and a journal."""
     from tqdm import tqdm
 
     from ..training.journal import Journal
-    from ..training.loop import run
+    from ..training.loop import run_training
 
-    read_every = _read_every(args, trainer.device)
+    every = _choose_read_every(args, trainer.device)
     journal = Journal(
         trainer,
         args.out,
         log_every=args.log_every,
-        samples=_samples(trainer, args),
+        samples=_load_samples(trainer, args),
         sample_every=args.sample_every,
         board=args.tensorboard,
     )
@@ -100,35 +123,32 @@ def _run(trainer: Trainer, args: argparse.Namespace) -> None:
                 means[name] = 0.98 * means.get(name, value) + 0.02 * value
             bar.set_postfix({name: f"{value:.4f}" for name, value in means.items()})
             bar.update(step - bar.n)
-            journal.note(step, losses)
+            journal.record(step, losses)
 
         try:
-            run(trainer, args.out, minutes=args.minutes, read_every=read_every, on_step=show)
+            run_training(trainer, args.out, minutes=args.minutes, read_every=every, on_step=show)
         finally:
             journal.close()
 
 
-def _read_every(args: argparse.Namespace, device: torch.device) -> int:
-    """Steps from one look at a GPU's losses to the next; whatever is written down falls on one."""
+def _choose_read_every(args: argparse.Namespace, device: torch.device) -> int:
+    """Choose after how many steps to read a GPU's losses, so that every record falls on one."""
     if device.type != "cuda":
         return 1
     return math.gcd(READ_EVERY, args.log_every, args.sample_every)
 
 
-def _samples(trainer: Trainer, args: argparse.Namespace) -> torch.Tensor | None:
-    """The faces to look at, spread evenly over those there are."""
+def _load_samples(trainer: Trainer, args: argparse.Namespace) -> torch.Tensor | None:
+    """Return the faces to score from time to time, spread evenly over the set."""
     import torch
-
-    from ..evaluation.face_folder import find_faces
-    from ..training.data import load_faces
 
     if not args.samples:
         return None
-    faces = trainer.faces
+    crops = trainer.crops
     if args.sample_split:
-        files = find_faces(args.data, split=args.sample_split)
-        faces, complaints = load_faces(files, trainer.plan.config.in_size)
+        size = trainer.plan.config.in_size
+        crops, complaints = _load_faces(args.data, args.sample_split, size)
         for line in complaints:
             print(f"left out {line}", file=sys.stderr)
-    count = min(args.samples, len(faces))
-    return faces[torch.linspace(0, len(faces) - 1, count).round().long()]
+    count = min(args.samples, len(crops))
+    return crops[torch.linspace(0, len(crops) - 1, count).round().long()]

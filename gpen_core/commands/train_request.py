@@ -1,4 +1,4 @@
-"""From the options of `gpen train` to what is trained."""
+"""Reads the options of `gpen train`: makes the plan and loads the networks that they name."""
 
 from __future__ import annotations
 
@@ -22,36 +22,31 @@ if TYPE_CHECKING:
 
     from ..arch import GPEN
 
-SMALL_UP_TO = 256  # px; a larger network is for who has a GPU, and then the published one
+MAX_SMALL_SIZE = 256  # px; larger networks need a GPU, which can train the published widths
 NETWORK_OPTIONS = ("size", "network", "style_dim", "mapping_layers")
 
 
-def small_network(size: int) -> GPENConfig:
-    """A network to learn on a CPU, 3.5 million parameters at 256 px.
+def configure_small(size: int) -> GPENConfig:
+    """Configure a network that a CPU can train: 3.5 million parameters at 256 px.
 
-    A quarter of the widths that the published ones multiply, and at least 8: the start as the
-    identity takes 6 channels.
+    Its widths are a quarter of the published ones with a channel multiplier of 1, and at least 8:
+    to start as the identity a network needs 6 channels.
     """
     base = GPENConfig.published(size, channel_multiplier=1, narrow=0.25)
     widths = tuple(max(8, width) for width in base.widths)
     return GPENConfig(size, size, widths, style_dim=128, mapping_layers=4)
 
 
-def published_network(size: int) -> GPENConfig:
-    """The network of `GPEN-BFR-…` of that size."""
-    return GPENConfig.released(size)
-
-
 @dataclass(frozen=True)
-class Request:
-    """What the options ask for.
+class TrainingRequest:
+    """The plan of a run and the networks that it needs.
 
     Attributes:
-        plan: what is trained.
-        model: the network that training begins with; None for a fresh one.
-        discriminator: likewise.
-        perceptual: the loss in a VGG's features, if a file of one was given.
-        teacher: the network whose faces are to be learned, if one was given.
+        plan: the plan.
+        model: the network to start with; None for a fresh one.
+        discriminator: the discriminator to start with; None for a fresh one, or for none.
+        perceptual: the perceptual loss, if a VGG was given.
+        teacher: the teacher, if one was given.
     """
 
     plan: TrainingPlan
@@ -61,15 +56,15 @@ class Request:
     teacher: GPEN | None
 
 
-def read_request(args: argparse.Namespace) -> Request:
-    """Return what the options of `add_train_arguments` ask for.
+def read_request(args: argparse.Namespace) -> TrainingRequest:
+    """Read the options of `add_train_arguments`.
 
     Raises:
-        CheckpointError: a file that was given cannot be used.
-        MismatchError: options do not fit each other.
+        CheckpointError: a given file cannot be used.
+        MismatchError: options contradict each other.
     """
-    config, start, model = _network(args)
-    described, teacher = _read(args.teacher) if args.teacher else (None, None)
+    config, start, model = _choose_network(args)
+    teacher_name, teacher = _load_network(args.teacher) if args.teacher else (None, None)
     discriminator = load_discriminator(args.discriminator) if args.discriminator else None
     plan = TrainingPlan(
         config=config,
@@ -80,13 +75,13 @@ def read_request(args: argparse.Namespace) -> Request:
         decay=args.decay,
         ssim_weight=args.ssim_weight,
         sharpness_weight=args.sharpness_weight,
-        teacher=described,
+        teacher=teacher_name,
         target_sharpening=args.sharpen_targets,
         sharpness_limit=args.sharpness_limit,
         adversarial_weight=args.adversarial_weight,
         feature_weight=args.feature_weight,
         perceptual_weight=args.perceptual_weight if args.perceptual else 0,
-        perceptual=_described(args.perceptual) if args.perceptual else None,
+        perceptual=_describe(args.perceptual) if args.perceptual else None,
         discriminator_widths=discriminator.widths if discriminator else args.discriminator_widths,
         discriminator_learning_rate=args.discriminator_learning_rate,
         r1_weight=args.r1_weight,
@@ -97,9 +92,16 @@ def read_request(args: argparse.Namespace) -> Request:
         start=start,
         degradation=find_preset(args.degradation),
     )
-    if discriminator and not plan.has_adversary:
+    _check_options(args, plan)
+    perceptual = load_perceptual_loss(args.perceptual) if args.perceptual else None
+    return TrainingRequest(plan, model, discriminator, perceptual, teacher)
+
+
+def _check_options(args: argparse.Namespace, plan: TrainingPlan) -> None:
+    """Refuse options that the plan would ignore."""
+    if args.discriminator and not plan.has_adversary:
         raise MismatchError(
-            "--discriminator was given, but nothing is learned from it: add --adversarial-weight, "
+            "--discriminator was given, but no loss uses it: add --adversarial-weight, "
             "--feature-weight or both."
         )
     if args.discriminator_widths and not plan.has_adversary:
@@ -109,47 +111,46 @@ def read_request(args: argparse.Namespace) -> Request:
         )
     if plan.sharpness_limit != 1 and not (plan.teacher and plan.target_sharpening):
         raise MismatchError(
-            "--sharpness-limit was given, but it tells how to sharpen what a teacher restores: add "
-            "--teacher and --sharpen-targets."
+            "--sharpness-limit was given, but it only bounds how a teacher's faces are sharpened: "
+            "add --teacher and --sharpen-targets."
         )
-    perceptual = load_perceptual_loss(args.perceptual) if args.perceptual else None
-    return Request(plan, model, discriminator, perceptual, teacher)
 
 
-def _network(args: argparse.Namespace) -> tuple[GPENConfig, str, GPEN | None]:
-    """Configuration, where the weights come from in words, and the weights, if from a file."""
+def _choose_network(args: argparse.Namespace) -> tuple[GPENConfig, str, GPEN | None]:
+    """Return the configuration, the name of the start, and the network if it is in a file."""
     if args.start is None:
-        return _fresh_config(args), "identity", None
+        return _choose_config(args), "identity", None
     given = [
         f"--{name.replace('_', '-')}" for name in NETWORK_OPTIONS if getattr(args, name) is not None
     ]
     if given:
         raise MismatchError(
-            f"{', '.join(given)} cannot be chosen with --from: the network is that of the weights, "
-            "which --widths can widen."
+            f"{', '.join(given)} cannot be chosen with --from: the weights set the network; only "
+            "--widths can change it, to more channels."
         )
-    described, model = _read(args.start)
+    name, model = _load_network(args.start)
     if args.widths and args.widths != model.config.widths:
         model = widen(model, args.widths, seed=args.seed)
-        described += ", widened"
-    return model.config, described, model
+        name += ", widened"
+    return model.config, name, model
 
 
-def _read(source: str) -> tuple[str, GPEN]:
-    """A network from a file or a name of the catalog, and the file in words."""
+def _load_network(source: str) -> tuple[str, GPEN]:
+    """Load a network from a file or by its name in the catalog; return a name for it, too."""
     checkpoint = read_checkpoint(catalog.resolve(source))
-    return _described(checkpoint.path), checkpoint.build()
+    return _describe(checkpoint.path), checkpoint.build()
 
 
-def _described(path: Path) -> str:
-    """A file in words that tell it from others of its name."""
+def _describe(path: Path) -> str:
+    """Return a file's name with its hash, which tells it from others of that name."""
     return f"{path.name} (SHA-256 {sha256(path)[:16]}…)"
 
 
-def _fresh_config(args: argparse.Namespace) -> GPENConfig:
+def _choose_config(args: argparse.Namespace) -> GPENConfig:
+    """Choose the configuration of a fresh network."""
     size = args.size or 256
-    network = args.network or ("small" if size <= SMALL_UP_TO else "published")
-    config = small_network(size) if network == "small" else published_network(size)
+    network = args.network or ("small" if size <= MAX_SMALL_SIZE else "published")
+    config = configure_small(size) if network == "small" else GPENConfig.released(size)
     return GPENConfig(
         in_size=size,
         out_size=size,

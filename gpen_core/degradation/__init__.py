@@ -1,4 +1,4 @@
-"""Makes sharp images bad, by a seed: for training, for measuring and to try things out."""
+"""Seeded degradation of sharp images: for training, for evaluation and to try models out."""
 
 from .degrade import degrade
 from .presets import Degradation

@@ -1,7 +1,7 @@
-"""What JPEG does to pixels, for a batch on its own device, without the files.
+"""JPEG compression of a batch of images on its device, without files.
 
-ITU-T T.81 as libjpeg sets it up: 4:2:0, the tables of annex K scaled by quality, smooth chroma.
-Lossless entropy coding is left out, since it changes no pixel.
+ITU-T T.81 with libjpeg's defaults: 4:2:0, the tables of annex K scaled by quality, chroma
+interpolated between its samples. Entropy coding is lossless and left out.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from ..devices import to_device
 
 BLOCK = 8
-MCU = 2 * BLOCK  # px of luma that share one block of each chroma plane
+MCU = 2 * BLOCK  # px; a block of each chroma plane covers 16 × 16 px of luma
 
 # Annex K, tables K.1 and K.2, row by row.
 LUMA_STEPS = (
@@ -44,11 +44,12 @@ TO_YCC = (
 
 
 def compress(images: torch.Tensor, quality: torch.Tensor) -> torch.Tensor:
-    """Return `images` as they come back from JPEG files.
+    """Return `images` as if saved as JPEG files and read again.
 
     Args:
-        images: [B, 3, H, W] RGB in [0, 1]; sides no multiple of 16 are padded as in a file.
-        quality: [B] on the CPU, 1 to 100, as libjpeg counts it.
+        images: [B, 3, H, W] RGB in [0, 1]. Sides that are no multiple of 16 are padded as in a
+            file.
+        quality: [B] on the CPU, libjpeg's scale of 1 to 100.
 
     Returns:
         [B, 3, H, W] RGB in [0, 1], in whole levels of 255.
@@ -58,8 +59,8 @@ def compress(images: torch.Tensor, quality: torch.Tensor) -> torch.Tensor:
     padded = F.pad(levels, (0, -width % MCU, 0, -height % MCU), mode="replicate")
     to_ycc = torch.tensor(TO_YCC, dtype=images.dtype, device="cpu")
     to_rgb = to_device(to_ycc.inverse(), images.device)
-    transform = to_device(_cosine_transform().to(images.dtype), images.device)
-    steps = _steps(quality.to(images.dtype))
+    transform = to_device(_make_cosine_transform().to(images.dtype), images.device)
+    steps = _scale_tables(quality.to(images.dtype))
     luma_steps, chroma_steps = to_device(steps, images.device)
     ycc = torch.einsum("ij,bjhw->bihw", to_device(to_ycc, images.device), padded)
     luma = _quantize(ycc[:, :1] - 128, luma_steps, transform) + 128
@@ -69,8 +70,8 @@ def compress(images: torch.Tensor, quality: torch.Tensor) -> torch.Tensor:
     return rgb[..., :height, :width].round().clamp(0, 255) / 255
 
 
-def _steps(quality: torch.Tensor) -> torch.Tensor:
-    """[2, B, 1, 64] steps of luma and chroma; libjpeg's rule of scaling a table by quality."""
+def _scale_tables(quality: torch.Tensor) -> torch.Tensor:
+    """Return the quantization steps of luma and chroma, [2, B, 1, 64], by libjpeg's rule."""
     percent = torch.where(quality < 50, 5000 / quality, 200 - 2 * quality)[:, None, None]
     tables = quality.new_tensor((LUMA_STEPS, CHROMA_STEPS))[:, None, None]
     scaled = (tables * percent.floor() + 50) / 100
@@ -78,7 +79,13 @@ def _steps(quality: torch.Tensor) -> torch.Tensor:
 
 
 def _quantize(planes: torch.Tensor, steps: torch.Tensor, transform: torch.Tensor) -> torch.Tensor:
-    """Round the cosine transform of every block of [B, C, H, W] to `steps` [B, 1, 64]."""
+    """Round the cosine transform of every block of [B, C, H, W] to multiples of `steps`.
+
+    Args:
+        planes: [B, C, H, W], H and W multiples of 8.
+        steps: [B, 1, 64].
+        transform: [64, 64] from `_make_cosine_transform`.
+    """
     b, c, h, w = planes.shape
     blocks = planes.reshape(b, c, h // BLOCK, BLOCK, w // BLOCK, BLOCK).transpose(3, 4)
     coefficients = blocks.reshape(b, -1, BLOCK * BLOCK) @ transform.T
@@ -88,8 +95,8 @@ def _quantize(planes: torch.Tensor, steps: torch.Tensor, transform: torch.Tensor
 
 
 @cache
-def _cosine_transform() -> torch.Tensor:
-    """[64, 64] float64: the orthonormal cosine transform of a flattened 8 × 8 block."""
+def _make_cosine_transform() -> torch.Tensor:
+    """Return the orthonormal cosine transform of a flattened 8 × 8 block, [64, 64] float64."""
     position = torch.arange(BLOCK, dtype=torch.float64, device="cpu")
     cosines = torch.cos(math.pi / BLOCK * (position + 0.5) * position[:, None]) / 2  # [k, x]
     cosines[0] /= math.sqrt(2)

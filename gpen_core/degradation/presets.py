@@ -1,9 +1,10 @@
-"""How hard a degradation may hit: the ranges it draws from, and the named sets of ranges."""
+"""The ranges that a degradation draws from, and the named presets."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 from ..errors import MismatchError
 from ..names import DEGRADATIONS
@@ -12,26 +13,40 @@ from .resample import FILTERS
 
 @dataclass(frozen=True)
 class Degradation:
-    """How hard `degrade` may hit; each range is (least, most), drawn anew for every image.
+    """The ranges and probabilities that `degrade` draws from, anew for every image.
+
+    A range is a pair (least, most).
 
     Attributes:
-        blur_sigma: σ of an anisotropic Gaussian, px of a 256 px face; uniform per axis.
-        motion: probability that a straight motion blur is used instead, as long as 4 σ.
-        scale: shrink factor; log-uniform. Below 1 the image is enlarged.
-        noise_sigma: σ of the noise on the small image, levels of 255; uniform.
-        gray_noise: probability that the noise is the same in R, G and B.
-        jpeg_quality: uniform.
-        filters: of the resizing, drawn with equal probability: "area", "bilinear", "bicubic".
-        shot_noise: probability that the noise is a photon count's, its variance proportional to
-            brightness and `noise_sigma` its σ on white, instead of Gaussian.
-        ringing: probability that an ideal low-pass follows the noise, as hard sharpening leaves it.
-        second: what a second round draws from, on the image as small as the first left it; its
-            blur is in px of that.
-        twice: probability of that second round.
-        mild: probability that only traces are left (`TRACES`), instead of the ranges above.
-        noisy: probability of a sharp image with much noise (`NOISY`), instead of the ranges above.
+        blur_sigma: range of the σ of an anisotropic Gaussian, px of a 256 px face; drawn uniformly
+            for each of its two axes.
+        motion: probability of a straight motion blur, 4 σ long, instead of the Gaussian.
+        scale: range of the factor by which the image is shrunk, log-uniform. A factor below 1
+            enlarges.
+        noise_sigma: range of the σ of the noise on the small image, levels of 255, uniform.
+        gray_noise: probability that R, G and B get the same noise.
+        jpeg_quality: range of the JPEG's quality, 1 to 100, uniform.
+        filters: filters for resizing, drawn with equal probability: "area", "bilinear", "bicubic".
+        shot_noise: probability of photon noise instead of Gaussian noise: its variance grows in
+            proportion to brightness, and `noise_sigma` is its σ on white.
+        ringing: probability of an ideal low-pass after the noise; it rings as strong sharpening
+            does.
+        second: ranges of a second pass over the small image that the first pass leaves. Its blur
+            is in px of that image.
+        twice: probability of the second pass.
+        mild: probability of the ranges `TRACES` instead of these.
+        noisy: probability of the ranges `NOISY` instead of these: sharp, with much noise.
         clean: probability that an image stays as it is.
-        strength: how far into `TRACES` and `NOISY` those of `mild` and `noisy` go.
+        strength: strength of `TRACES` and `NOISY` for `mild` and `noisy` images, see `weakened`.
+
+    Raises:
+        MismatchError: a value is out of range, or two of them contradict each other.
+
+    Example:
+        >>> from gpen_core import Degradation
+        >>> harsh = Degradation(scale=(4, 8), jpeg_quality=(20, 40), filters=("area", "bicubic"))
+        >>> harsh.weakened(0.5).scale
+        (2.0, 2.8284271247461903)
     """
 
     blur_sigma: tuple[float, float] = (0.2, 3.0)
@@ -51,28 +66,34 @@ class Degradation:
     strength: float = 1.0
 
     def __post_init__(self) -> None:
-        if not self.filters or not set(self.filters) <= set(FILTERS):
-            raise ValueError(
-                f"filters must name some of {', '.join(FILTERS)}, found {self.filters}."
-            )
-        bounds = {
-            "blur_sigma": (0, math.inf), "scale": (1e-3, math.inf), "noise_sigma": (0, math.inf),
-            "jpeg_quality": (1, 100),
-        }  # fmt: skip
-        for name, (lowest, highest) in bounds.items():
-            least, most = getattr(self, name)
-            if not lowest <= least <= most <= highest:
-                raise ValueError(
-                    f"{name} must rise within {lowest} … {highest}, found {least} … {most}."
-                )
+        for field in fields(self):
+            name, value = field.name, getattr(self, field.name)
+            if name in BOUNDS:
+                _check_range(name, value)
+            elif name not in ("filters", "second"):
+                _check_number(name, value, most=math.inf if name == "strength" else 1)
+        _check_filters(self.filters)
+        if not isinstance(self.second, (Degradation, type(None))):
+            raise MismatchError(f"second must be a Degradation or None, found {self.second!r}.")
         if self.twice and self.second is None:
-            raise ValueError(f"twice is {self.twice}, but `second` does not say what to draw from.")
+            raise MismatchError(
+                f"twice is {self.twice}, but `second` is None: give the ranges of a second pass."
+            )
+        if self.mild + self.noisy > 1:
+            raise MismatchError(
+                "mild and noisy exclude each other, so their probabilities must add up to at most "
+                f"1, found {self.mild} + {self.noisy}."
+            )
 
     def weakened(self, strength: float) -> Degradation:
-        """The same with every range drawn towards no change: 1 leaves it, 0 keeps images clean.
+        """Return a weaker copy: strength 1 changes nothing, strength 0 leaves images clean.
 
-        Probabilities stay as they are, but for that of ringing, which has no weaker form.
+        Probabilities stay, except that of ringing: ringing has no weaker form.
+
+        Raises:
+            MismatchError: `strength` is negative, or so large that a range leaves its bounds.
         """
+        _check_number("strength", strength, most=math.inf)
         if strength == 0:
             return replace(self, clean=1.0)
         least, most = self.jpeg_quality
@@ -82,22 +103,62 @@ class Degradation:
             scale=tuple(factor**strength for factor in self.scale),
             noise_sigma=tuple(strength * sigma for sigma in self.noise_sigma),
             jpeg_quality=(100 - strength * (100 - least), 100 - strength * (100 - most)),
-            ringing=strength * self.ringing,
+            ringing=min(1.0, strength * self.ringing),
             second=self.second and self.second.weakened(strength),
             strength=strength * self.strength,
         )
 
 
+BOUNDS = {
+    "blur_sigma": (0, math.inf),
+    "scale": (1e-3, math.inf),
+    "noise_sigma": (0, math.inf),
+    "jpeg_quality": (1, 100),
+}
+"""Bounds of every range of a `Degradation`; infinity itself lies outside."""
+
+
+def _check_range(name: str, ends: Any) -> None:
+    lowest, highest = BOUNDS[name]
+    try:
+        least, most = ends
+        sound = lowest <= least <= most <= highest and most < math.inf
+    except (TypeError, ValueError):  # no pair of numbers
+        sound = False
+    if not sound:
+        raise MismatchError(
+            f"{name} must be a pair (least, most) that rises within {lowest} … {highest}, "
+            f"found {ends!r}."
+        )
+
+
+def _check_number(name: str, value: Any, *, most: float) -> None:
+    try:
+        sound = 0 <= value <= most and value < math.inf
+    except TypeError:
+        sound = False
+    if not sound:
+        raise MismatchError(f"{name} must lie in 0 … {most}, found {value!r}.")
+
+
+def _check_filters(filters: Any) -> None:
+    names = filters if isinstance(filters, (tuple, list)) else ()
+    if not names or not all(name in tuple(FILTERS) for name in names):
+        raise MismatchError(
+            f"filters must name at least one of {', '.join(FILTERS)}, found {filters!r}."
+        )
+
+
 PAPER = DEFAULT = Degradation()
-"""The GPEN paper's; what models are measured with."""
+"""The GPEN paper's ranges; models are measured with them."""
 
 TRACES = Degradation((0.1, 0.6), 0.0, (1.0, 1.0), (0.0, 2.0), 0.4, (85, 98))
-"""A good photograph's JPEG."""
+"""A good photograph, saved as JPEG."""
 
 NOISY = Degradation((0.2, 0.8), 0.0, (1.0, 2.0), (4.0, 18.0), 0.4, (60, 98))
-"""A sharp photograph taken with little light."""
+"""A sharp photograph taken in low light."""
 
-AGAIN = Degradation(
+SECOND_PASS = Degradation(
     blur_sigma=(0.1, 1.5),
     motion=0.0,
     scale=(0.8, 2.0),
@@ -108,23 +169,23 @@ AGAIN = Degradation(
     ringing=0.4,
 )
 SECOND_ORDER = Degradation(
-    scale=(1.0, 4.0), filters=tuple(FILTERS), shot_noise=0.5, second=AGAIN, twice=1.0
+    scale=(1.0, 4.0), filters=tuple(FILTERS), shot_noise=0.5, second=SECOND_PASS, twice=1.0
 )
-"""Two rounds, as in BSRGAN and Real-ESRGAN: harder on texture than PAPER, about as small."""
+"""Two passes, as in BSRGAN and Real-ESRGAN: harder on texture than PAPER, and about as small."""
 
 MIXED = replace(
     PAPER,
     filters=tuple(FILTERS),
     shot_noise=0.3,
-    second=AGAIN,
+    second=SECOND_PASS,
     twice=0.4,
     mild=0.07,
     noisy=0.13,
     clean=0.05,
 )
-"""For training: PAPER, a second round for two in five of those that are not one of these: one in
-eight good or nearly so, from which a model learns to leave sharp faces alone, and another sharp
-but noisy, which PAPER seldom makes and where a model trained without them leaves grain."""
+"""For training. One image in eight is clean or nearly so: from these a model learns to leave sharp
+faces alone. One in eight is sharp but noisy: PAPER seldom draws that, and a model trained without
+it leaves grain. The others are drawn from PAPER, two in five of them with a second pass."""
 
 PRESETS = dict(zip(DEGRADATIONS, (PAPER, SECOND_ORDER, MIXED, TRACES), strict=True))
 
@@ -133,7 +194,7 @@ def find_preset(name: str) -> Degradation:
     """Return the preset of that name.
 
     Raises:
-        MismatchError: there is none.
+        MismatchError: no preset has that name.
     """
     if name not in PRESETS:
         raise MismatchError(f"The degradation must be one of {', '.join(PRESETS)}, found {name!r}.")

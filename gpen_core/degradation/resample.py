@@ -1,7 +1,7 @@
-"""Resizes every image of a batch to a size and with a filter of its own, in two products.
+"""Resizes each image of a batch to a different size with a different filter, in two products.
 
-Images of different sizes share a canvas [B, C, H, W]: each fills its top left corner, and its
-last row and column go on to the canvas' edge, as JPEG and blurs want it.
+Images of several sizes share a canvas [B, C, H, W]. Each image fills the top left corner, and its
+last row and column are repeated to the edge of the canvas: blurs and JPEG read beyond the image.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ..devices import to_device
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-CANVAS_STEP = 16  # what JPEG works on, so that it has nothing to pad
+CANVAS_STEP = 16  # px; a multiple of JPEG's unit, which then needs no padding
 
 
 class Canvas(NamedTuple):
@@ -23,7 +23,7 @@ class Canvas(NamedTuple):
 
     Attributes:
         pixels: [B, C, H, W].
-        heights, widths: [B] int64 on the CPU, the part that is image.
+        heights, widths: [B] int64 on the CPU, the size of each image.
     """
 
     pixels: torch.Tensor
@@ -39,25 +39,26 @@ def resize(
     *,
     step: int = CANVAS_STEP,
 ) -> Canvas:
-    """Resize each image, low-passed where it shrinks.
+    """Resize each image, with a low-pass where it shrinks.
 
     Args:
         canvas: the images.
         heights, widths: [B] int64 on the CPU, the new sizes.
         filters: [B] int64 on the CPU, indices into FILTERS.
-        step: the new canvas' sides are multiples of this.
+        step: the sides of the new canvas are multiples of this.
     """
     pixels = canvas.pixels
-    rows = _weights(canvas.heights, heights, pixels.shape[2], filters, step, pixels.device)
-    columns = _weights(canvas.widths, widths, pixels.shape[3], filters, step, pixels.device)
+    rows = _weigh_samples(canvas.heights, heights, pixels.shape[2], filters, step, pixels.device)
+    columns = _weigh_samples(canvas.widths, widths, pixels.shape[3], filters, step, pixels.device)
     rows, columns = (matrix[:, None].to(pixels.dtype) for matrix in (rows, columns))
     return Canvas(rows @ pixels @ columns.transpose(2, 3), heights, widths)
 
 
-def extend(canvas: Canvas) -> Canvas:
-    """As if every image had a canvas of its own, as large as it must be: its edge goes on.
+def extend_edges(canvas: Canvas) -> Canvas:
+    """Repeat the edge of each image beyond its size rounded up to CANVAS_STEP.
 
-    Noise and JPEG have made what lies beyond it depend on how large the others are.
+    Noise and JPEG change the pixels beyond an image; how many there are depends on the other
+    images of the canvas. After this call every image has the surroundings that it has alone.
     """
     ends = [-(-sides // CANVAS_STEP) * CANVAS_STEP for sides in (canvas.heights, canvas.widths)]
     pixels = canvas.pixels
@@ -73,7 +74,7 @@ def extend(canvas: Canvas) -> Canvas:
     return canvas._replace(pixels=pixels)
 
 
-def _weights(
+def _weigh_samples(
     before: torch.Tensor,
     after: torch.Tensor,
     side: int,
@@ -81,7 +82,15 @@ def _weights(
     step: int,
     device: torch.device,
 ) -> torch.Tensor:
-    """[B, new side, side]: how much of each old sample goes into each new one; rows sum to 1."""
+    """Return the weight of each old sample in each new one, [B, new side, side]; rows sum to 1.
+
+    Args:
+        before, after: [B] int64, the images' old and new sides.
+        side: of the old canvas.
+        filters: [B] int64, indices into FILTERS.
+        step: the new canvas' side is a multiple of this.
+        device: of the result.
+    """
     new_side = -(-int(after.max()) // step) * step
     before, after = to_device(torch.stack([before, after]), device)
     ratio = (before / after)[:, None, None]
@@ -90,24 +99,24 @@ def _weights(
     distance = (old + 0.5 - (new + 0.5) * ratio).abs()  # [B, new, old], in old samples
     weights = torch.zeros_like(distance)
     for index in filters.unique().tolist():
-        # By number: a mask on a GPU would have to be counted first.
+        # By index: with a mask the CPU would wait for the GPU to count it.
         chosen = to_device((filters == index).nonzero()[:, 0], device)
         weights[chosen] = list(FILTERS.values())[index](distance[chosen], ratio[chosen])
     weights = weights * (old < before[:, None, None])
     return weights / weights.sum(dim=2, keepdim=True)
 
 
-def _area(distance: torch.Tensor, ratio: torch.Tensor) -> torch.Tensor:
-    """Length shared by an old sample and the span of a new one."""
+def _weigh_area(distance: torch.Tensor, ratio: torch.Tensor) -> torch.Tensor:
+    """Return the length of the old sample that the new one covers."""
     return ((ratio + 1) / 2 - distance).clamp(min=0).minimum(ratio.clamp(max=1))
 
 
-def _bilinear(distance: torch.Tensor, ratio: torch.Tensor) -> torch.Tensor:
+def _weigh_bilinear(distance: torch.Tensor, ratio: torch.Tensor) -> torch.Tensor:
     return (1 - distance / ratio.clamp(min=1)).clamp(min=0)
 
 
-def _bicubic(distance: torch.Tensor, ratio: torch.Tensor) -> torch.Tensor:
-    """Keys' cubic with a = −½."""
+def _weigh_bicubic(distance: torch.Tensor, ratio: torch.Tensor) -> torch.Tensor:
+    """Return Keys' cubic convolution kernel with a = −½."""
     x = (distance / ratio.clamp(min=1)).clamp(max=2)
     near = (1.5 * x - 2.5) * x * x + 1
     far = ((-0.5 * x + 2.5) * x - 4) * x + 2
@@ -115,7 +124,7 @@ def _bicubic(distance: torch.Tensor, ratio: torch.Tensor) -> torch.Tensor:
 
 
 FILTERS: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
-    "area": _area,
-    "bilinear": _bilinear,
-    "bicubic": _bicubic,
+    "area": _weigh_area,
+    "bilinear": _weigh_bilinear,
+    "bicubic": _weigh_bicubic,
 }

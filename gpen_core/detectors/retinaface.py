@@ -32,7 +32,7 @@ VARIANCES = (0.1, 0.2)
 MEAN_BGR = (104.0, 117.0, 123.0)
 """Mean of the training images, BGR in 0 … 255."""
 NMS_IOU = 0.4
-"""Of two boxes with a larger intersection over union, the one with the lower score is dropped."""
+"""Intersection over union above which the box with the lower score is dropped."""
 CLASSIFIER_LAYERS = ("avgpool", "avg", "fc")
 """Layers of a backbone that a detector does not use."""
 

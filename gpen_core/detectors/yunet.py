@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 NMS_IOU = 0.3
-"""Of two boxes with a larger intersection over union, the one with the lower score is dropped."""
+"""Intersection over union above which the box with the lower score is dropped."""
 CANDIDATES = 5000
 """The largest number of boxes before non-maximum suppression."""
 

@@ -1,1 +1,1 @@
-"""How near to the clean faces a model brings degraded ones."""
+"""How close a model brings degraded faces to the clean ones."""

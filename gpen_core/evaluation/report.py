@@ -1,4 +1,4 @@
-"""What an evaluation leaves to read and to look at: a table of figures and a contact sheet."""
+"""Reports of an evaluation: a table of scores and a contact sheet."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from ..errors import ImageError
 from ..files import write_atomically
 from ..preview import draw_number
 from ..warp import resize
-from .scores import FIGURES, USUAL_DAMAGE, Damage, Scores
+from .scores import DEFAULT_ROUNDS, SCORE_NAMES, DegradationRounds, Scores
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from .scores import Restore
 
-CELL = 256  # px, the largest a face is shown
+CELL = 256  # px; larger faces are shown at this size
 TRIPLES_ACROSS = 3
 GAP = 8  # px between triples
 
@@ -29,19 +29,19 @@ def write_table(path: Path, groups: dict[str, dict[str, Scores]]) -> None:
     """Write scores as a table separated by tabs.
 
     Args:
-        path: replaced if it exists.
-        groups: by what faces were grouped, the name of each group, its scores.
+        path: the file; an existing one is replaced.
+        groups: scores by grouping (such as "source") and by group.
 
     Raises:
         ImageError: the file cannot be written.
     """
     text = io.StringIO()
     table = csv.writer(text, delimiter="\t", lineterminator="\n")
-    table.writerow(["by", "group", "pairs", *FIGURES])
+    table.writerow(["by", "group", "pairs", *SCORE_NAMES])
     for by, named in groups.items():
         for group, scores in named.items():
-            pairs, *figures = astuple(scores)
-            table.writerow([by, group, pairs, *(f"{figure:.4f}" for figure in figures)])
+            pairs, *values = astuple(scores)
+            table.writerow([by, group, pairs, *(f"{value:.4f}" for value in values)])
     try:
         with write_atomically(path, overwrite=True) as scratch:
             scratch.write_text(text.getvalue(), encoding="utf-8")
@@ -50,7 +50,7 @@ def write_table(path: Path, groups: dict[str, dict[str, Scores]]) -> None:
 
 
 def format_groups(by: str, groups: dict[str, Scores]) -> str:
-    """A table for people: one line for each group."""
+    """Return a table to read on a screen, one line per group."""
     width = max(len(by), *(len(group) for group in groups))
     head = (
         f"{by:{width}}  pairs  PSNR in → out  gain ± error  brow to chin  SSIM in → out  "
@@ -68,25 +68,25 @@ def format_groups(by: str, groups: dict[str, Scores]) -> str:
 
 
 @torch.inference_mode()
-def contact_sheet(
-    restore: Restore, faces: torch.Tensor, *, damage: Damage = USUAL_DAMAGE
+def draw_contact_sheet(
+    restore: Restore, crops: torch.Tensor, *, rounds: DegradationRounds = DEFAULT_ROUNDS
 ) -> torch.Tensor:
-    """Show every face degraded, restored and clean, side by side and numbered from 0.
+    """Draw every face degraded, restored and clean, side by side and numbered from 0.
 
     Args:
-        restore: takes and gives [1, 3, S, S] RGB in [0, 1].
-        faces: [N, 3, S, S] uint8 RGB. Face i is shown as round i mod `damage.rounds` degrades it.
-        damage: how they are degraded.
+        restore: maps [1, 3, S, S] RGB in [0, 1] to the same shape and range.
+        crops: [N, 3, S, S] uint8 RGB, clean.
+        rounds: how to degrade them; face i is degraded as in round i mod `rounds.count`.
 
     Returns:
         [1, 3, H, W] RGB in [0, 1].
     """
-    cell = min(CELL, faces.shape[-1])
-    rows = -(-len(faces) // TRIPLES_ACROSS)
-    across = min(TRIPLES_ACROSS, len(faces))
+    cell = min(CELL, crops.shape[-1])
+    rows = -(-len(crops) // TRIPLES_ACROSS)
+    across = min(TRIPLES_ACROSS, len(crops))
     sheet = torch.ones(3, rows * (cell + GAP) - GAP, across * (3 * cell + GAP) - GAP)
-    for number in range(len(faces)):
-        target, degraded = damage.pair(faces, number, number % damage.rounds)
+    for number in range(len(crops)):
+        target, degraded = rounds.make_pair(crops, number, number % rounds.count)
         triple = torch.cat([degraded, restore(degraded).cpu(), target])
         strip = torch.cat([*resize(triple, cell, cell).clamp(0, 1)], dim=2)
         draw_number(strip, number, 0, 0, 2)

@@ -1,4 +1,4 @@
-"""Measures a model against its degraded input on faces it has not seen."""
+"""Scores a model: degrades clean faces, restores them, and compares both with the originals."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 
 from ..degradation.degrade import degrade
 from ..degradation.presets import DEFAULT, Degradation
-from .measures import colour_drift, face_oval, flat_skin, noise, psnr, sharpness, ssim
+from .measures import colour_drift, find_flat_skin, make_face_oval, noise, psnr, sharpness, ssim
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,24 +20,24 @@ if TYPE_CHECKING:
     Restore = Callable[[torch.Tensor], torch.Tensor]
 
 EVALUATION_SEED = 20261124
-ROUNDS = 4
+ROUNDS_PER_FACE = 4
 
 
 @dataclass(frozen=True)
 class Scores:
-    """Means over pairs of a degraded input and a model's output, beside the clean face.
+    """Means over pairs of a degraded input and a model's output, compared with the clean face.
 
     Attributes:
-        pairs: how many.
+        pairs: number of pairs.
         input_psnr, output_psnr: dB.
-        input_face_psnr, output_face_psnr: the same inside `measures.face_oval`.
+        input_face_psnr, output_face_psnr: dB, inside `measures.make_face_oval`.
         input_ssim, output_ssim: in [−1, 1].
-        input_sharpness, output_sharpness: mean gradient of the luma, as a share of the clean
-            face's; noise counts as gradient too.
+        input_sharpness, output_sharpness: mean gradient of the luma divided by that of the clean
+            face; noise counts as gradient too.
         clean_noise, input_noise, output_noise: σ in flat skin, levels of 255.
         red_drift, green_drift, blue_drift: mean of output − clean, levels of 255.
-        gain_error, face_gain_error: standard errors, between faces, of what PSNR gains in the mean;
-            NaN for one face.
+        gain_error, face_gain_error: standard errors of the mean gain in PSNR, from the spread
+            between faces; NaN for one face.
     """
 
     pairs: int
@@ -60,11 +60,11 @@ class Scores:
 
     @classmethod
     def mean(cls, pairs: torch.Tensor) -> Scores:
-        """The means of some faces' scores, as in `score_pairs`."""
+        """Average the scores of pairs, [faces, rounds, 14] from `score_pairs`."""
         faces, rounds, _ = pairs.shape
         by_face = pairs.double().mean(dim=1)
         after, before = (
-            by_face[:, [FIGURES.index(f"{side}_{figure}") for figure in ("psnr", "face_psnr")]]
+            by_face[:, [SCORE_NAMES.index(f"{side}_{name}") for name in ("psnr", "face_psnr")]]
             for side in ("output", "input")
         )
         gains = after - before
@@ -90,58 +90,65 @@ class Scores:
         )
 
 
-FIGURES = [field.name for field in fields(Scores)][1:]
+SCORE_NAMES = [field.name for field in fields(Scores)][1:]
 
 
 @dataclass(frozen=True)
-class Damage:
-    """How the faces are degraded that a model is measured on.
+class DegradationRounds:
+    """How the clean faces are degraded, and how often.
 
     Attributes:
-        degradation: what to draw from.
-        rounds: how often every face is degraded.
-        same: degrade every face alike, so that faces can be compared; otherwise each has draws of
-            its own, so that few rounds see many.
+        degradation: the ranges to draw from.
+        count: number of rounds; every face is degraded once in each.
+        same: draw alike for all faces, so that faces can be compared. Otherwise the draws differ
+            between faces, so that a few rounds cover more of the ranges.
     """
 
     degradation: Degradation = DEFAULT
-    rounds: int = ROUNDS
+    count: int = ROUNDS_PER_FACE
     same: bool = False
 
-    def pair(
-        self, faces: torch.Tensor | LazyFaces, number: int, round_: int
+    def make_pair(
+        self, crops: torch.Tensor | LazyFaces, index: int, round_: int
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return face `number` [1, 3, S, S] clean and degraded with the fixed seed of `round_`."""
-        target = faces[number : number + 1].float() / 255
-        seed = EVALUATION_SEED + round_ + (0 if self.same else number * self.rounds)
+        """Return crop `index` clean and degraded in `round_`, [1, 3, S, S] float32 in [0, 1] each.
+
+        Args:
+            crops: [N, 3, S, S] uint8 RGB, clean.
+            index: which of them.
+            round_: 0 … `count` − 1; together with `index` it fixes the seed.
+        """
+        target = crops[index : index + 1].float() / 255
+        seed = EVALUATION_SEED + round_ + (0 if self.same else index * self.count)
         return target, degrade(target, seed=seed, degradation=self.degradation)
 
 
-USUAL_DAMAGE = Damage()
+DEFAULT_ROUNDS = DegradationRounds()
 
 
 @torch.inference_mode()
 def score_pairs(
-    restore: Restore, faces: torch.Tensor | LazyFaces, *, damage: Damage = USUAL_DAMAGE
+    restore: Restore, crops: torch.Tensor | LazyFaces, *, rounds: DegradationRounds = DEFAULT_ROUNDS
 ) -> torch.Tensor:
-    """Score every face with every round.
+    """Score every face in every round.
 
     Args:
-        restore: takes and gives [B, 3, S, S] RGB in [0, 1], B up to ROUNDS.
-        faces: [N, 3, S, S] uint8 RGB, clean.
-        damage: how they are degraded.
+        restore: maps [B, 3, S, S] RGB in [0, 1] to the same shape and range; B is at most
+            ROUNDS_PER_FACE.
+        crops: [N, 3, S, S] uint8 RGB, clean.
+        rounds: how to degrade them.
 
     Returns:
-        [N, rounds, 14] float32, the columns as in FIGURES up to the errors.
+        [N, rounds, 14] float32; the columns are SCORE_NAMES without the two errors.
     """
     rows = []
-    oval = face_oval(faces.shape[-1])
-    for number in range(len(faces)):
-        pairs = [damage.pair(faces, number, round_) for round_ in range(damage.rounds)]
+    oval = make_face_oval(crops.shape[-1])
+    for index in range(len(crops)):
+        pairs = [rounds.make_pair(crops, index, round_) for round_ in range(rounds.count)]
         target, degraded = (torch.cat(images) for images in zip(*pairs, strict=True))
-        output = torch.cat([restore(part).cpu() for part in degraded.split(ROUNDS)])
+        output = torch.cat([restore(part).cpu() for part in degraded.split(ROUNDS_PER_FACE)])
         clean_sharpness = sharpness(target).clamp_min(1e-6)
-        flat = flat_skin(target)
+        flat = find_flat_skin(target)
         columns = [
             psnr(degraded, target),
             psnr(output, target),
@@ -161,30 +168,20 @@ def score_pairs(
 
 
 def evaluate(
-    restore: Restore, faces: torch.Tensor | LazyFaces, *, damage: Damage = USUAL_DAMAGE
+    restore: Restore, crops: torch.Tensor | LazyFaces, *, rounds: DegradationRounds = DEFAULT_ROUNDS
 ) -> Scores:
-    """The mean of `score_pairs`, which takes the same."""
-    return Scores.mean(score_pairs(restore, faces, damage=damage))
+    """Average `score_pairs`, which takes the same arguments."""
+    return Scores.mean(score_pairs(restore, crops, rounds=rounds))
 
 
-def group_scores(pairs: torch.Tensor, groups: list[str]) -> dict[str, Scores]:
-    """Means over the faces of each group.
+def score_groups(pairs: torch.Tensor, groups: list[str]) -> dict[str, Scores]:
+    """Average the scores over the faces of each group.
 
     Args:
         pairs: from `score_pairs`.
-        groups: the group of each face, "" for those that are in none.
+        groups: the group of each face; a face with "" is in none.
     """
     return {
         group: Scores.mean(pairs[[name == group for name in groups]])
         for group in sorted(set(groups) - {""})
     }
-
-
-def lightness_group(angle: float) -> str:
-    """Name the band of `measures.skin_lightness` that an angle lies in."""
-    if math.isnan(angle):
-        return "no colour"
-    # The bands of Del Bino and Bernerd 2013, two and three of them together: a few faces each.
-    if angle > 55:
-        return "ITA > 55°"
-    return "ITA 28° to 55°" if angle > 28 else "ITA ≤ 28°"

@@ -1,7 +1,7 @@
-"""The network that training plays against: StyleGAN2's residual discriminator.
+"""StyleGAN2's residual discriminator, which adversarial training plays against.
 
 Karras et al. 2020 (arXiv 1912.04958), figure 7c. Attribute names give the tensor names of the
-published `GPEN-BFR-…-D.pth`, so that fine-tuning can go on with the one a GPEN was trained with.
+published `GPEN-BFR-…-D.pth`, so that fine-tuning a GPEN can continue with its discriminator.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ DEVIATION_GROUP = 4
 
 
 class PaddedConv(EqualizedConv):
-    """3×3 convolution of stride 1 that keeps the size."""
+    """3×3 convolution with stride 1 and padding 1, which keeps the size."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__(inputs, outputs, 3)
@@ -35,8 +35,8 @@ class PaddedConv(EqualizedConv):
         return F.conv2d(x, (self.weight * self.scale).to(x.dtype), padding=1)
 
 
-class Halving(FIR):
-    """FIR at every second sample: [N, C, 2H, 2W] to [N, C, H, W]."""
+class Downsample(FIR):
+    """Blur and take every second pixel: [N, C, 2H, 2W] to [N, C, H, W]."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         weight = self.kernel.to(x.dtype).expand(x.shape[1], 1, -1, -1)
@@ -44,13 +44,13 @@ class Halving(FIR):
 
 
 class ResidualBlock(nn.Module):
-    """[N, inputs, 2H, 2W] to [N, outputs, H, W]."""
+    """Two convolutions beside a skip: [N, inputs, 2H, 2W] to [N, outputs, H, W]."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
         self.conv1 = nn.Sequential(PaddedConv(inputs, inputs), BiasedLeakyReLU(inputs))
         self.conv2 = encoder_stage(inputs, outputs, downsample=True)[0]
-        self.skip = nn.Sequential(Halving(), EqualizedConv(inputs, outputs, 1))
+        self.skip = nn.Sequential(Downsample(), EqualizedConv(inputs, outputs, 1))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return (self.conv2(self.conv1(x)) + self.skip(x)) * math.sqrt(0.5)
@@ -60,7 +60,11 @@ class Discriminator(nn.Module):
     """Tells real faces from restored ones.
 
     Args:
-        widths: channels at 4, 8, 16 … px; their number gives the size of the images, from 8 px up.
+        widths: channels at 4, 8, 16 … px, at least two. Their number sets the size of the images:
+            two are 8 px.
+
+    Raises:
+        MismatchError: fewer than two widths, or one below 1.
     """
 
     def __init__(self, widths: tuple[int, ...]) -> None:
@@ -88,8 +92,8 @@ class Discriminator(nn.Module):
             x: [N, 3, size, size] RGB in [-1, 1].
 
         Returns:
-            Logits [N] in float32, the higher the more real, and the features of every residual
-            block, finest first.
+            Logits [N] in float32, high for real images, and the features of every residual block,
+            finest first.
         """
         entry, *blocks = self.convs
         x, features = entry(x), []
@@ -97,17 +101,18 @@ class Discriminator(nn.Module):
             x = block(x)
             features.append(x)
         x = self.final_conv(append_deviation(x))
-        # float() ends autocast's half precision: logits decide between large and small.
+        # In float32 also under autocast: half precision is too coarse for logits.
         with torch.autocast(x.device.type, enabled=False):
             logits = self.final_linear(x.flatten(1).float())
         return logits[:, 0], features
 
 
 def append_deviation(x: torch.Tensor) -> torch.Tensor:
-    """Append to x [N, C, H, W] a channel that says how much the images of a group of 4 differ.
+    """Append the minibatch standard deviation to x [N, C, H, W] as one more channel.
 
-    Karras et al. 2018 (arXiv 1710.10196), section 3: it lets a discriminator see that all restored
-    faces look alike. Groups are smaller where 4 does not divide N.
+    It is the standard deviation within groups of 4 images, averaged over features and pixels; in
+    smaller groups where 4 does not divide N. With it the discriminator sees when all restored faces
+    look alike. Karras et al. 2018 (arXiv 1710.10196), section 3.
     """
     count, _, height, width = x.shape
     size = math.gcd(count, DEVIATION_GROUP)
@@ -118,7 +123,9 @@ def append_deviation(x: torch.Tensor) -> torch.Tensor:
 
 
 def load_discriminator(path: str | Path) -> Discriminator:
-    """Read a discriminator, such as a published `GPEN-BFR-512-D.pth`; widths are in its tensors.
+    """Read a discriminator, such as a published `GPEN-BFR-512-D.pth`, or that of a `state.pt`.
+
+    Its widths follow from the shapes of its tensors.
 
     Raises:
         CheckpointError: the file cannot be read safely, or holds no discriminator.
@@ -130,9 +137,9 @@ def load_discriminator(path: str | Path) -> Discriminator:
     if not isinstance(contents, dict) or "final_conv.0.weight" not in contents:
         raise CheckpointError(
             f"`{path}` holds no discriminator: `final_conv.0.weight` is missing. The published "
-            "ones are called `GPEN-BFR-…-D.pth`; leave the option out to start with a fresh one."
+            "ones are called `GPEN-BFR-…-D.pth`. Without the option a fresh one is trained."
         )
-    discriminator = Discriminator(_widths(contents))
+    discriminator = Discriminator(_read_widths(contents))
     try:
         discriminator.load_state_dict({name: t.float() for name, t in contents.items()})
     except RuntimeError as error:
@@ -140,7 +147,7 @@ def load_discriminator(path: str | Path) -> Discriminator:
     return discriminator
 
 
-def _widths(tensors: Mapping[str, torch.Tensor]) -> tuple[int, ...]:
+def _read_widths(tensors: Mapping[str, torch.Tensor]) -> tuple[int, ...]:
     levels = 1
     while f"convs.{levels}.conv1.0.weight" in tensors:
         levels += 1

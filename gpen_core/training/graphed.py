@@ -1,4 +1,4 @@
-"""A step's forward and backward pass as one CUDA graph: the GPU does not wait for Python."""
+"""Runs the forward and backward pass of a step as one CUDA graph, without Python in between."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 
 DEVICES = ("cuda",)
 WARM_UP_PASSES = 3
-"""Passes that run plainly: kernels are loaded, and it is seen that memory suffices."""
+"""Passes without a graph at the start: they load kernels and show that memory suffices."""
 
 
 class GraphedPass:
-    """Computes what `compute` does, once recorded without calling it again.
+    """Calls `compute` a few times, then records it and replays the recording.
 
     Args:
-        compute: gives losses of images, and leaves the gradients of the parameters in them; always
-            of the same shapes, and nothing in it follows from values that Python reads.
-        parameters: in whose `.grad` they are.
-        device: of all of them.
+        compute: computes losses from images, and the gradients of `parameters`. Shapes must not
+            change between calls, and no value that Python reads may change the computation.
+        parameters: the parameters whose `.grad` it fills.
+        device: where images and parameters are.
     """
 
     def __init__(
@@ -41,35 +41,41 @@ class GraphedPass:
         self._replay: Callable[[], object] | None = None
 
     def __call__(self, *images: torch.Tensor) -> torch.Tensor:
-        """The losses; gradients are anew in the parameters, where they must stay."""
+        """Return the losses; replace the gradients in the parameters' `.grad`.
+
+        A recording writes to the same `.grad` tensors every time: do not set them to None.
+        """
         if self._plain_passes:
             self._plain_passes -= 1
-            return self._afresh(*images)
+            return self._compute_plainly(*images)
         if self._replay is None:
             self._record(images)
         if self._replay is None:
-            return self._afresh(*images)
-        for kept, image in zip(self._images, images, strict=True):
-            kept.copy_(image)
+            return self._compute_plainly(*images)
+        for recorded, image in zip(self._images, images, strict=True):
+            recorded.copy_(image)
         self._replay()
         return self._losses.clone()
 
-    def _afresh(self, *images: torch.Tensor) -> torch.Tensor:
+    def _compute_plainly(self, *images: torch.Tensor) -> torch.Tensor:
         for parameter in self._parameters:
             parameter.grad = None
         return self._compute(*images)
 
     def _record(self, images: tuple[torch.Tensor, ...]) -> None:
+        """Record the pass; if CUDA cannot, run plainly from now on."""
         self._images = tuple(image.clone() for image in images)
         try:
             recorder = Recorder(self._device)
-            self._losses, self._replay = recorder.record(lambda: self._afresh(*self._images))
+            self._losses, self._replay = recorder.record(
+                lambda: self._compute_plainly(*self._images)
+            )
         except RuntimeError as error:
             self._images = ()
             if is_out_of_memory(error):
                 raise
             self._plain_passes = float("inf")
             warnings.warn(
-                f"CUDA cannot record this training step ({error}); it goes on without a graph.",
+                f"CUDA cannot record this training step ({error}); it runs without a graph.",
                 stacklevel=3,
             )

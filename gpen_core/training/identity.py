@@ -1,4 +1,4 @@
-"""How a GPEN starts to learn: as the identity, so that it only has to learn what to change."""
+"""Initialises a GPEN as the identity: training then only has to learn the changes to a face."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ if TYPE_CHECKING:
     from ..arch.layers import EqualizedConv
 
 LRELU_PAIR_GAIN = 2.08
-"""√2·lrelu(√2·lrelu(x)) minus the same of −x, divided by x: 2 + 2·0.2²."""
+"""(f(x) − f(−x)) / x = 2 + 2·0.2², where f(x) = √2·lrelu(√2·lrelu(x))."""
 
 
 @torch.no_grad()
 def start_as_identity(model: GPEN) -> None:
-    """Set weights of a fresh `model` so that it returns its input.
+    """Set the weights of a fresh `model` so that it returns its input.
 
-    The finest encoder feature carries R, G, B and their negatives, which pass the leaky
-    activations without loss as a pair; the last to_rgb takes their difference, all others start at
-    zero. Everything remains trainable.
+    The finest encoder feature carries R, G, B and their negatives. As such pairs they pass the
+    leaky activations without loss. The last to_rgb takes the difference of each pair; the other
+    to_rgbs start at zero. All weights stay trainable.
 
     Raises:
-        MismatchError: the model adds noise, has fewer than 6 channels at its finest level, or puts
-            out another size than it takes in.
+        MismatchError: the model adds its noise, has fewer than 6 channels at its finest level, or
+            its output has another size than its input.
     """
     config = model.config
     width = config.widths[-1]
     if config.noise != "concat" or config.in_size != config.out_size or width < 6:
         raise MismatchError(
-            'Starting as the identity needs noise="concat", in_size = out_size and at least 6 '
-            f"channels at the finest level; found {config}."
+            'To start as the identity, a network needs noise="concat", in_size = out_size and at '
+            f"least 6 channels at the finest level; found {config}."
         )
     entry = cast("EqualizedConv", cast("nn.Sequential", model.ecd0[0])[0])
     colours = torch.eye(3)[:, :, None, None] / entry.scale
@@ -48,6 +48,6 @@ def start_as_identity(model: GPEN) -> None:
             module.conv.weight.zero_()
     last = cast("ToRGB", model.generator.to_rgbs[-1]).conv
     last.modulation.weight.zero_()
-    carried = torch.eye(3)[:, :, None, None] / (LRELU_PAIR_GAIN * last.scale)
-    last.weight[0, :, width : width + 3] = carried
-    last.weight[0, :, width + 3 : width + 6] = -carried
+    pass_on = torch.eye(3)[:, :, None, None] / (LRELU_PAIR_GAIN * last.scale)
+    last.weight[0, :, width : width + 3] = pass_on
+    last.weight[0, :, width + 3 : width + 6] = -pass_on

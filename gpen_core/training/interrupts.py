@@ -1,4 +1,4 @@
-"""Holds Ctrl+C back where stopping would leave something half done."""
+"""Defers Ctrl+C until a block of code has ended."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def interrupts_later() -> Iterator[None]:
-    """A block that Ctrl+C does not break off; KeyboardInterrupt is raised at its end.
+def defer_interrupts() -> Iterator[None]:
+    """Let the block run to its end after Ctrl+C, then raise KeyboardInterrupt.
 
-    Only the main thread gets Ctrl+C; in others the block is an ordinary one.
+    Only the main thread receives Ctrl+C; in other threads this does nothing.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    held = []
-    before = signal.signal(signal.SIGINT, lambda *_: held.append(True))
+    received = []
+    before = signal.signal(signal.SIGINT, lambda *_: received.append(True))
     try:
         yield
     finally:
         signal.signal(signal.SIGINT, signal.SIG_DFL if before is None else before)
-    if held:
+    if received:
         raise KeyboardInterrupt

@@ -1,4 +1,4 @@
-"""What a run leaves behind to look at: tables of losses and scores, sample sheets, TensorBoard."""
+"""The records of a run: tables of losses and scores, sheets of samples, TensorBoard."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from ..errors import TrainingError
-from ..evaluation.report import contact_sheet
-from ..evaluation.scores import Damage, Scores, evaluate
+from ..evaluation.report import draw_contact_sheet
+from ..evaluation.scores import DegradationRounds, Scores, evaluate
 from ..files import write_atomically
 from ..media import write_image
 from ..restore import restore_pixels
@@ -29,18 +29,19 @@ BOARD_NAME = "tensorboard"
 
 
 class Journal:
-    """Writes down how a run goes; `note` is to be told of every step.
+    """Records how a run goes; call `record` after every step.
 
     Args:
-        trainer: as made or resumed; its running mean of the weights is what is looked at.
-        folder: where `losses.tsv`, `scores.tsv`, `samples/` and `tensorboard/` are kept.
-        log_every: steps whose mean losses make one line.
-        samples: [N, 3, S, S] uint8 RGB, faces to restore and score now and then; None for none.
-        sample_every: steps from one look at them to the next.
+        trainer: fresh or resumed; samples are restored with the running mean of its weights.
+        folder: where to write `losses.tsv`, `scores.tsv`, `samples/` and `tensorboard/`.
+        log_every: number of steps whose mean losses make one line.
+        samples: [N, 3, S, S] uint8 RGB, faces to restore and score from time to time; None for
+            none.
+        sample_every: number of steps between two scores of the samples.
         board: also write for TensorBoard.
 
     Raises:
-        TrainingError: the folder cannot be made, or TensorBoard was asked for and is not installed.
+        TrainingError: the folder cannot be made, or TensorBoard is asked for but not installed.
     """
 
     def __init__(
@@ -70,8 +71,8 @@ class Journal:
         self._values = defaultdict[str, list[float]](list)
         self._board = _open_board(folder / BOARD_NAME, done) if board else None
 
-    def note(self, step: int, losses: Mapping[str, float]) -> None:
-        """Take the losses of `step`; look at the samples when it is time."""
+    def record(self, step: int, losses: Mapping[str, float]) -> None:
+        """Take the losses of `step`; write their means and score the samples when it is time."""
         plan = self.trainer.plan
         rate = plan.learning_rate * plan.learning_rate_factor(step - 1)
         for name, value in {"learning_rate": rate, **losses}.items():
@@ -80,58 +81,48 @@ class Journal:
             means = {name: sum(values) / len(values) for name, values in self._values.items()}
             self._values.clear()
             self._losses.append(step, means)
-            self._show(step, "loss", means)
+            self._add_scalars(step, "loss", means)
         if self.samples is not None and step % self.sample_every == 0:
-            self.look(step, self.samples)
+            self.score_samples(step, self.samples)
 
-    def look(self, step: int, samples: torch.Tensor) -> None:
-        """Restore the samples, write them side by side, and score them."""
-        model, damage = self.trainer.ema, Damage(self.trainer.plan.degradation)
+    def score_samples(self, step: int, samples: torch.Tensor) -> None:
+        """Restore the samples, write a contact sheet of them, and write their scores."""
+        model, rounds = self.trainer.ema, DegradationRounds(self.trainer.plan.degradation)
 
-        def restore(faces: torch.Tensor) -> torch.Tensor:
-            return restore_pixels(model, faces)
+        def restore(pixels: torch.Tensor) -> torch.Tensor:
+            return restore_pixels(model, pixels)
 
-        sheet = contact_sheet(restore, samples, damage=damage)
+        sheet = draw_contact_sheet(restore, samples, rounds=rounds)
         folder = self.folder / SAMPLES_NAME
         folder.mkdir(exist_ok=True)
         write_image(folder / f"{step:07}.jpg", sheet)
-        scores = asdict(evaluate(restore, samples, damage=damage))
+        scores = asdict(evaluate(restore, samples, rounds=rounds))
         self._scores.append(step, scores)
-        self._show(step, "score", scores)
+        self._add_scalars(step, "score", scores)
         if self._board:
             self._board.add_image("degraded, restored, clean", sheet[0], step)
 
     def close(self) -> None:
-        """Write what TensorBoard has not yet been given."""
+        """Write what is still buffered for TensorBoard."""
         if self._board:
             self._board.close()
 
-    def _show(self, step: int, group: str, values: Mapping[str, float]) -> None:
+    def _add_scalars(self, step: int, group: str, values: Mapping[str, float]) -> None:
         if self._board:
             for name, value in values.items():
                 self._board.add_scalar(f"{group}/{name}", value, step)
 
 
-def _open_board(folder: Path, steps_done: int) -> Any:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        raise TrainingError(
-            "--tensorboard needs the package tensorboard, which is not installed: "
-            'python -m pip install "gpen-restore[train]". losses.tsv is written without it.'
-        ) from error
-    # What an interruption undid is not to be drawn twice.
-    return SummaryWriter(str(folder), purge_step=steps_done + 1)
-
-
 class Table:
-    """Appends lines to a file; the first column is the number of steps done.
+    """A file of values separated by tabs, one line per step; the first column is the step.
+
+    Opening an existing file removes its damaged lines and those after `step`: an interruption has
+    undone that work.
 
     Args:
-        path: the file; made, with a line of the columns' names, by the first `append`.
-        columns: after `step`.
-        step: steps done. Later lines, of work that an interruption undid, and damaged ones are
-            removed.
+        path: the file; the first `append` makes it, with a line of the columns' names.
+        columns: names of the columns after `step`.
+        step: number of steps done.
     """
 
     def __init__(self, path: Path, columns: Sequence[str], *, step: int) -> None:
@@ -149,8 +140,8 @@ class Table:
 
     def append(self, step: int, values: Mapping[str, float]) -> None:
         """Write one line; a column without a value stays empty."""
-        figures = {name: f"{value:.6g}" for name, value in values.items()}
-        self._write(self.path, [{"step": step} | figures])
+        texts = {name: f"{value:.6g}" for name, value in values.items()}
+        self._write(self.path, [{"step": step} | texts])
 
     def _write(self, path: Path, rows: Iterable[Mapping[str, object]]) -> None:
         fresh = not path.exists()
@@ -159,3 +150,15 @@ class Table:
             if fresh:
                 writer.writeheader()
             writer.writerows(rows)
+
+
+def _open_board(folder: Path, steps_done: int) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise TrainingError(
+            "--tensorboard needs the package tensorboard, which is not installed: "
+            'python -m pip install "gpen-restore[train]". losses.tsv is written without it.'
+        ) from error
+    # Hide what was written about steps that an interruption has undone.
+    return SummaryWriter(str(folder), purge_step=steps_done + 1)

@@ -1,8 +1,9 @@
-"""Muon: a convolution learns in all directions alike, also in those of small gradients.
+"""Muon: an optimizer that updates a convolution equally far in all directions.
 
-Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/; the size of a step after Liu et al.
-2025, "Muon is scalable for LLM training", arXiv 2502.16982. `torch.optim.Muon`, from PyTorch 2.9
-on, does the same for weights of two dimensions, one after the other.
+So it also learns in directions where gradients are small. Jordan et al. 2024,
+https://kellerjordan.github.io/posts/muon/; the size of a step follows Liu et al. 2025, "Muon is
+scalable for LLM training", arXiv 2502.16982. `torch.optim.Muon`, from PyTorch 2.9 on, does the same
+for two-dimensional weights only, one after the other.
 """
 
 from __future__ import annotations
@@ -22,18 +23,19 @@ if TYPE_CHECKING:
 
 MOMENTUM = 0.95
 STEP_RMS = 0.4
-"""Root mean square of a step, in learning rates; twice what makes it as large as AdamW's."""
+"""Root mean square of a step divided by the learning rate: twice that of AdamW."""
 
 COLOURS = 3
-NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # of X, XXᵀX and (XXᵀ)²X; Jordan et al.
+NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # coefficients of X, XXᵀX and (XXᵀ)²X; Jordan et al.
 ITERATIONS = 5
 
 
-def hidden_weights(model: GPEN) -> list[nn.Parameter]:
-    """Weights that make features of features: [O, I, k, k], [1, O, I, k, k], and one [O, I].
+def find_hidden_weights(model: GPEN) -> list[nn.Parameter]:
+    """Return the weights between features: [O, I, k, k], [1, O, I, k, k], and one [O, I].
 
-    The last is of the linear layer over the coarsest feature, a convolution in all but name. What
-    reads or makes colours is not among them, nor are the mapping and modulations.
+    The [O, I] belongs to the linear layer over the coarsest feature, which in effect is a
+    convolution. Layers that read or make colours are left out, and so are the mapping and the
+    modulations.
     """
     convolutions = [
         module.weight
@@ -45,10 +47,10 @@ def hidden_weights(model: GPEN) -> list[nn.Parameter]:
 
 
 class Muon(torch.optim.Optimizer):
-    """Moves weights along the orthogonal matrices nearest to their gradients' running means.
+    """Moves weights along the orthogonal matrices nearest to the running means of their gradients.
 
-    A weight is the matrix of its O outputs by all that they read. Those of one shape are computed
-    together.
+    A weight is treated as a matrix of O outputs × all inputs. Weights of the same shape are updated
+    as one batch.
     """
 
     def __init__(self, weights: list[nn.Parameter], *, learning_rate: float) -> None:
@@ -56,7 +58,7 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self) -> None:  # type: ignore[override]  # no closure
-        """Move the weights by the gradients that are in them."""
+        """Update the weights from their gradients."""
         for group in self.param_groups:
             alike = defaultdict(list)
             for weight in group["params"]:
@@ -64,14 +66,14 @@ class Muon(torch.optim.Optimizer):
                     alike[weight.shape].append(weight)
             for shape, weights in alike.items():
                 outputs = shape[0] if len(shape) == 2 else shape[-4]
-                steps = [self._direction(weight).reshape(outputs, -1) for weight in weights]
-                steps = orthogonal(torch.stack(steps))
+                steps = [self._update_mean(weight).reshape(outputs, -1) for weight in weights]
+                steps = orthogonalize(torch.stack(steps))
                 scale = STEP_RMS * math.sqrt(max(steps.shape[1:]))
                 for weight, step in zip(weights, steps, strict=True):
                     weight.add_(step.view(shape), alpha=-group["lr"] * scale)
 
-    def _direction(self, weight: nn.Parameter) -> torch.Tensor:
-        """The gradient and its running mean, which it updates, as Nesterov weighs them."""
+    def _update_mean(self, weight: nn.Parameter) -> torch.Tensor:
+        """Update the running mean of the gradient; return Nesterov's mix of both."""
         assert weight.grad is not None
         state = self.state[weight]
         if not state:
@@ -80,13 +82,13 @@ class Muon(torch.optim.Optimizer):
         return weight.grad.lerp(state["mean"], MOMENTUM)
 
 
-def orthogonal(matrices: torch.Tensor) -> torch.Tensor:
-    """Matrices [N, H, W] with all their singular values brought near 1, 0.7 to 1.2, in float32."""
+def orthogonalize(matrices: torch.Tensor) -> torch.Tensor:
+    """Bring all singular values of matrices [N, H, W] near 1 (0.7 to 1.2); return float32."""
     a, b, c = NEWTON_SCHULZ
     tall = matrices.shape[1] > matrices.shape[2]
     x = matrices.mT if tall else matrices
     x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
-    if x.is_cuda:  # rounding does less than the iteration leaves open
+    if x.is_cuda:  # the rounding error is smaller than that of the iteration
         x = x.bfloat16()
     for _ in range(ITERATIONS):
         squared = x @ x.mT

@@ -1,7 +1,7 @@
-"""A perceptual loss: how differently a network trained on photographs sees two images.
+"""A perceptual loss: the distance of two images in the features of a VGG.
 
-No weights come along and none are downloaded: whoever has a file of torchvision's VGG (11, 13, 16
-or 19, without batch normalisation) can name it.
+The weights are neither included nor downloaded: name a file of torchvision's VGG (11, 13, 16 or 19,
+without batch normalisation).
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 class PerceptualLoss(nn.Module):
     """LPIPS without its learned weights (Zhang et al. 2018, arXiv 1801.03924, eq. 1).
 
-    At the end of every block of a VGG features are brought to unit length in each place; their
-    squared distances are averaged over the places and added up over the blocks.
+    The features at the end of every block of the VGG are normalised to unit length at each pixel.
+    Their squared distances are averaged over the pixels and added up over the blocks.
 
     Args:
-        tensors: `features.N.weight` and `.bias` of a VGG, as torchvision names them.
+        tensors: `features.N.weight` and `.bias` of a VGG, torchvision's names.
     """
 
     mean: torch.Tensor
@@ -43,7 +43,7 @@ class PerceptualLoss(nn.Module):
         numbers = sorted(int(name.split(".")[1]) for name in tensors if name.endswith(".weight"))
         self.blocks = nn.ModuleList()
         layers: list[nn.Module] = []
-        # Layers are numbered through: where the next convolution is three on, a pooling is between.
+        # N counts all layers. The next convolution is 2 further, or 3 if a pooling lies between.
         for number, following in pairwise([*numbers, numbers[-1] + 3]):
             weight, bias = (tensors[f"features.{number}.{kind}"] for kind in ("weight", "bias"))
             convolution = nn.Conv2d(weight.shape[1], weight.shape[0], 3, padding=1)
@@ -57,7 +57,7 @@ class PerceptualLoss(nn.Module):
         self.requires_grad_(False)
 
     def forward(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """The loss of [N, 3, S, S] RGB against `target`, both meant to lie in [0, 1]."""
+        """Return the distance of two images [N, 3, S, S] RGB, meant to lie in [0, 1]."""
         losses = []
         x, y = ((images - self.mean) / self.std for images in (output, target))
         for block in self.blocks:
@@ -68,10 +68,10 @@ class PerceptualLoss(nn.Module):
 
 
 def load_perceptual_loss(path: str | Path) -> PerceptualLoss:
-    """Read a VGG as torchvision publishes it, such as `vgg16-397923af.pth`.
+    """Read a file of torchvision's VGG, such as `vgg16-397923af.pth`.
 
     Raises:
-        CheckpointError: the file cannot be read safely, or holds no such VGG.
+        CheckpointError: the file cannot be read safely, or holds no VGG that can be used.
     """
     contents = read_tensor_file(path).contents
     tensors = {
@@ -79,19 +79,19 @@ def load_perceptual_loss(path: str | Path) -> PerceptualLoss:
         for name, tensor in (contents.items() if isinstance(contents, dict) else ())
         if re.fullmatch(r"features\.\d+\.(weight|bias)", name)
     }
-    normalised = isinstance(contents, dict) and "features.1.weight" in contents
-    fits = (
-        "features.0.weight" in tensors
-        and not normalised
-        and all(
-            tensor.shape[2:] == (3, 3)
-            for name, tensor in tensors.items()
-            if name.endswith("weight")
-        )
-    )
-    if not fits:
+    if not _is_plain_vgg(tensors):
         raise CheckpointError(
             f"`{path}` is not a VGG without batch normalisation as torchvision publishes it "
             "(vgg11, vgg13, vgg16 or vgg19: `features.0.weight` …)."
         )
     return PerceptualLoss(tensors)
+
+
+def _is_plain_vgg(tensors: Mapping[str, torch.Tensor]) -> bool:
+    """Return whether these are 3×3 convolutions without batch normalisation between them."""
+    weights = {name: tensor for name, tensor in tensors.items() if name.endswith("weight")}
+    return (
+        "features.0.weight" in weights
+        and "features.1.weight" not in weights  # the scale of a batch normalisation
+        and all(weight.shape[2:] == (3, 3) for weight in weights.values())
+    )

@@ -1,4 +1,4 @@
-"""What is trained and how: everything that a run follows from, apart from the faces."""
+"""The plan of a training run: all that decides its result, except the faces."""
 
 from __future__ import annotations
 
@@ -17,36 +17,38 @@ WARM_UP_STEPS = 50
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """Stored with the state, so that resuming can tell a changed plan.
+    """The options of a run, stored with its state so that resuming notices a changed plan.
 
-    A loss of weight 0 is not computed; the weight of L1 is 1.
+    A loss of weight 0 is not computed. L1 has the weight 1.
 
     Attributes:
-        config: the network.
-        steps: optimizer steps in all; the learning rate falls to zero over the last `decay`.
+        config: the network's configuration.
+        steps: number of optimizer steps.
         batch_size: faces per step.
-        optimizer: "adam", β = (0.9, 0.99), or "muon", which leaves to it all but convolutions.
-        learning_rate: of the optimizer.
-        decay: share of the steps over which the learning rate falls.
+        optimizer: "adam" with β = (0.9, 0.99), or "muon" for convolutions with Adam for all else.
+        learning_rate: learning rate of the optimizer.
+        decay: share of the steps, at the end, over which the learning rate falls to zero.
         ssim_weight: weight of 1 − SSIM.
-        sharpness_weight: weight of the difference in local gradient, `losses.sharpness`.
-        teacher: the file and hash of a network whose faces L1 and SSIM compare with, instead of the
-            clean ones.
-        target_sharpening: amount of `sharpen.unsharp_mask` on what L1 and SSIM compare with.
-        sharpness_limit: times as sharp as the clean faces, to which it sharpens a teacher's.
+        sharpness_weight: weight of `losses.sharpness_loss`.
+        teacher: file and hash of a network; L1 and SSIM then compare with the faces that it
+            restores instead of the clean ones.
+        target_sharpening: amount of `sharpen.unsharp_mask` on the targets of L1 and SSIM.
+        sharpness_limit: with a teacher, how many times as sharp as the clean faces the sharpened
+            targets may be.
         adversarial_weight: weight of the logistic loss against a discriminator.
         feature_weight: weight of the difference in the discriminator's features.
-        perceptual_weight: weight of the difference that a VGG sees, `perceptual.PerceptualLoss`.
-        perceptual: that VGG's file and its hash.
-        discriminator_widths: channels at 4, 8 … px; None takes the network's.
-        discriminator_learning_rate: of Adam with β = (0, 0.99).
+        perceptual_weight: weight of `perceptual.PerceptualLoss`.
+        perceptual: file and hash of its VGG.
+        discriminator_widths: channels of the discriminator at 4, 8 … px; None takes the network's.
+        discriminator_learning_rate: learning rate of its Adam, which has β = (0, 0.99).
         r1_weight: γ of the R1 penalty γ/2 · ‖∇D‖².
-        r1_every: steps from one R1 penalty, multiplied by as much, to the next.
-        ema_decay: of the running mean of the weights that is exported.
-        seed: of every random draw.
+        r1_every: number of steps from one R1 penalty to the next; the penalty is multiplied by it.
+        ema_decay: decay of the running mean of the weights, which is exported.
+        seed: seed of every random draw.
         bf16: compute convolutions in bfloat16 (autocast).
-        compiled: let `torch.compile` fuse the networks; minutes at the start, then 1.7 × faster.
-        start: what the weights were when training began, "identity" or a file and its hash.
+        compiled: let `torch.compile` fuse the networks. That takes minutes at the start; then a
+            step on a CPU with AVX512-BF16 is 1.7 times as fast.
+        start: the weights at the start: "identity", or a file and its hash.
         degradation: the ranges of the degradations.
     """
 
@@ -95,15 +97,16 @@ class TrainingPlan:
         return bool(self.adversarial_weight or self.feature_weight)
 
     def learning_rate_factor(self, step: int) -> float:
-        """What every learning rate is multiplied by in `step` = 0, 1 … `steps` − 1."""
+        """Return the factor of every learning rate in `step` = 0, 1 … `steps` − 1."""
         left = 1 - step / self.steps
         falling = left / self.decay if self.decay else 1.0
         return min(1.0, (step + 1) / WARM_UP_STEPS) * min(1.0, falling)
 
-    def differences(self, stored: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-        """Name what differs from a stored plan, as (stored, now); more steps are no difference.
+    def find_differences(self, stored: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+        """Return the options that differ from a stored plan, as (stored, now).
 
-        What a plan of an earlier version did not know had the default.
+        Another number of steps is no difference. Options that an earlier version did not have
+        count as their defaults.
         """
         asked = asdict(self)
         degradation = asdict(DEFAULT) | stored.get("degradation", {})

@@ -1,4 +1,4 @@
-"""Several processes that train one network together, as `torchrun` starts them."""
+"""Training in several processes, as `torchrun` starts them: ranks, shared batches, averages."""
 
 from __future__ import annotations
 
@@ -20,55 +20,55 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Ranks:
-    """This process among those that train together; alone unless `join` says otherwise.
+    """The rank of this process among those that train together.
 
     Attributes:
-        rank: number of this process, from 0; that of number 0 writes and prints.
-        count: how many there are.
+        rank: number of this process, from 0. Rank 0 writes and prints.
+        count: number of processes.
     """
 
     rank: int = 0
     count: int = 1
 
     @property
-    def first(self) -> bool:
-        """Whether this is the process that writes and prints."""
+    def is_first(self) -> bool:
+        """Whether this is rank 0, the process that writes and prints."""
         return self.rank == 0
 
-    def share(self, batch_size: int) -> slice:
-        """Which images of a batch this process computes.
+    def slice_batch(self, batch_size: int) -> slice:
+        """Return the part of a batch that this process computes.
 
         Raises:
-            MismatchError: the batch cannot be shared out evenly.
+            MismatchError: the batch cannot be divided evenly.
         """
         if batch_size % self.count:
             raise MismatchError(
-                f"A batch of {batch_size} cannot be shared evenly by {self.count} processes; "
+                f"A batch of {batch_size} cannot be divided evenly among {self.count} processes; "
                 f"choose a --batch-size that is a multiple of {self.count}."
             )
         each = batch_size // self.count
         return slice(self.rank * each, (self.rank + 1) * each)
 
     def average_gradients(self, module: nn.Module) -> nn.Module:
-        """`module`, made to average its gradients over all processes in backward()."""
+        """Wrap `module`, so that backward() averages its gradients over all processes."""
         if self.count == 1:
             return module
         wrapper = nn.parallel.DistributedDataParallel
-        # Buffers never change. PyTorch 2.14 has renamed what leaves them alone.
+        # Buffers never change, so nothing need be sent. PyTorch 2.14 renamed this option.
         known = inspect.signature(wrapper).parameters
         if "forward_sync_buffers" in known:
             return wrapper(module, forward_sync_buffers=False)
         return wrapper(module, broadcast_buffers=False)
 
-    def mean(self, values: torch.Tensor) -> torch.Tensor:
-        """The mean of `values` over all processes."""
+    def average(self, values: torch.Tensor) -> torch.Tensor:
+        """Average `values` over all processes."""
         if self.count > 1:
-            dist.all_reduce(values)  # gloo cannot average
+            dist.all_reduce(values)  # a sum: gloo cannot average
             values = values / self.count
         return values
 
-    def largest(self, value: float, device: torch.device) -> float:
-        """The largest of every process's `value`."""
+    def find_max(self, value: float, device: torch.device) -> float:
+        """Return the largest `value` of all processes."""
         if self.count == 1:
             return value
         values = torch.tensor([value], dtype=torch.float64).to(device, torch.float32)
@@ -80,17 +80,17 @@ ALONE = Ranks()
 
 
 @contextmanager
-def join(device: torch.device) -> Iterator[tuple[Ranks, torch.device]]:
-    """Join the processes that `torchrun` started; without it, be alone.
+def join_ranks(device: torch.device) -> Iterator[tuple[Ranks, torch.device]]:
+    """Join the processes that `torchrun` started; without `torchrun`, train alone.
 
     Args:
-        device: what was chosen; "cuda" becomes the GPU of this process.
+        device: the chosen device; "cuda" becomes the GPU of this process.
 
     Yields:
         The ranks, and the device of this process.
 
     Raises:
-        DeviceError: there are more processes than GPUs, or the device cannot be shared.
+        DeviceError: there are more processes than GPUs, or processes cannot share the device.
     """
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if count == 1:
@@ -100,7 +100,7 @@ def join(device: torch.device) -> Iterator[tuple[Ranks, torch.device]]:
         local, gpus = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
         if local >= gpus:
             raise DeviceError(
-                f"This machine has {gpus} GPUs and torchrun started process {local + 1} on it; "
+                f"This machine has {gpus} GPUs, but torchrun started process {local + 1} on it; "
                 f"use --nproc-per-node {gpus}."
             )
         device = torch.device("cuda", local)

@@ -1,4 +1,4 @@
-"""The losses of a step that a device may still be computing."""
+"""The losses of one training step, which a GPU may still be computing."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
     import torch
 
 
-class Figures(NamedTuple):
-    """What a step gave, where it was computed; a GPU is waited for only by `read`.
+class StepLosses(NamedTuple):
+    """The losses of a step, on the device that computes them; only `read` waits for it.
 
     Attributes:
-        step: how many steps were done with it.
-        names: of the losses.
-        values: theirs, [K].
+        step: number of steps done, this one included.
+        names: names of the losses.
+        values: their values, [K].
     """
 
     step: int
@@ -25,16 +25,16 @@ class Figures(NamedTuple):
     values: torch.Tensor
 
     def read(self) -> dict[str, float]:
-        """Every loss by name.
+        """Return every loss by name.
 
         Raises:
-            TrainingError: a loss is no longer finite.
+            TrainingError: a loss is not finite.
         """
-        figures = dict(zip(self.names, self.values.tolist(), strict=True))
-        wrong = [name for name, value in figures.items() if not math.isfinite(value)]
+        losses = dict(zip(self.names, self.values.tolist(), strict=True))
+        wrong = [name for name, value in losses.items() if not math.isfinite(value)]
         if wrong:
             raise TrainingError(
-                f"At step {self.step} {', '.join(wrong)} was no longer a finite number. "
-                "The state saved before it is kept; try a lower learning rate or lower weights."
+                f"At step {self.step} {', '.join(wrong)} became NaN or infinite. The state saved "
+                "before is kept; try a lower learning rate or lower weights."
             )
-        return figures
+        return losses

@@ -15,18 +15,18 @@ if TYPE_CHECKING:
 
 
 class Teacher:
-    """Restores the faces that a network in training is compared with.
+    """Restores faces, as targets for the network in training.
 
-    What clean faces leave open, a face's true pores, say, is decided by the teacher, and always the
-    same way: less is learned from each step's faces by chance.
+    A degraded face has many plausible originals. The teacher always picks the same one, so the
+    targets are less noisy than the clean faces.
 
     Args:
         model: the network to learn from; it is copied.
-        plan: what is trained.
-        device: where.
+        plan: the plan of the run.
+        device: where to restore.
 
     Raises:
-        MismatchError: the teacher restores faces of another size than the plan's network.
+        MismatchError: the teacher's sizes differ from those of the plan's network.
     """
 
     def __init__(self, model: GPEN, plan: TrainingPlan, device: torch.device) -> None:
@@ -34,20 +34,20 @@ class Teacher:
         wanted = (plan.config.in_size, plan.config.out_size)
         if sizes != wanted:
             raise MismatchError(
-                f"The teacher restores faces of {sizes[0]} to {sizes[1]} px, the network in "
-                f"training takes {wanted[0]} and puts out {wanted[1]} px. Choose one of its size."
+                f"The teacher restores faces of {sizes[0]} px to {sizes[1]} px, the network in "
+                f"training those of {wanted[0]} px to {wanted[1]} px. Choose a teacher of its size."
             )
         self.model = deepcopy(model).to(device).eval().requires_grad_(False)
         self.model.set_dtype(torch.bfloat16 if plan.bf16 else torch.float32)
 
     @torch.no_grad()
     def restore(self, degraded: torch.Tensor, *, mirrored: bool) -> torch.Tensor:
-        """Restored faces, [N, 3, S, S] RGB in [0, 1], of degraded ones in the same form.
+        """Restore faces, [N, 3, S, S] RGB in [0, 1], to the same form.
 
         Args:
-            degraded: what to restore.
-            mirrored: let the teacher see them mirrored. Asked for in turn, what it does on one side
-                of a face alone is not learned.
+            degraded: the faces to restore.
+            mirrored: show the teacher the mirrored faces. When every second step does, the student
+                does not learn what the teacher does on one side of a face only.
         """
         x = degraded.flip(-1) if mirrored else degraded
         x = self.model((x * 2 - 1).contiguous(memory_format=torch.channels_last))

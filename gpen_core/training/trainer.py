@@ -1,31 +1,29 @@
-"""One training run: the networks, their optimizers, and a step; resumable to the bit."""
+"""A training run: the network, its optimizer and all that a step needs; resumes bit for bit."""
 
 from __future__ import annotations
 
 from copy import deepcopy
 from dataclasses import asdict
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from ..arch import GPEN
-from ..checkpoints.loading import sharpen_metadata
-from ..checkpoints.tensor_files import DOWNLOAD_AGAIN, read_tensor_file, write_safetensors
 from ..devices import require_compiler
 from ..errors import CheckpointError, MismatchError, TrainingError
-from ..files import write_atomically
 from ..sharpen import unsharp_mask
 from . import graphed
 from .adversary import Adversary
 from .graphed import GraphedPass
 from .identity import start_as_identity
-from .interrupts import interrupts_later
+from .interrupts import defer_interrupts
 from .losses import reconstruction_losses, sharpen_towards
 from .optimizers import make_optimizer
-from .pairs import Pairs, default_workers
+from .pairs import PairLoader, choose_workers
 from .ranks import ALONE, Ranks
-from .step_losses import Figures
+from .state import STATE_NAME, read_state, write_state, write_weights
+from .step_losses import StepLosses
 from .teacher import Teacher
 
 if TYPE_CHECKING:
@@ -36,38 +34,38 @@ if TYPE_CHECKING:
     from .perceptual import PerceptualLoss
     from .plan import TrainingPlan
 
-STATE_NAME = "state.pt"
-WEIGHTS_NAME = "weights.safetensors"
-
 
 class Trainer:
-    """Holds network, running mean and optimizer; `step` advances them by one batch.
+    """The network, the running mean of its weights, and its optimizer; `step` trains one batch.
 
-    Every random draw follows from the plan's seed and the number of the step. `torn` says that an
-    error broke a step off half-way: what is held then belongs to no step and is not to be saved.
+    Every random draw depends on the plan's seed and the number of the step alone. `is_mid_step` is
+    true while weights change. If an error leaves it true, the state belongs to no step and must not
+    be saved.
 
     Args:
-        plan: what to train.
-        faces: [N, 3, S, S] uint8 RGB, S the network's size, or what stands for it.
+        plan: the plan of the run.
+        crops: [N, 3, S, S] uint8 RGB, clean faces of the network's size S.
         device: where to train.
-        model: the weights to begin with, of the plan's configuration; None begins as the identity.
-        discriminator: one to go on with; None makes a fresh one where the plan needs one.
-        perceptual: where the plan gives it weight.
-        teacher: the network that the plan names, if it names one.
-        ranks: the processes that share every batch; each has the same plan and faces.
-        workers: threads that make faces and their degraded copies ahead; they change nothing else.
-            None is `default_workers`.
+        model: a network of the plan's configuration to start with; it is copied. None starts a
+            fresh one as the identity.
+        discriminator: a discriminator to continue with; None makes a fresh one if the plan needs
+            one.
+        perceptual: the perceptual loss, if the plan gives it weight.
+        teacher: the network that the plan names as the teacher, if it names one.
+        ranks: the processes that share every batch; all have the same plan and faces.
+        workers: number of threads that make the pairs of the next steps; it changes nothing else.
+            None is `choose_workers`.
 
     Raises:
-        DeviceError: the plan wants `torch.compile`, which does not work here.
-        MismatchError: sizes do not fit, the network cannot begin as the identity, or what the plan
-            compares with was not given.
+        DeviceError: the plan asks for `torch.compile`, which does not work here.
+        MismatchError: sizes do not fit, the network cannot start as the identity, or a teacher or
+            perceptual loss of the plan is missing.
     """
 
     def __init__(
         self,
         plan: TrainingPlan,
-        faces: torch.Tensor | LazyFaces,
+        crops: torch.Tensor | LazyFaces,
         device: torch.device,
         *,
         model: GPEN | None = None,
@@ -77,26 +75,12 @@ class Trainer:
         ranks: Ranks = ALONE,
         workers: int | None = None,
     ) -> None:
-        if plan.config.in_size != plan.config.out_size:
-            raise MismatchError(
-                f"Training takes networks that put out the size they take in, found {plan.config}."
-            )
-        if (plan.teacher is None) != (teacher is None):
-            raise MismatchError(
-                f"The plan's teacher is {plan.teacher!r}, and "
-                f"{'none' if teacher is None else 'one'} was given. Name it in the plan and give "
-                "it, or neither."
-            )
-        if plan.perceptual_weight and perceptual is None:
-            raise MismatchError(
-                f"The plan gives a perceptual loss the weight {plan.perceptual_weight}, but none "
-                "was given. Load one with `load_perceptual_loss`, or set the weight to 0."
-            )
+        _check_needs(plan, teacher, perceptual)
         torch.manual_seed(plan.seed)
-        self.plan, self.faces, self.device, self.ranks = plan, faces, device, ranks
-        workers = default_workers(device) if workers is None else workers
-        share = ranks.share(plan.batch_size)
-        self.pairs = Pairs(plan, faces, device, share=share, workers=workers)
+        self.plan, self.crops, self.device, self.ranks = plan, crops, device, ranks
+        workers = choose_workers(device) if workers is None else workers
+        part = ranks.slice_batch(plan.batch_size)
+        self.pairs = PairLoader(plan, crops, device, part=part, workers=workers)
         if model is None:
             self.model = GPEN(plan.config)
             start_as_identity(self.model)
@@ -105,11 +89,11 @@ class Trainer:
         self.model.to(device)
         self.ema = deepcopy(self.model).eval().requires_grad_(False)
         self.optimizer = make_optimizer(plan.optimizer, self.model, plan.learning_rate)
-        forward, self.compare = self.model, reconstruction_losses
+        forward, self.reconstruction_losses = self.model, reconstruction_losses
         if plan.compiled:
             require_compiler(device)
             forward = cast("GPEN", torch.compile(self.model))
-            self.compare = torch.compile(reconstruction_losses)
+            self.reconstruction_losses = torch.compile(reconstruction_losses)
         self.forward = ranks.average_gradients(forward)
         self.perceptual = perceptual.to(device) if perceptual and plan.perceptual_weight else None
         self.teacher = Teacher(teacher, plan, device) if teacher else None
@@ -122,22 +106,22 @@ class Trainer:
         ):
             self.graphed = GraphedPass(self._compute_losses, self.model.parameters(), device)
         self.steps_done = 0
-        self.torn = False
+        self.is_mid_step = False
 
     def step(self) -> dict[str, float]:
-        """Train on one batch; return every loss by name, and "loss", their weighted sum.
+        """Train one batch; return every loss by name, and "loss", their weighted sum.
 
         Raises:
             TrainingError: a loss is no longer finite.
         """
         return self.advance().read()
 
-    def advance(self) -> Figures:
-        """As `step`, but what a GPU computes is not waited for: the losses are still to be read."""
-        clean, degraded = self.pairs.of(self.steps_done)
+    def advance(self) -> StepLosses:
+        """Do the same as `step` without waiting for a GPU: the caller reads the losses later."""
+        clean, degraded = self.pairs.load(self.steps_done)
         for group in self.optimizer.param_groups:
             group["lr"] = self.plan.learning_rate * self.plan.learning_rate_factor(self.steps_done)
-        target = self._target(clean, degraded)
+        target = self._make_target(clean, degraded)
         output = None
         if self.graphed:
             values = self.graphed(degraded, target, clean)
@@ -145,51 +129,51 @@ class Trainer:
         else:
             self.optimizer.zero_grad()
             losses, output = self._compute(degraded, target, clean)
-        with interrupts_later():
-            self.torn = True
+        with defer_interrupts():
+            self.is_mid_step = True
             self.optimizer.step()
             if self.adversary and output is not None:
                 losses |= self.adversary.learn(output, clean, step=self.steps_done)
             self.steps_done += 1
             self._update_ema()
-            self.torn = False
-        values = self.ranks.mean(torch.stack([value.detach() for value in losses.values()]))
-        return Figures(self.steps_done, tuple(losses), values)
+            self.is_mid_step = False
+        values = self.ranks.average(torch.stack([value.detach() for value in losses.values()]))
+        return StepLosses(self.steps_done, tuple(losses), values)
 
     def _compute(
         self, degraded: torch.Tensor, target: torch.Tensor, clean: torch.Tensor
     ) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
-        """Losses, gradients, which are added to what is there, and the restored faces."""
+        """Return the losses and the restored faces; add the gradients to those in `.grad`."""
         with self._autocast():
             output = self.forward((degraded * 2 - 1).contiguous(memory_format=torch.channels_last))
         output = output.float() / 2 + 0.5
         weights = self.plan.loss_weights
-        losses = self.compare(output, target, clean, tuple(weights))
+        losses = self.reconstruction_losses(output, target, clean, tuple(weights))
         if self.perceptual:
             with self._autocast():
                 losses["perceptual"] = self.perceptual(output, clean)
         if self.adversary:
-            losses |= self.adversary.losses(output, clean)
+            losses |= self.adversary.compute_losses(output, clean)
         loss = torch.stack([weights[name] * value for name, value in losses.items()]).sum()
         loss.backward()
         return {"loss": loss} | losses, output
 
     def _compute_losses(self, *images: torch.Tensor) -> torch.Tensor:
-        """Of `_compute`, the losses in the plan's order, [K]."""
+        """Return only the losses of `_compute`, in the plan's order, [K]."""
         losses, _ = self._compute(*images)
         return torch.stack([losses[name].detach() for name in ("loss", *self.plan.loss_weights)])
 
     @torch.no_grad()
-    def _target(self, clean: torch.Tensor, degraded: torch.Tensor) -> torch.Tensor:
-        """What L1 and SSIM compare with, [N, 3, S, S] in [0, 1]."""
+    def _make_target(self, clean: torch.Tensor, degraded: torch.Tensor) -> torch.Tensor:
+        """Make the faces that L1 and SSIM compare with, [N, 3, S, S] in [0, 1]."""
         amount = self.plan.target_sharpening
         if not self.teacher:
             return unsharp_mask(clean, amount)
         restored = self.teacher.restore(degraded, mirrored=self.steps_done % 2 == 1)
-        return sharpen_towards(restored, clean, amount, limit=self.plan.sharpness_limit)
+        return sharpen_towards(restored, clean, amount, ceiling=self.plan.sharpness_limit)
 
     def _autocast(self) -> torch.autocast:
-        # No cache: what a graph recorded would read from it is gone.
+        # Without autocast's cache of cast weights: it is freed, and a recorded graph would read it.
         return torch.autocast(
             self.device.type, torch.bfloat16, enabled=self.plan.bf16, cache_enabled=False
         )
@@ -204,22 +188,43 @@ class Trainer:
         """Write the state to resume from and the weights to use, each whole or not at all.
 
         Raises:
-            TrainingError: the disk is full or does not let itself be written to.
+            TrainingError: the disk is full, or the folder cannot be written to.
         """
         try:
-            self._save(folder)
-        except (OSError, RuntimeError) as error:  # PyTorch's writer raises the second
+            folder.mkdir(parents=True, exist_ok=True)
+            write_state(self._collect_state(), folder)
+            write_weights(self.ema, folder, sharpen=self.model.sharpen)
+        except (OSError, RuntimeError) as error:  # PyTorch's writer raises RuntimeError
             raise TrainingError(
-                f"Step {self.steps_done} cannot be saved in {folder}: {error}. What was saved "
-                "before is kept; make room, or let the folder be written to, and repeat the "
-                "command to go on from there."
+                f"Step {self.steps_done} cannot be saved in {folder}: {error}. The state saved "
+                "before is kept. Free some space or make the folder writable, then repeat the "
+                "command to resume."
             ) from error
 
-    def _save(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+    def resume(self, folder: Path) -> bool:
+        """Continue from the state in `folder`; return False when there is none.
+
+        Raises:
+            CheckpointError: the state is damaged, belongs to another plan or number of faces, or
+                differs between the processes.
+        """
+        path = folder / STATE_NAME
+        found = path.exists()
+        if found:
+            self._load_state(read_state(path, self.plan, len(self.crops)))
+        furthest = self.ranks.find_max(self.steps_done, self.device)
+        if -self.ranks.find_max(-self.steps_done, self.device) != furthest:
+            raise CheckpointError(
+                f"Processes that train together found different states in {folder} (here "
+                f"{self.steps_done} steps, elsewhere {furthest:.0f}). All of them must share this "
+                "folder."
+            )
+        return found
+
+    def _collect_state(self) -> dict[str, Any]:
         state = {
             "plan": asdict(self.plan),
-            "faces": len(self.faces),
+            "faces": len(self.crops),
             "steps_done": self.steps_done,
             "model": self.model.state_dict(),
             "ema": self.ema.state_dict(),
@@ -227,58 +232,33 @@ class Trainer:
         }
         if self.adversary:
             state["adversary"] = self.adversary.state_dict()
-        with write_atomically(folder / STATE_NAME, overwrite=True) as scratch:
-            torch.save(state, scratch)
-        weights = {name: value.half() for name, value in self.ema.state_dict().items()}
-        metadata = sharpen_metadata(self.model.sharpen)
-        write_safetensors(weights, folder / WEIGHTS_NAME, overwrite=True, metadata=metadata)
+        return state
 
-    def resume(self, folder: Path) -> bool:
-        """Continue from the state in `folder`; False when there is none.
-
-        Raises:
-            CheckpointError: the state is damaged, belongs to another plan or another number of
-                faces, or is not the same for all processes.
-        """
-        path = folder / STATE_NAME
-        found = path.exists()
-        if found:
-            self._load(path)
-        furthest = self.ranks.largest(self.steps_done, self.device)
-        if -self.ranks.largest(-self.steps_done, self.device) != furthest:
-            raise CheckpointError(
-                f"Processes that train together found different states in {folder} (here "
-                f"{self.steps_done} steps, elsewhere {furthest:.0f}); it must be a folder that "
-                "all of them share."
-            )
-        return found
-
-    def _load(self, path: Path) -> None:
-        try:
-            state = read_tensor_file(path).contents
-        except CheckpointError as error:
-            raise CheckpointError(
-                f"{str(error).removesuffix(DOWNLOAD_AGAIN).strip()} This run goes on from it: "
-                "bring a copy back, or move it away and begin a run "
-                f"--from {path.with_name(WEIGHTS_NAME)}."
-            ) from error
-        count = state.get("faces", len(self.faces))
-        if count != len(self.faces):
-            raise CheckpointError(
-                f"{path} was trained on {count} faces, and now there are {len(self.faces)}: every "
-                "draw would be another. Give it the same faces, or begin a run with others --from "
-                f"{path.with_name(WEIGHTS_NAME)}."
-            )
-        changed = self.plan.differences(state["plan"])
-        if changed:
-            raise CheckpointError(
-                f"{path} was trained with another {', '.join(changed)}: "
-                + "; ".join(f"{k} was {before}, now {now}" for k, (before, now) in changed.items())
-                + ". Repeat the earlier options, or train into another folder."
-            )
+    def _load_state(self, state: dict[str, Any]) -> None:
         self.model.load_state_dict(state["model"])
         self.ema.load_state_dict(state["ema"])
         self.optimizer.load_state_dict(state["optimizer"])
         if self.adversary:
             self.adversary.load_state_dict(state["adversary"])
         self.steps_done = state["steps_done"]
+
+
+def _check_needs(
+    plan: TrainingPlan, teacher: GPEN | None, perceptual: PerceptualLoss | None
+) -> None:
+    """Refuse a plan that cannot be trained, or whose networks are missing."""
+    if plan.config.in_size != plan.config.out_size:
+        raise MismatchError(
+            f"Training takes networks with in_size = out_size, found {plan.config}."
+        )
+    if (plan.teacher is None) != (teacher is None):
+        raise MismatchError(
+            f"The plan's teacher is {plan.teacher!r}, but "
+            f"{'none' if teacher is None else 'one'} was given. Name it in the plan and give "
+            "it, or neither."
+        )
+    if plan.perceptual_weight and perceptual is None:
+        raise MismatchError(
+            f"The plan gives a perceptual loss the weight {plan.perceptual_weight}, but none "
+            "was given. Load one with `load_perceptual_loss`, or set the weight to 0."
+        )

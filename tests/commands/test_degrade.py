@@ -23,7 +23,7 @@ def folder(tmp_path):
     return folder
 
 
-def test_a_folder_is_degraded_as_the_library_does_it(folder, tmp_path, capsys):
+def test_a_folder_is_degraded_as_by_the_library(folder, tmp_path, capsys):
     words = ["degrade", str(folder), "-o", str(tmp_path / "out"), "--seed", "7", "--device", "cpu"]
     assert main([*words, "--preset", "second-order", "--face-size", "64"]) == 0
     assert "b.png" in capsys.readouterr().out
@@ -38,7 +38,7 @@ def test_a_folder_is_degraded_as_the_library_does_it(folder, tmp_path, capsys):
         assert (read_image(tmp_path / "out" / name) - expected).abs().max() <= 0.51 / 255
 
 
-def test_a_missing_result_is_made_again_as_it_was(folder, tmp_path, capsys):
+def test_a_deleted_result_is_made_again_to_the_bit(folder, tmp_path, capsys):
     words = ["degrade", str(folder), "-o", str(tmp_path / "out"), "--device", "cpu"]
     assert main(words) == 0
     path = tmp_path / "out" / "inner" / "b.png"
@@ -49,7 +49,7 @@ def test_a_missing_result_is_made_again_as_it_was(folder, tmp_path, capsys):
     assert path.read_bytes() == before
 
 
-def test_memory_that_runs_out_is_a_failure_of_that_file(folder, tmp_path, capsys, monkeypatch):
+def test_running_out_of_memory_fails_that_file_only(folder, tmp_path, capsys, monkeypatch):
     def fail_first(image, **options):
         if options["first"] == 0:
             raise MemoryError
@@ -77,7 +77,7 @@ def test_transparency_stays_and_existing_results_are_not_replaced(tmp_path, caps
     assert target.read_bytes() != before
 
 
-def test_one_bad_file_is_reported_and_the_others_are_done(folder, tmp_path, capsys):
+def test_a_bad_file_is_reported_and_the_others_are_degraded(folder, tmp_path, capsys):
     (folder / "broken.jpg").write_bytes(b"nothing")
     assert main(["degrade", str(folder), "-o", str(tmp_path / "out"), "--strength", "0"]) == 1
     assert capsys.readouterr().err.count("broken.jpg") == 1
@@ -91,10 +91,10 @@ def test_one_bad_file_is_reported_and_the_others_are_done(folder, tmp_path, caps
         (["--strength", "2"], "must lie in 0 … 1"),
     ],
 )
-def test_options_that_make_no_sense_are_refused(folder, tmp_path, capsys, options, message):
+def test_bad_options_are_refused(folder, tmp_path, capsys, options, message):
     try:
         status = main(["degrade", str(folder), "-o", str(tmp_path / "out"), *options])
-    except SystemExit as stopped:  # what argparse refuses
+    except SystemExit as stopped:  # argparse refuses with SystemExit
         status = stopped.code
     assert status == 2
     assert message in capsys.readouterr().err

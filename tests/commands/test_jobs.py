@@ -169,7 +169,7 @@ def test_an_input_that_matches_nothing_is_a_problem(tree):
     ]
 
 
-def test_a_link_is_restored_under_its_own_name_and_linked_folders_are_searched(tree):
+def test_a_link_is_restored_under_its_name_and_linked_folders_are_searched(tree):
     (tree / "photos/best.jpg").symlink_to(tree / "photos/sub/a.jpg")
     (tree / "other").mkdir()
     (tree / "other/o.jpg").write_bytes(b"x")

@@ -260,14 +260,14 @@ def test_an_interruption_leaves_no_half_file(gpen, monkeypatch):
         save(name)
     save_image, calls = Image.Image.save, []
 
-    def interrupted(self, file, *words, **options):
+    def interrupt(self, file, *words, **options):
         calls.append(file)
         if len(calls) == 2:
             file.write(b"half")
             raise KeyboardInterrupt
         save_image(self, file, *words, **options)
 
-    monkeypatch.setattr(Image.Image, "save", interrupted)
+    monkeypatch.setattr(Image.Image, "save", interrupt)
     code, _, err = gpen("in", "-o", "out")
     assert code == 130
     assert "interrupted" in err

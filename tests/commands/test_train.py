@@ -1,4 +1,4 @@
-"""`gpen train` and `gpen evaluate`, as typed."""
+"""`gpen train`, as typed, and the commands of its guide."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import torch
 from gpen_core import GPEN, GPENConfig, load_gpen, write_image
 from gpen_core.cli import main
 from gpen_core.commands.evaluate import add_arguments as add_evaluate_arguments
-from gpen_core.commands.train import READ_EVERY, _read_every
+from gpen_core.commands.train import READ_EVERY, _choose_read_every
 from gpen_core.commands.train_options import add_train_arguments
 from gpen_core.commands.train_request import read_request
 from gpen_core.commands.weights import add_convert_arguments, add_mix_arguments
@@ -22,7 +22,7 @@ from gpen_core.training.discriminator import load_discriminator
 from gpen_core.training.journal import LOSSES_NAME, SAMPLES_NAME, SCORES_NAME
 from gpen_core.training.optimizers import OPTIMIZERS
 from gpen_core.training.plan import TrainingPlan
-from gpen_core.training.trainer import STATE_NAME, WEIGHTS_NAME
+from gpen_core.training.state import STATE_NAME, WEIGHTS_NAME
 
 NETWORK = ["--size", "64", "--widths", "16,16,16,16,16"]
 NETWORK += ["--style-dim", "16", "--mapping-layers", "2"]
@@ -51,25 +51,25 @@ def test_networks_that_cannot_be_trained_are_refused_without_a_traceback(
     words = ["train", "--data", str(faces_folder), "--out", str(tmp_path / "run"), *options.split()]
     try:
         status = main([*words, "--device", "cpu"])
-    except SystemExit as stopped:  # what argparse refuses
+    except SystemExit as stopped:  # argparse refuses with SystemExit
         status = stopped.code
     assert status == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
 
-def test_the_command_trains_resumes_and_evaluates(faces_folder, tmp_path, capsys):
+def test_a_run_trains_resumes_and_its_weights_can_be_evaluated(faces_folder, tmp_path, capsys):
     common = ["train", "--data", str(faces_folder), "--split", "train", *NETWORK]
     common += ["--out", str(tmp_path / "run"), "--batch-size", "2", "--device", "cpu"]
     assert main([*common, "--steps", "2"]) == 0
     assert "4 faces" in capsys.readouterr().out
-    looking = ["--log-every", "2", "--sample-every", "2", "--samples", "1"]
+    records = ["--log-every", "2", "--sample-every", "2", "--samples", "1"]
     with (tmp_path / "INDEX.tsv").open("a", encoding="utf-8") as index:
         index.write("\nfaces/broken.png\t\tval\n")
     (faces_folder / "broken.png").write_bytes(b"nothing")
-    assert main([*common, *looking, "--sample-split", "val", "--steps", "4", "--workers", "2"]) == 0
+    assert main([*common, *records, "--sample-split", "val", "--steps", "4", "--workers", "2"]) == 0
     printed = capsys.readouterr()
-    assert "going on at step 2" in printed.out
+    assert "resuming at step 2" in printed.out
     assert "broken.png" in printed.err
     written = {path.name for path in (tmp_path / "run").iterdir()}
     assert written == {STATE_NAME, WEIGHTS_NAME, LOSSES_NAME, SCORES_NAME, SAMPLES_NAME}
@@ -81,7 +81,7 @@ def test_the_command_trains_resumes_and_evaluates(faces_folder, tmp_path, capsys
     assert "24 pairs: PSNR" in capsys.readouterr().out
 
 
-def test_the_command_fine_tunes_against_a_discriminator_and_resumes(faces_folder, tmp_path, capsys):
+def test_a_run_fine_tunes_against_a_discriminator_and_resumes(faces_folder, tmp_path, capsys):
     first, second = tmp_path / "first", tmp_path / "second"
     common = ["train", "--data", str(faces_folder), "--batch-size", "2", "--device", "cpu"]
     losses = ["--sharpness-weight", "0.5", "--adversarial-weight", "0.005"]
@@ -95,7 +95,7 @@ def test_the_command_fine_tunes_against_a_discriminator_and_resumes(faces_folder
     assert main([*tune, "--steps", "1"]) == 0
     assert "from weights.safetensors (SHA-256 " in capsys.readouterr().out
     assert main([*tune, "--steps", "2"]) == 0
-    assert "going on at step 1" in capsys.readouterr().out
+    assert "resuming at step 1" in capsys.readouterr().out
     assert load_gpen(second / WEIGHTS_NAME, device="cpu").config == CONFIG
     assert load_discriminator(second / STATE_NAME).widths == (8,) * 5
 
@@ -120,7 +120,7 @@ def test_the_command_fine_tunes_against_a_discriminator_and_resumes(faces_folder
     assert "add --adversarial-weight" in capsys.readouterr().err
 
 
-def test_the_command_widens_what_it_starts_from(faces_folder, tmp_path, capsys):
+def test_a_run_widens_the_network_that_it_starts_from(faces_folder, tmp_path, capsys):
     first, wide = tmp_path / "first", tmp_path / "wide"
     common = ["train", "--data", str(faces_folder), "--batch-size", "2", "--device", "cpu"]
     common += ["--steps", "1"]
@@ -128,15 +128,15 @@ def test_the_command_widens_what_it_starts_from(faces_folder, tmp_path, capsys):
     common += ["--from", str(first / WEIGHTS_NAME), "--out", str(wide)]
     assert main([*common, "--widths", "16,16,16,16,8"]) == 2
     assert "more channels from 8 px up" in capsys.readouterr().err
-    for _ in range(2):  # the second goes on with the first
+    for _ in range(2):  # the second time it resumes
         assert main([*common, "--widths", "16,16,16,16,24"]) == 0
     assert "widened" in capsys.readouterr().out
     config = load_gpen(wide / WEIGHTS_NAME, device="cpu").config
     assert config == replace(CONFIG, widths=(16, 16, 16, 16, 24))
 
 
-def test_a_checkpoint_of_a_published_size_and_form_is_fine_tuned(faces_folder, tmp_path):
-    # As GPEN-BFR-256 but for its widths: the latent, the mapping, the container, the precision.
+def test_a_checkpoint_in_the_published_form_is_fine_tuned(faces_folder, tmp_path):
+    # Like GPEN-BFR-256 except for its widths: same latent, mapping, container and precision.
     config = GPENConfig.published(256, channel_multiplier=1, narrow=1 / 32)
     torch.save({"g_ema": GPEN(config).state_dict(), "args": 1}, tmp_path / "published.pth")
     words = ["train", "--data", str(faces_folder), "--out", str(tmp_path / "run"), "--steps", "1"]
@@ -152,20 +152,20 @@ def test_a_checkpoint_of_a_published_size_and_form_is_fine_tuned(faces_folder, t
     assert 0 < change < 0.01
 
 
-def test_a_gpu_is_waited_for_seldom_and_whenever_something_is_written_down():
+def test_losses_of_a_gpu_are_read_seldom_but_at_every_record():
     parser = argparse.ArgumentParser()
     add_train_arguments(parser)
 
     def every(options: str, device: str) -> int:
         words = ["--data", "faces", "--out", "run", *options.split()]
-        return _read_every(parser.parse_args(words), torch.device(device))
+        return _choose_read_every(parser.parse_args(words), torch.device(device))
 
     assert every("", "cuda") == READ_EVERY > 1
     assert every("--log-every 15 --sample-every 25", "cuda") == 5
     assert every("", "cpu") == 1
 
 
-def test_networks_are_chosen_by_name_and_size():
+def test_the_network_follows_from_its_name_and_size():
     parser = argparse.ArgumentParser()
     add_train_arguments(parser)
 
@@ -183,7 +183,7 @@ def test_networks_are_chosen_by_name_and_size():
     assert config("--style-dim 64").style_dim == 64
 
 
-def test_how_the_weights_move_is_said_by_options():
+def test_the_options_of_the_optimizer_reach_the_plan():
     parser = argparse.ArgumentParser()
     add_train_arguments(parser)
 
@@ -191,11 +191,11 @@ def test_how_the_weights_move_is_said_by_options():
         words = ["--data", "faces", "--out", "run", "--steps", "1000", *options.split()]
         return read_request(parser.parse_args(words)).plan
 
-    unasked = TrainingPlan(plan("").config, steps=1000)
-    assert plan("") == unasked
-    asked = plan("--optimizer muon --decay 0.5 --ema-decay 0.99")
-    assert asked == replace(unasked, optimizer="muon", decay=0.5, ema_decay=0.99)
-    assert [asked.learning_rate_factor(step) for step in (0, 499, 750)] == [0.02, 1, 0.5]
+    default = TrainingPlan(plan("").config, steps=1000)
+    assert plan("") == default
+    muon = plan("--optimizer muon --decay 0.5 --ema-decay 0.99")
+    assert muon == replace(default, optimizer="muon", decay=0.5, ema_decay=0.99)
+    assert [muon.learning_rate_factor(step) for step in (0, 499, 750)] == [0.02, 1, 0.5]
     assert plan("--decay 0").learning_rate_factor(999) == 1
     assert {plan(f"--optimizer {name}").optimizer for name in OPTIMIZERS} == set(OPTIMIZERS)
 

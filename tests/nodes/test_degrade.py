@@ -57,13 +57,13 @@ def test_strength_0_changes_nothing_and_more_strength_changes_more(node):
 def test_blur_is_scaled_with_the_size_of_the_faces(node, core, monkeypatch):
     image = draw_scene([10], height=64, width=64)
     asked = []
-    inner = core("degradation.degrade")._worsen
+    inner = core("degradation.degrade")._apply_passes
 
     def listen(images, rounds, blur_scale):
         asked.append(blur_scale)
         return inner(images, rounds, blur_scale)
 
-    monkeypatch.setattr(core("degradation.degrade"), "_worsen", listen)
+    monkeypatch.setattr(core("degradation.degrade"), "_apply_passes", listen)
     for face_size in (0, 64, 512):
         degrade(node, image, face_size=face_size)
     assert asked == [64 / 256, 64 / 256, 512 / 256]

@@ -1,4 +1,4 @@
-"""Training against a discriminator: who learns from which loss, and R1 as the paper has it."""
+"""Training against a discriminator: which loss trains which network, and the paper's R1."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ PLAN = TrainingPlan(CONFIG, steps=10_000, batch_size=4, adversarial_weight=1, fe
 CPU = torch.device("cpu")
 
 
-def test_the_networks_losses_reach_its_output_and_leave_the_discriminator_alone():
+def test_the_network_s_losses_give_the_discriminator_no_gradient():
     adversary = Adversary(PLAN, CPU)
     output = (smooth_faces(4) / 255).requires_grad_()
     target = smooth_faces(8)[4:] / 255
-    losses = adversary.losses(output, target)
+    losses = adversary.compute_losses(output, target)
     assert set(losses) == {"adversarial", "features"}
     sum(losses.values()).backward()
     assert output.grad is not None
@@ -31,11 +31,11 @@ def test_the_networks_losses_reach_its_output_and_leave_the_discriminator_alone(
     assert all(p.requires_grad for p in adversary.discriminator.parameters())
 
 
-def test_features_of_the_same_image_have_no_distance():
+def test_the_feature_distance_averages_levels_and_is_0_for_the_same_image():
     adversary = Adversary(replace(PLAN, adversarial_weight=0), CPU)
-    faces = smooth_faces(4) / 255
-    assert set(adversary.losses(faces, faces)) == {"features"}
-    assert adversary.losses(faces, faces)["features"] == 0
+    crops = smooth_faces(4) / 255
+    assert set(adversary.compute_losses(crops, crops)) == {"features"}
+    assert adversary.compute_losses(crops, crops)["features"] == 0
     features = [torch.zeros(1, 2, 2, 2), torch.zeros(1, 2, 1, 1)]
     wanted = [torch.ones(1, 2, 2, 2), torch.full((1, 2, 1, 1), 3.0)]
     assert feature_distance(features, wanted) == 2
@@ -44,8 +44,8 @@ def test_features_of_the_same_image_have_no_distance():
 def test_the_discriminator_learns_to_tell_restored_faces_from_clean_ones():
     adversary = Adversary(replace(PLAN, discriminator_learning_rate=0.004, r1_weight=0.1), CPU)
     clean = smooth_faces(4) / 255
-    restored = (clean * 0.3).requires_grad_()  # easy to tell: learned in any order of rounding
-    steps = range(50, 100)  # the learning rate has risen by then
+    restored = (clean * 0.3).requires_grad_()  # so easy to tell that rounding does not matter
+    steps = range(50, 100)  # after the warm-up of the learning rate
     course = [adversary.learn(restored, clean, step=step) for step in steps]
     assert course[-1]["discriminator"] < course[0]["discriminator"] / 2
     assert ["r1" in losses for losses in course] == [step % 16 == 0 for step in steps]
@@ -57,12 +57,12 @@ def test_the_discriminator_learns_to_tell_restored_faces_from_clean_ones():
 
 def test_r1_is_the_squared_gradient_of_the_logit_and_can_be_differentiated():
     discriminator = Discriminator((6, 6)).double()
-    discriminator.final_linear.float()  # judges in float32
+    discriminator.final_linear.float()  # its logits are in float32
     images = torch.rand(2, 3, 8, 8, dtype=torch.float64) * 2 - 1
     penalty = r1_penalty(discriminator, images)
     step, squared = 1e-3, 0.0
     with torch.no_grad():
-        for index in range(images[0].numel()):  # each image moved alone in each value
+        for index in range(images[0].numel()):  # change each value of each image alone
             change = torch.zeros_like(images)
             change.view(2, -1)[:, index] = step
             for one in range(2):
@@ -79,5 +79,5 @@ def test_r1_is_the_squared_gradient_of_the_logit_and_can_be_differentiated():
 
 
 def test_a_discriminator_of_another_size_is_refused():
-    with pytest.raises(MismatchError, match=r"judges images of 32 px, the network puts out 64 px"):
+    with pytest.raises(MismatchError, match=r"judges images of 32 px, the network makes 64 px"):
         Adversary(PLAN, CPU, Discriminator((4,) * 4))

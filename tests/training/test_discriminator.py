@@ -1,4 +1,4 @@
-"""The discriminator: published names, sizes 8 to 2048, what it sees in a group of faces."""
+"""The discriminator: published tensor names, sizes 8 to 2048, minibatch standard deviation."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ def test_published_sizes_have_the_published_tensors(size):
     assert {name.rpartition(".")[2] for name in shapes} == set(kinds)
 
 
-def plain_blur(x: torch.Tensor, padding: int) -> torch.Tensor:
+def blur(x: torch.Tensor, padding: int) -> torch.Tensor:
     taps = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 8
     kernel = (taps[:, None] * taps).expand(x.shape[1], 1, 4, 4)
     return torch.nn.functional.conv2d(x, kernel, padding=padding, groups=x.shape[1])
 
 
-def test_a_block_is_the_sum_of_two_branches_as_the_paper_draws_them():
+def test_a_block_is_the_sum_of_the_paper_s_two_branches():
     block = Discriminator(WIDTHS).convs[1]
     state = {n: t + 0.1 * torch.randn_like(t) for n, t in block.state_dict().items()}
     state |= {n: t for n, t in block.state_dict().items() if n.endswith("kernel")}
@@ -59,14 +59,14 @@ def test_a_block_is_the_sum_of_two_branches_as_the_paper_draws_them():
         return torch.nn.functional.leaky_relu(y + state[bias].view(1, -1, 1, 1), 0.2) * 2**0.5
 
     main = conv(x, "conv1.0.weight", "conv1.1.bias", padding=1)
-    main = conv(plain_blur(main, 2), "conv2.1.weight", "conv2.2.bias", stride=2)
-    side = conv(plain_blur(x, 1), "skip.1.weight", stride=2)
+    main = conv(blur(main, 2), "conv2.1.weight", "conv2.2.bias", stride=2)
+    side = conv(blur(x, 1), "skip.1.weight", stride=2)
     assert torch.allclose(block(x), (main + side) / 2**0.5, atol=1e-5)
 
 
-def test_deviation_is_that_of_each_group_of_four():
+def test_the_deviation_is_taken_within_groups_of_four():
     x = torch.randn(8, 3, 4, 4)
-    x[4:] = x[4]  # four images alike
+    x[4:] = x[4]  # four equal images
     appended = append_deviation(x)
     assert torch.equal(appended[:, :3], x)
     expected = x[:4].std(dim=0, unbiased=False).mean().item()
@@ -77,7 +77,7 @@ def test_deviation_is_that_of_each_group_of_four():
 
 
 @pytest.mark.parametrize("wrap", [lambda s: s, lambda s: {"d": s, "args": 1}])
-def test_a_file_gives_the_same_judgement_as_the_network_it_was_written_from(tmp_path, wrap):
+def test_a_loaded_discriminator_gives_the_same_logits_as_the_saved_one(tmp_path, wrap):
     discriminator = Discriminator(WIDTHS)
     torch.save(wrap(discriminator.state_dict()), tmp_path / "D.pth")
     loaded = load_discriminator(tmp_path / "D.pth")

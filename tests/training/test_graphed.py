@@ -1,4 +1,4 @@
-"""Training steps as recordings; what a GPU would do, a double does."""
+"""Recorded training steps; a double stands in for CUDA."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ def train(steps: int = 8, **options) -> tuple[Trainer, list[dict[str, float]]]:
     return trainer, [trainer.step() for _ in range(steps)]
 
 
-def test_recorded_steps_are_those_of_the_plain_loop(recorder, monkeypatch):
-    found, figures = train()
+def test_recorded_steps_equal_those_without_a_graph(recorder, monkeypatch):
+    found, losses = train()
     assert recorder.replayed == 8 - WARM_UP_PASSES
     monkeypatch.setattr(graphed, "DEVICES", ())
     plain, expected = train()
     assert plain.graphed is None
-    assert figures == expected
+    assert losses == expected
     for one, other in zip(found.model.parameters(), plain.model.parameters(), strict=True):
         assert torch.equal(one, other)
 
@@ -48,18 +48,18 @@ def test_recorded_steps_are_those_of_the_plain_loop(recorder, monkeypatch):
 def test_a_step_that_cannot_be_recorded_runs_plainly(recorder, monkeypatch):
     recorder.refusal = RuntimeError("operation not permitted when stream is capturing")
     with pytest.warns(UserWarning, match="without a graph"):
-        _, figures = train()
+        _, losses = train()
     monkeypatch.setattr(graphed, "DEVICES", ())
-    assert figures == train()[1]
+    assert losses == train()[1]
 
 
-def test_memory_that_runs_out_is_said(recorder):
+def test_running_out_of_memory_while_recording_is_an_error(recorder):
     recorder.refusal = RuntimeError("CUDA out of memory")
     with pytest.raises(RuntimeError, match="out of memory"):
         train()
 
 
-def test_what_trains_an_opponent_too_is_not_recorded(recorder):
+def test_steps_with_a_discriminator_are_not_recorded(recorder):
     plan = replace(PLAN, adversarial_weight=0.01, discriminator_widths=(8,) * 4)
     trainer = Trainer(plan, smooth_faces(4, 32), CPU)
     assert trainer.graphed is None

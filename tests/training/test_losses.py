@@ -1,4 +1,4 @@
-"""Losses: the published SSIM, and a sharpness that tells blur from detail, not where it lies."""
+"""Losses: the published SSIM, a sharpness that ignores where edges lie, sharpened targets."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from gpen_core.evaluation import measures
 from gpen_core.training import losses
 
 
-def plain_ssim(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    """SSIM as Wang et al. write it, box by box; [N, 1, H, W] each."""
+def compute_plain_ssim(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """Compute SSIM box by box as Wang et al. write it; [N, 1, H, W] each."""
     x, y = (image.unfold(2, 7, 1).unfold(3, 7, 1).flatten(4) for image in (x, y))
     mean_x, mean_y = x.mean(-1), y.mean(-1)
     covariance = ((x - mean_x[..., None]) * (y - mean_y[..., None])).mean(-1)
@@ -24,18 +24,18 @@ def plain_ssim(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     return (luminance * (2 * covariance + 9e-4) / (spread + 9e-4)).mean()
 
 
-def test_the_luma_ssim_of_the_loss_is_the_published_one():
+def test_the_ssim_loss_is_the_published_ssim_of_the_luma():
     clean = smooth_faces(2) / 255
     noisy = degrade(clean, seed=1)
     luma = [(x * torch.tensor(sharpen.LUMA).view(1, 3, 1, 1)).sum(1, True) for x in (noisy, clean)]
-    expected = plain_ssim(*luma).item()
+    expected = compute_plain_ssim(*luma).item()
     assert 0.1 < expected < 0.95
     found = losses.reconstruction_losses(noisy, clean, clean, ["ssim"])["ssim"].item()
     assert found == pytest.approx(1 - expected, abs=1e-3)
 
 
 @needs_compiler
-@pytest.mark.filterwarnings("ignore")  # of torch.compile about itself
+@pytest.mark.filterwarnings("ignore")  # PyTorch's warnings about torch.compile
 def test_compiled_losses_are_the_same():
     clean = smooth_faces(2) / 255
     noisy, names = degrade(clean, seed=1), ("l1", "ssim", "sharpness")
@@ -52,20 +52,20 @@ def test_only_the_losses_asked_for_are_computed():
     assert max(found.values()) < 1e-6
 
 
-def test_sharpness_counts_how_steep_edges_are_and_not_where():
-    angle = torch.arange(64) * torch.pi / 4  # 8 px a period, one per box
+def test_sharpness_counts_how_steep_edges_are_and_not_where_they_lie():
+    angle = torch.arange(64) * torch.pi / 4  # a period of 8 px, one per box
     wave, shifted = ((0.5 + 0.4 * torch.sin(a)).expand(1, 1, 64, 64) for a in (angle, angle + 1.5))
     blurred = torch.nn.functional.avg_pool2d(wave, (1, 3), stride=1)
     blurred = torch.nn.functional.pad(blurred, (1, 1, 0, 0), mode="circular")
     assert (wave - shifted).abs().mean() > 0.2
-    assert losses.sharpness(shifted, wave) < 0.02
-    assert losses.sharpness(blurred, wave) > 0.03
+    assert losses.sharpness_loss(shifted, wave) < 0.02
+    assert losses.sharpness_loss(blurred, wave) > 0.03
     slope = (wave[..., 1:] - wave[..., :-1]).abs().mean().item()
     flat = torch.full_like(wave, 0.5)
-    assert losses.sharpness(flat, wave).item() == pytest.approx(slope, rel=0.05)
+    assert losses.sharpness_loss(flat, wave).item() == pytest.approx(slope, rel=0.05)
 
 
-def test_sharpness_can_be_followed_downhill_from_a_flat_image():
+def test_the_gradient_of_sharpness_is_finite_for_a_flat_image():
     flat = torch.full((1, 3, 32, 32), 0.5, requires_grad=True)
     clean = smooth_faces(1, 32) / 255
     found = losses.reconstruction_losses(flat, clean, clean, ["sharpness"])
@@ -83,14 +83,14 @@ def test_l1_and_ssim_compare_with_the_target_and_sharpness_with_the_clean_faces(
         assert {name for name, value in found.items() if value < 1e-6} == same, found
 
 
-def test_an_unsharp_mask_steepens_edges_by_its_amount_and_keeps_what_is_flat():
+def test_an_unsharp_mask_steepens_edges_by_its_amount_and_keeps_flat_areas():
     step = torch.full((1, 3, 32, 32), 0.3, dtype=torch.float64)
     step[..., 16:] = 0.301
     assert sharpen.unsharp_mask(step, 0) is step
     half, whole = sharpen.unsharp_mask(step, 0.5), sharpen.unsharp_mask(step, 1)
     torch.testing.assert_close(half - step, (whole - step) / 2, rtol=1e-3, atol=1e-12)
     edge = (whole[..., 16] - whole[..., 15]).mean().item()
-    # Half of a Gaussian's weights, without half of its middle one, lies beyond the edge.
+    # Beyond the edge lies half of the Gaussian's weights, without half of the middle one.
     middle = torch.exp(-((torch.arange(-3.0, 4) / 0.7) ** 2) / 2)
     beyond = (1 - (middle[3] / middle.sum()).item()) / 2
     assert edge == pytest.approx(0.001 * (1 + 2 * beyond), rel=1e-3)
@@ -98,18 +98,18 @@ def test_an_unsharp_mask_steepens_edges_by_its_amount_and_keeps_what_is_flat():
 
 
 def test_an_unsharp_mask_sharpens_the_luma_and_leaves_colours_alone():
-    faces = smooth_faces(2) / 255 * 0.8 + 0.1  # nothing is clipped
-    detail = sharpen.unsharp_mask(faces, 1) - faces
+    crops = smooth_faces(2) / 255 * 0.8 + 0.1  # nothing is clipped
+    detail = sharpen.unsharp_mask(crops, 1) - crops
     assert detail.abs().max() > 5 / 255
     torch.testing.assert_close(detail, detail[:, :1].expand_as(detail), rtol=0, atol=1e-6)
 
 
 def test_an_unsharp_mask_blurs_as_a_gaussian_does():
-    faces = torch.rand(2, 3, 32, 24, generator=torch.Generator().manual_seed(0)) * 0.8 + 0.1
-    luma = (faces * torch.tensor(sharpen.LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
+    crops = torch.rand(2, 3, 32, 24, generator=torch.Generator().manual_seed(0)) * 0.8 + 0.1
+    luma = (crops * torch.tensor(sharpen.LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
     detail = luma - kornia.filters.gaussian_blur2d(luma, (7, 7), (0.7, 0.7))
-    expected = faces + sharpen.MAX_CHANGE * torch.tanh(2 * detail / sharpen.MAX_CHANGE)
-    torch.testing.assert_close(sharpen.unsharp_mask(faces, 2), expected, rtol=0, atol=1e-6)
+    expected = crops + sharpen.LIMIT * torch.tanh(2 * detail / sharpen.LIMIT)
+    torch.testing.assert_close(sharpen.unsharp_mask(crops, 2), expected, rtol=0, atol=1e-6)
 
 
 def test_an_unsharp_mask_makes_no_halos_and_stays_in_range():
@@ -120,7 +120,7 @@ def test_an_unsharp_mask_makes_no_halos_and_stays_in_range():
     assert strong.max() == 1
 
 
-def test_restored_faces_are_sharpened_as_far_as_the_clean_ones_and_no_further():
+def test_restored_faces_become_as_sharp_as_the_clean_ones_and_no_sharper():
     clean = smooth_faces(4) / 255
     soft = kornia.filters.gaussian_blur2d(clean, (7, 7), (1.0, 1.0))
     wanted, before = (measures.sharpness(x) for x in (clean, soft))
@@ -133,7 +133,7 @@ def test_restored_faces_are_sharpened_as_far_as_the_clean_ones_and_no_further():
     assert losses.sharpen_towards(soft, clean, 0) is soft
 
 
-def test_what_is_sharper_than_the_clean_face_stays_as_it_is():
+def test_faces_sharper_than_the_clean_ones_do_not_change():
     clean = smooth_faces(2) / 255
     noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
     for sharper in (clean, (clean + 0.05 * noise).clamp(0, 1)):

@@ -1,4 +1,4 @@
-"""Muon: what it does to gradients, which weights it has, and that a network learns with it."""
+"""Muon: orthogonal steps, equal to those of PyTorch, for the weights between features."""
 
 from __future__ import annotations
 
@@ -7,21 +7,20 @@ import torch
 from torch import nn
 from training_faces import CONFIG
 
-from gpen_core import GPEN, MismatchError
-from gpen_core.training.muon import STEP_RMS, Muon, hidden_weights, orthogonal
-from gpen_core.training.optimizers import make_optimizer
+from gpen_core import GPEN
+from gpen_core.training.muon import STEP_RMS, Muon, find_hidden_weights, orthogonalize
 
 
 @pytest.mark.parametrize("shape", [(2, 24, 60), (1, 60, 24), (3, 16, 16)])
-def test_all_directions_become_alike(shape):
+def test_orthogonalizing_evens_out_all_directions(shape):
     values = torch.linspace(0.05, 1, min(shape[1:])).diag_embed()
     left, right = (
         torch.linalg.qr(torch.randn(shape[0], side, min(shape[1:])))[0] for side in shape[1:]
     )
     matrices = left @ values @ right.mT
-    found = torch.linalg.svdvals(orthogonal(matrices))
+    found = torch.linalg.svdvals(orthogonalize(matrices))
     assert 0.6 < found.min() < found.max() < 1.3
-    kept = left.mT @ orthogonal(matrices) @ right  # the same directions, none turned around
+    kept = left.mT @ orthogonalize(matrices) @ right  # the directions stay, and none is reversed
     assert (kept - kept.diagonal(dim1=1, dim2=2).diag_embed()).abs().max() < 1e-4
     assert kept.diagonal(dim1=1, dim2=2).min() > 0.6
 
@@ -51,10 +50,10 @@ def test_steps_are_those_of_pytorch(shape):
         assert apart.norm() < 0.02 * moved.norm()  # theirs computes in bfloat16
 
 
-def test_it_has_the_convolutions_between_features_and_adam_the_rest():
+def test_hidden_weights_are_the_convolutions_between_features():
     model = GPEN(CONFIG)
     names = {id(parameter): name for name, parameter in model.named_parameters()}
-    found = {names[id(weight)] for weight in hidden_weights(model)}
+    found = {names[id(weight)] for weight in find_hidden_weights(model)}
     levels = range(1, len(CONFIG.widths))
     assert found == {
         "final_linear.0.weight",
@@ -62,11 +61,3 @@ def test_it_has_the_convolutions_between_features_and_adam_the_rest():
         *(f"generator.convs.{i}.conv.weight" for i in range(2 * len(levels))),
         *(f"ecd{i}.0.1.weight" for i in levels),
     }
-    optimizer = make_optimizer("muon", model, 0.01)
-    counts = [len(group["params"]) for group in optimizer.param_groups]
-    assert counts == [len(found), len(names) - len(found)]
-
-
-def test_another_name_is_refused():
-    with pytest.raises(MismatchError, match="adam, muon, found 'sgd'"):
-        make_optimizer("sgd", GPEN(CONFIG), 0.01)

@@ -1,4 +1,4 @@
-"""The perceptual loss: torchvision's VGG read by its tensors alone, and the distance in it."""
+"""The perceptual loss: torchvision's VGG read from its tensors, and the distance in it."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ def vgg(monkeypatch):
     return torch.nn.ModuleDict({"features": features, "classifier": torch.nn.Linear(1, 1)})
 
 
-def test_the_loss_is_that_of_torchvisions_features_before_every_pooling(vgg, tmp_path):
+def test_the_loss_compares_torchvision_s_features_before_every_pooling(vgg, tmp_path):
     torch.save(vgg.state_dict(), tmp_path / "vgg.pth")
     loss = load_perceptual_loss(tmp_path / "vgg.pth")
-    faces = smooth_faces(4) / 255
-    output, target = faces[:2], faces[2:]
+    crops = smooth_faces(4) / 255
+    output, target = crops[:2], crops[2:]
     expected = 0.0
     mean, std = (
         torch.tensor(v).view(3, 1, 1) for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -44,9 +44,9 @@ def test_the_loss_is_that_of_torchvisions_features_before_every_pooling(vgg, tmp
 def test_gradients_reach_the_output_and_not_the_network(vgg, tmp_path):
     torch.save(vgg.state_dict(), tmp_path / "vgg.pth")
     loss = load_perceptual_loss(tmp_path / "vgg.pth")
-    faces = smooth_faces(2) / 255
-    output = faces[:1].requires_grad_()
-    loss(output, faces[1:]).backward()
+    crops = smooth_faces(2) / 255
+    output = crops[:1].requires_grad_()
+    loss(output, crops[1:]).backward()
     assert output.grad is not None
     assert output.grad.abs().max() > 0
     assert not any(p.requires_grad for p in loss.parameters())

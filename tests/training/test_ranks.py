@@ -1,4 +1,4 @@
-"""Training in several processes: each its share of the same batch, all of them the same weights."""
+"""Training in several processes: they share every batch and keep the same weights."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from two_ranks import PLAN, STEPS
 
 from gpen_core import DeviceError, MismatchError
 from gpen_core.checkpoints.tensor_files import read_tensor_file
-from gpen_core.training.ranks import ALONE, Ranks, join
-from gpen_core.training.trainer import STATE_NAME, WEIGHTS_NAME, Trainer
+from gpen_core.training.ranks import ALONE, Ranks, join_ranks
+from gpen_core.training.state import STATE_NAME, WEIGHTS_NAME
+from gpen_core.training.trainer import Trainer
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="PyTorch for Windows lacks torchrun's store")
-def test_two_processes_keep_the_same_weights_which_are_those_of_one(tmp_path):
+def test_two_processes_train_the_same_weights_as_one(tmp_path):
     words = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     script = Path(__file__).parents[1] / "support" / "two_ranks.py"
     path = os.pathsep.join([str(script.parent), str(script.parents[2])])
@@ -48,18 +49,18 @@ def test_two_processes_keep_the_same_weights_which_are_those_of_one(tmp_path):
     assert sorted(p.name for p in (tmp_path / "run").iterdir()) == [STATE_NAME, WEIGHTS_NAME]
 
 
-def test_shares_cover_the_batch_and_an_uneven_one_is_refused():
-    shares = [Ranks(rank, 4).share(8) for rank in range(4)]
+def test_parts_cover_the_batch_and_an_uneven_batch_is_refused():
+    shares = [Ranks(rank, 4).slice_batch(8) for rank in range(4)]
     assert [i for share in shares for i in range(8)[share]] == list(range(8))
-    with pytest.raises(MismatchError, match="batch of 6 cannot be shared evenly by 4"):
-        Ranks(1, 4).share(6)
+    with pytest.raises(MismatchError, match="batch of 6 cannot be divided evenly among 4"):
+        Ranks(1, 4).slice_batch(6)
 
 
-def test_alone_nothing_is_wrapped_or_exchanged():
+def test_a_single_process_wraps_and_exchanges_nothing():
     module = torch.nn.Linear(1, 1)
     assert ALONE.average_gradients(module) is module
-    assert ALONE.largest(3.5, torch.device("cpu")) == 3.5
-    with join(torch.device("cpu")) as (ranks, device):
+    assert ALONE.find_max(3.5, torch.device("cpu")) == 3.5
+    with join_ranks(torch.device("cpu")) as (ranks, device):
         assert ranks == ALONE
         assert device == torch.device("cpu")
 
@@ -67,9 +68,9 @@ def test_alone_nothing_is_wrapped_or_exchanged():
 def test_devices_that_processes_cannot_share_are_refused(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("LOCAL_RANK", "1")
-    with pytest.raises(DeviceError, match="not on mps"), join(torch.device("mps")):
+    with pytest.raises(DeviceError, match="not on mps"), join_ranks(torch.device("mps")):
         pass
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    message = "has 1 GPUs and torchrun started process 2"
-    with pytest.raises(DeviceError, match=message), join(torch.device("cuda")):
+    message = "has 1 GPUs, but torchrun started process 2"
+    with pytest.raises(DeviceError, match=message), join_ranks(torch.device("cuda")):
         pass

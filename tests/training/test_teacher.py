@@ -1,4 +1,4 @@
-"""Training with the faces of another network in the place of the clean ones."""
+"""Training on the faces that another network restores, instead of the clean ones."""
 
 from __future__ import annotations
 
@@ -23,44 +23,44 @@ BRIGHTER = 0.1
 
 @pytest.fixture
 def brighter() -> GPEN:
-    """Leaves faces as they are, but for their brightness."""
+    """A network that only makes faces brighter."""
     model = GPEN(CONFIG)
     start_as_identity(model)
     with torch.no_grad():
-        model.generator.to_rgb1.bias += 2 * BRIGHTER  # of [-1, 1]
+        model.generator.to_rgb1.bias += 2 * BRIGHTER  # the network works in [-1, 1]
     return model
 
 
-def test_a_network_learns_what_its_teacher_does_and_not_the_clean_faces(brighter):
-    faces = smooth_faces(8)
-    trainer = Trainer(PLAN, faces, CPU, teacher=brighter)
+def test_a_network_learns_from_its_teacher_and_not_from_the_clean_faces(brighter):
+    crops = smooth_faces(8)
+    trainer = Trainer(PLAN, crops, CPU, teacher=brighter)
     losses = [trainer.step()["l1"] for _ in range(PLAN.steps)]
-    assert BRIGHTER / 2 < losses[0] < BRIGHTER, "all of the difference, less what is white"
+    assert BRIGHTER / 2 < losses[0] < BRIGHTER, "the whole difference, less where faces are white"
     assert losses[-1] < losses[0] / 4
-    x = faces[:4] / 255 * 0.8
+    x = crops[:4] / 255 * 0.8
     brightened = trainer.ema(x * 2 - 1).mean() / 2 + 0.5 - x.mean()
     assert brightened == pytest.approx(BRIGHTER, rel=0.3)
 
 
-def test_what_the_teacher_does_is_sharpened_if_the_plan_says_so():
+def test_a_plan_can_sharpen_the_teacher_s_faces():
     teacher = GPEN(CONFIG)
     start_as_identity(teacher)
-    faces = smooth_faces(8)
+    crops = smooth_faces(8)
     plain, sharpened = (
-        Trainer(replace(PLAN, target_sharpening=amount), faces, CPU, teacher=teacher).step()["l1"]
+        Trainer(replace(PLAN, target_sharpening=amount), crops, CPU, teacher=teacher).step()["l1"]
         for amount in (0, 2)
     )
-    assert plain < 1e-6, "the network begins as what the teacher is"
+    assert plain < 1e-6, "both networks are the identity"
     assert sharpened > 1e-3
 
 
-def test_what_the_teacher_does_may_become_sharper_than_the_clean_faces():
+def test_a_plan_can_let_targets_become_sharper_than_the_clean_faces():
     teacher = GPEN(CONFIG)
     start_as_identity(teacher)
     plan = replace(PLAN, target_sharpening=4, degradation=PRESETS["traces"])
     bound, free = (
-        Trainer(replace(plan, sharpness_limit=limit), smooth_faces(8), CPU, teacher=teacher).step()
-        for limit in (1, 99)
+        Trainer(replace(plan, sharpness_limit=factor), smooth_faces(8), CPU, teacher=teacher).step()
+        for factor in (1, 99)
     )
     assert free["l1"] > 2 * bound["l1"] > 0
 
@@ -78,7 +78,7 @@ def test_a_mirrored_teacher_sees_every_face_mirrored():
     assert torch.allclose(plain, expected, atol=1e-5)
 
 
-def test_the_callers_network_is_left_as_it_was(brighter):
+def test_the_caller_s_network_does_not_change(brighter):
     brighter.train()
     Trainer(replace(PLAN, bf16=True), smooth_faces(4), CPU, teacher=brighter)
     assert brighter.training
@@ -87,20 +87,20 @@ def test_the_callers_network_is_left_as_it_was(brighter):
 
 def test_a_teacher_of_another_size_is_refused(brighter):
     config = GPENConfig(32, 32, (16, 16, 16, 16), style_dim=16, mapping_layers=2)
-    with pytest.raises(MismatchError, match=r"64 to 64 px.* takes 32 and puts out 32 px"):
+    with pytest.raises(MismatchError, match=r"64 px to 64 px.*those of 32 px to 32 px"):
         Trainer(replace(PLAN, config=config), smooth_faces(4, 32), CPU, teacher=brighter)
 
 
 @pytest.mark.parametrize("planned", [True, False])
-def test_a_teacher_is_planned_and_given_or_neither(brighter, planned):
+def test_a_teacher_must_be_both_planned_and_given_or_neither(brighter, planned):
     plan = PLAN if planned else replace(PLAN, teacher=None)
     with pytest.raises(MismatchError, match="Name it in the plan and give it"):
         Trainer(plan, smooth_faces(4), CPU, teacher=None if planned else brighter)
 
 
-def test_another_teacher_does_not_go_on_with_the_same_run(brighter, tmp_path):
-    faces = smooth_faces(4)
-    Trainer(PLAN, faces, CPU, teacher=brighter).save(tmp_path)
-    assert Trainer(PLAN, faces, CPU, teacher=brighter).resume(tmp_path)
+def test_a_run_does_not_resume_with_another_teacher(brighter, tmp_path):
+    crops = smooth_faces(4)
+    Trainer(PLAN, crops, CPU, teacher=brighter).save(tmp_path)
+    assert Trainer(PLAN, crops, CPU, teacher=brighter).resume(tmp_path)
     with pytest.raises(CheckpointError, match="another teacher"):
-        Trainer(replace(PLAN, teacher=None), faces, CPU).resume(tmp_path)
+        Trainer(replace(PLAN, teacher=None), crops, CPU).resume(tmp_path)

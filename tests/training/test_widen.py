@@ -1,4 +1,4 @@
-"""A network with more channels computes the same, and learns with all of them."""
+"""A widened network computes the same, and learns with its new channels."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_a_widened_network_computes_the_same(tiny_gpen: GPEN) -> None:
     assert all(torch.equal(before[name], now) for name, now in tiny_gpen.state_dict().items())
 
 
-def test_a_step_makes_use_of_what_is_new(tiny_gpen: GPEN) -> None:
+def test_weights_that_read_new_channels_get_gradients(tiny_gpen: GPEN) -> None:
     wide = widen(tiny_gpen, (8, 12, 9, 9))
     wide.train().requires_grad_(True)
     wide(torch.rand(2, 3, 32, 32) * 2 - 1).square().mean().backward()
@@ -28,7 +28,7 @@ def test_a_step_makes_use_of_what_is_new(tiny_gpen: GPEN) -> None:
     assert new_inputs_of_old_outputs.abs().sum(dim=(0, 2, 3)).min() > 0
 
 
-def test_the_seed_decides_what_is_new(tiny_gpen: GPEN) -> None:
+def test_new_weights_depend_on_the_seed_alone(tiny_gpen: GPEN) -> None:
     state = torch.random.get_rng_state()
     one, same, other = (widen(tiny_gpen, (8, 12, 6, 4), seed=seed) for seed in (1, 1, 2))
     assert torch.equal(torch.random.get_rng_state(), state)
@@ -38,6 +38,6 @@ def test_the_seed_decides_what_is_new(tiny_gpen: GPEN) -> None:
 
 
 @pytest.mark.parametrize("widths", [(8, 8, 6), (8, 8, 5, 4), (9, 9, 9, 9)])
-def test_widths_that_cannot_be_had_are_refused(tiny_gpen: GPEN, widths: tuple[int, ...]) -> None:
+def test_widths_without_more_channels_are_refused(tiny_gpen: GPEN, widths: tuple[int, ...]) -> None:
     with pytest.raises(MismatchError, match=r"more channels from 8 px up"):
         widen(tiny_gpen, widths)
