@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple, cast
 
 import torch
 from torch import nn
@@ -98,15 +99,45 @@ class EncoderBlur(FIR):
         return ops.fir(x, self.kernel, (2, 2))
 
 
+class FoldedConv(NamedTuple):
+    """A weight [O, I, k, k] and a bias [O], as `conv2d` takes them; float32."""
+
+    weight: torch.Tensor
+    bias: torch.Tensor
+
+
 class EncoderStage(nn.Sequential):
-    """FIR, where it downsamples, convolution and activation."""
+    """An optional FIR, a convolution and an activation: the modules 0, 1, 2 or 0, 1.
+
+    A stage with a FIR halves the size.
+    """
+
+    @property
+    def blur(self) -> EncoderBlur | None:
+        """The FIR of a stage that downsamples."""
+        first = self[0]
+        return first if isinstance(first, EncoderBlur) else None
+
+    @property
+    def conv(self) -> EqualizedConv:
+        """The convolution, of stride 2 after a FIR."""
+        return cast("EqualizedConv", self[-2])
+
+    @property
+    def activation(self) -> BiasedLeakyReLU:
+        """The bias and leaky ReLU."""
+        return cast("BiasedLeakyReLU", self[-1])
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
-        blur, conv = self[0], self[-2]
-        if isinstance(blur, EncoderBlur) and isinstance(conv, EqualizedConv):
-            x = ops.downsampling(input, conv.weight.float() * conv.scale, blur.kernel)
-            return self[-1](x)
-        return super().forward(input)
+        if self.blur is None:
+            return super().forward(input)
+        weight = self.conv.weight.float() * self.conv.scale
+        return self.activation(ops.downsampling(input, weight, self.blur.kernel))
+
+    def fold_gain(self) -> FoldedConv:
+        """Fold the weight's scale and the activation's √2 into the weight and the bias."""
+        weight = self.conv.weight.float() * (self.conv.scale * ops.SQRT2)
+        return FoldedConv(weight, self.activation.bias.float() * ops.SQRT2)
 
 
 def encoder_stage(inputs: int, outputs: int, *, downsample: bool) -> nn.Sequential:

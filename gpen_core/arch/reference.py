@@ -14,8 +14,8 @@ from torch import nn
 from .ops import DEMODULATION_EPS, SLOPE, SQRT2
 
 if TYPE_CHECKING:
-    from .gpen import GPEN
     from .layers import StyledConv
+    from .network import Network
 
 
 def fir(x: torch.Tensor, kernel: torch.Tensor, padding: tuple[int, int]) -> torch.Tensor:
@@ -65,7 +65,7 @@ class ReferenceGPEN(nn.Module):
         model: whose weights are used.
     """
 
-    def __init__(self, model: GPEN) -> None:
+    def __init__(self, model: Network) -> None:
         super().__init__()
         self.model = model
 
@@ -74,11 +74,10 @@ class ReferenceGPEN(nn.Module):
         features = []
         for level in range(self.model.encoder_levels):
             stage = self.model.encoder_stage(level)
-            conv, activation = stage[-2], stage[-1]
-            if level:
-                x = fir(x, stage.get_buffer("0.kernel"), (2, 2))
-            x = F.conv2d(x, conv.weight * conv.scale, stride=conv.stride)  # type: ignore[operator]
-            x = _activate(x, activation.get_parameter("bias"))
+            if stage.blur is not None:
+                x = fir(x, stage.blur.kernel, (2, 2))
+            x = F.conv2d(x, stage.conv.weight * stage.conv.scale, stride=stage.conv.stride)
+            x = _activate(x, stage.activation.bias)
             features.insert(0, x)
         generator = self.model.generator
         latent = generator.style(self.model.final_linear(x.flatten(1)))

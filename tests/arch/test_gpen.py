@@ -22,7 +22,7 @@ from compilers import needs_compiler
 from safetensors import safe_open
 
 from gpen_core.arch import GPEN, GPENConfig, ops, read_config, reference
-from gpen_core.arch.cpu import launch, packed, winograd
+from gpen_core.arch.cpu import instructions, launch, winograd
 from gpen_core.checkpoints.loading import build_gpen
 from gpen_core.errors import CheckpointError, MismatchError
 
@@ -261,7 +261,7 @@ def test_a_compiled_network_computes_the_same() -> None:
 def test_winograds_convolution_serves_where_it_pays(
     dtype: torch.dtype, cpu: set[str], wanted: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(packed, "cpu_has", cpu.__contains__)
+    monkeypatch.setattr(instructions, "cpu_has", cpu.__contains__)
     least = winograd.LEAST_CHANNELS.get(dtype, 64)
     for kernels in (False, True):
         monkeypatch.setattr(launch, "suits", lambda *_, kernels=kernels: kernels)

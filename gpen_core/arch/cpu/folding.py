@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
 from .. import ops
-from ..layers import BiasedLeakyReLU, EqualizedConv
 from . import launch, packed, polyphase
+from .factors import Factors
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from ..kept import Kept
-    from ..layers import StyledConv
-
-
-class Folded(NamedTuple):
-    """What `conv2d` takes."""
-
-    weight: torch.Tensor  # [O, I, k, k]
-    bias: torch.Tensor  # [O]
+    from ..layers import EncoderStage, StyledConv
 
 
 class Downsampling(NamedTuple):
@@ -37,43 +28,20 @@ class Downsampling(NamedTuple):
     convolve: Callable[[torch.Tensor, torch.Tensor], object]
 
 
-class Factors(NamedTuple):
-    """A `StyledConv` but for its weights, all in float32.
-
-    Attributes:
-        style: [I], of the inputs.
-        gain: [O], of the outputs.
-        bias: [O].
-        noise_gain: [1].
-        noise_bias: [O], or None where the noise is added instead of appended.
-    """
-
-    style: torch.Tensor
-    gain: torch.Tensor
-    bias: torch.Tensor
-    noise_gain: torch.Tensor
-    noise_bias: torch.Tensor | None
-
-    @property
-    def channels_out(self) -> int:
-        """Channels that the layer hands on, the appended noise included."""
-        return len(self.bias) * (1 if self.noise_bias is None else 2)
-
-
 def fold_first_stage(
-    stage: nn.Sequential, dtype: torch.dtype, size: int, kept: Kept
+    stage: EncoderStage, dtype: torch.dtype, size: int, kept: Kept
 ) -> packed.Convolution:
     """Convolution and activation of the encoder's first stage."""
 
     def make() -> packed.Convolution:
-        weight, bias = (tensor.to(dtype) for tensor in fold_gain(stage))
+        weight, bias = (tensor.to(dtype) for tensor in stage.fold_gain())
         return packed.convolution(weight, bias, size, slope=ops.SLOPE)
 
     return kept.prepared.get("convolution", stage, tuple(stage.parameters()), make)
 
 
 def fold_downsampling(
-    stage: nn.Sequential, dtype: torch.dtype, size: int, rows: int, kept: Kept
+    stage: EncoderStage, dtype: torch.dtype, size: int, rows: int, kept: Kept
 ) -> Downsampling:
     """One of the encoder's other stages.
 
@@ -83,7 +51,7 @@ def fold_downsampling(
     """
 
     def make() -> Callable[[torch.Tensor, torch.Tensor], object]:
-        weight, bias = fold_gain(stage)
+        weight, bias = stage.fold_gain()
         weight = weight.to(dtype)
         if polyphase.pays(weight, size):
             phases = polyphase.lay_out(weight, rows // 4, size // 4)
@@ -94,17 +62,11 @@ def fold_downsampling(
         return lambda x, out: out.copy_(convolve(x))
 
     convolve = kept.prepared.get("convolution", stage, tuple(stage.parameters()), make)
-    taps = stage.get_buffer("0.kernel").float().contiguous()
-    if launch.suits(dtype, cast(EqualizedConv, stage[-2]).weight.shape[1]):
+    assert stage.blur is not None
+    taps = stage.blur.kernel.float().contiguous()
+    if launch.suits(dtype, stage.conv.weight.shape[1]):
         return Downsampling(lambda x: launch.blur(x, taps), convolve)
     return Downsampling(lambda x: ops.fir(x, taps, (2, 2)), convolve)
-
-
-def fold_gain(stage: nn.Sequential) -> Folded:
-    """Weight and bias of one of the encoder's stages, the activation's √2 included; float32."""
-    conv, activation = cast(EqualizedConv, stage[-2]), cast(BiasedLeakyReLU, stage[-1])
-    weight = conv.weight.float() * (conv.scale * ops.SQRT2)
-    return Folded(weight, activation.bias.float() * ops.SQRT2)
 
 
 def fold_latent(layer: StyledConv, latent: torch.Tensor, kept: Kept) -> Factors:

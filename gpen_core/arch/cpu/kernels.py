@@ -12,8 +12,9 @@ import operator
 from collections.abc import Callable, Iterator, Sequence
 
 from ..ops import SLOPE
-from .simd import LANES, Code, Floats, Index, Pixels, Vector
-from .winograd import P, Q
+from .instructions import LANES
+from .points import P, Q
+from .simd import Code, Floats, Index, Pixels, Vector
 
 Vectors = Sequence[Vector]
 

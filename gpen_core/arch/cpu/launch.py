@@ -19,16 +19,14 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from .instructions import LANES
 from .workspace import empty_rows
 
 if TYPE_CHECKING:
     from .compiler import MachineCode
-    from .folding import Factors
+    from .factors import Factors
 
 DTYPES = (torch.float32, torch.bfloat16)
-
-LANES = 16
-"""Channels in a vector of the kernels: 64 bytes in float32, a register of AVX-512, two of AVX2."""
 
 
 def suits(dtype: torch.dtype, *channels: int) -> bool:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 import torch
 import torch.nn.functional as F
 
+from . import instructions
 from .workspace import empty_rows
 
 Convolution = Callable[[torch.Tensor], torch.Tensor]
@@ -96,7 +97,7 @@ def transposed_convolution(weight: torch.Tensor, width: int) -> Convolution:
     if not _packs(weight.dtype):
         kept = weight.clone()
         return lambda x: F.conv_transpose2d(x, kept, stride=2)
-    if weight.dtype == torch.bfloat16 and cpu_has("amx_tile"):
+    if weight.dtype == torch.bfloat16 and instructions.cpu_has("amx_tile"):
         return _by_rows(weight, width)
     ops = torch.ops.mkldnn
     shape = [1, weight.shape[0], TYPICAL_ROWS, width]
@@ -130,13 +131,6 @@ def _by_rows(weight: torch.Tensor, width: int) -> Convolution:
         return y.permute(0, 3, 1, 2)[..., :-1]
 
     return convolve
-
-
-@functools.cache
-def cpu_has(name: str) -> bool:
-    """Whether the CPU has the instructions that torch calls `name`, as far as torch tells."""
-    found = getattr(torch.cpu, f"_is_{name}_supported", None)  # older torch lacks them
-    return found is not None and bool(found())
 
 
 def _packs(dtype: torch.dtype) -> bool:

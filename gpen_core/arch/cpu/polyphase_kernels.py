@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from ..ops import SLOPE
 from .kernels import rows_of_tile
-from .polyphase import A, B
+from .points import A, B
 from .simd import Code, Floats, Index, Pixels, Vector
 
 Vectors = Sequence[Vector]

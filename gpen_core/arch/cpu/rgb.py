@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from ..layers import FoldedConv
 from . import launch, packed
-from .folding import Folded
 
 if TYPE_CHECKING:
     from ..layers import ToRGB
@@ -21,11 +21,11 @@ BYTES = 4 << 20
 """Size of what torch turns to float32 at a time."""
 
 
-def fold_rgb(layer: ToRGB, latent: torch.Tensor) -> Folded:
+def fold_rgb(layer: ToRGB, latent: torch.Tensor) -> FoldedConv:
     """Weight [3, I, 1, 1] and bias [3], the latent [1, D] folded in."""
     style = layer.conv.modulation(latent)[0] * layer.conv.scale
     weight = layer.conv.weight[0].float() * style[:, None, None]
-    return Folded(weight, layer.bias.flatten().float())
+    return FoldedConv(weight, layer.bias.flatten().float())
 
 
 def fold_adding(layer: ToRGB, latent: torch.Tensor, size: int, dtype: torch.dtype) -> AddRGB:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from llvmlite import ir
 
-from .launch import LANES
+from .instructions import LANES
 
 BITS16, INT32, INT64 = ir.IntType(16), ir.IntType(32), ir.IntType(64)
 FLOAT = ir.FloatType()

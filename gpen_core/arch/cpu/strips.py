@@ -23,8 +23,8 @@ from .styled import fold_plain, fold_upsampling
 from .workspace import keep_freed_memory
 
 if TYPE_CHECKING:
-    from ..gpen import GPEN, FreshNoise
     from ..kept import Kept
+    from ..network import FreshNoise, Network
 
 STRIP_BYTES = 1 << 20
 """Size of a strip's input, per thread; all that is made of it takes about nine times as much."""
@@ -34,7 +34,7 @@ CHAINED = 2
 
 
 def restore_face(
-    model: GPEN,
+    model: Network,
     x: torch.Tensor,
     out: torch.Tensor,
     fresh_noise: FreshNoise,
@@ -82,8 +82,8 @@ def restore_face(
     _exhaust(strips)
 
 
-def _encode(model: GPEN, x: torch.Tensor, kept: Kept) -> tuple[torch.Tensor, list[Rows]]:
-    """As `GPEN.encode`; the finest feature, cheap and large, is computed whenever it is read."""
+def _encode(model: Network, x: torch.Tensor, kept: Kept) -> tuple[torch.Tensor, list[Rows]]:
+    """As `Network.encode`; the finest feature, cheap and large, is computed whenever it is read."""
     size, dtype = model.config.in_size, model.dtype
     first = fold_first_stage(model.encoder_stage(0), dtype, size, kept)
 

@@ -14,11 +14,12 @@ import torch.nn.functional as F
 
 from .. import ops
 from . import launch, packed, polyphase, winograd
-from .folding import Factors, fold_latent
+from .folding import fold_latent
 
 if TYPE_CHECKING:
     from ..kept import Kept
     from ..layers import StyledConv
+    from .factors import Factors
     from .workspace import Workspace
 
 SCALED = 64

@@ -11,22 +11,20 @@ passes over the pixels, and the kernels for CPUs one.
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 
-from . import launch, packed
+from . import instructions, launch, packed
+from .points import P, Q
 from .workspace import empty_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from .folding import Factors
+    from .factors import Factors
     from .workspace import Workspace
-
-P, Q = math.sqrt(0.5), math.sqrt(2)
 
 ONE = (0, (Q + 2) / 6, (Q - 2) / 6, (Q + 1) / 6, (Q - 1) / 6, 0)
 """What is transformed back to 1, 1, 1, 1: the shape of a bias among the products."""
@@ -51,7 +49,9 @@ def suits(dtype: torch.dtype) -> bool:
     that dtype, the transforms would take longer than the products they save.
     """
     return dtype == torch.float32 or (
-        dtype == torch.bfloat16 and packed.cpu_has("avx512_bf16") and not packed.cpu_has("amx_tile")
+        dtype == torch.bfloat16
+        and instructions.cpu_has("avx512_bf16")
+        and not instructions.cpu_has("amx_tile")
     )
 
 

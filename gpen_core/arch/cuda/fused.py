@@ -16,15 +16,14 @@ import torch
 import torch.nn.functional as F
 
 from .. import half, ops
-from ..cpu.folding import fold_gain
 from . import launch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..gpen import GPEN, FreshNoise
     from ..kept import Kept
     from ..layers import StyledConv, ToRGB
+    from ..network import FreshNoise, Network
 
 
 @dataclass(frozen=True)
@@ -110,14 +109,14 @@ class Factors:
 
 
 def restore_faces(
-    model: GPEN, x: torch.Tensor, fresh_noise: FreshNoise, kept: Kept
+    model: Network, x: torch.Tensor, fresh_noise: FreshNoise, kept: Kept
 ) -> torch.Tensor:
-    """As `GPEN.compute`, for models that append noise and at least one face."""
+    """As `Network.compute`, for models that append noise and at least one face."""
     with torch.cuda.device_of(x):
         return _restore(model, x, fresh_noise, kept)
 
 
-def _restore(model: GPEN, x: torch.Tensor, fresh_noise: FreshNoise, kept: Kept) -> torch.Tensor:
+def _restore(model: Network, x: torch.Tensor, fresh_noise: FreshNoise, kept: Kept) -> torch.Tensor:
     weights = [*model.parameters(), *model.buffers()]
     laid = kept.prepared.get("laid", model, weights, lambda: lay_out(model))
     latent, features = _encode(model, laid, x)
@@ -154,7 +153,7 @@ def _activation(laid: Laid, factors: Factors, number: int) -> launch.Activation:
     return launch.Activation(gain, layer.bias, layer.noise_gain, layer.noise_bias, scale)
 
 
-def lay_out(model: GPEN) -> Laid:
+def lay_out(model: Network) -> Laid:
     """Prepare a model's weights."""
     generator, dtype = model.generator, model.dtype
     styled: list[StyledConv] = [generator.conv1]
@@ -190,13 +189,14 @@ def lay_out(model: GPEN) -> Laid:
     )
 
 
-def _lay_out_stage(model: GPEN, level: int) -> Stage:
-    weight, bias = fold_gain(model.encoder_stage(level))
+def _lay_out_stage(model: Network, level: int) -> Stage:
+    weight, bias = model.encoder_stage(level).fold_gain()
     last = level == model.encoder_levels - 1
+    blur = None if last else model.encoder_stage(level + 1).blur
     return Stage(
         weight.to(model.dtype).contiguous(memory_format=torch.channels_last),
         bias,
-        None if last else model.encoder_stage(level + 1).get_buffer("0.kernel"),
+        None if blur is None else blur.kernel,
     )
 
 
@@ -225,8 +225,8 @@ def _padded(
     )
 
 
-def _encode(model: GPEN, laid: Laid, x: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
-    """As `GPEN.encode`."""
+def _encode(model: Network, laid: Laid, x: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    """As `Network.encode`."""
     features = []
     x = x.to(model.dtype, memory_format=torch.channels_last)
     for level, stage in enumerate(laid.encoder):

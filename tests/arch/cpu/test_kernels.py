@@ -14,7 +14,7 @@ import torch.nn.functional as F
 
 from gpen_core.arch import GPEN, GPENConfig
 from gpen_core.arch.cpu import launch, packed, polyphase, strips, winograd
-from gpen_core.arch.cpu.folding import Factors
+from gpen_core.arch.cpu.factors import Factors
 from gpen_core.arch.cpu.styled import _finish
 from gpen_core.arch.cpu.workspace import Workspace
 

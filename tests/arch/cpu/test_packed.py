@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from gpen_core.arch.cpu import packed
+from gpen_core.arch.cpu import instructions, packed
 
 
 @pytest.mark.parametrize("stride", [1, 2])
@@ -46,7 +46,7 @@ def test_a_transposed_convolution_by_rows_is_one(
 def test_amx_computes_transposed_convolutions_by_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     if not packed._packs(torch.bfloat16):
         pytest.skip("oneDNN does not compute in bfloat16 on this CPU")
-    monkeypatch.setattr(packed, "cpu_has", {"amx_tile"}.__contains__)
+    monkeypatch.setattr(instructions, "cpu_has", {"amx_tile"}.__contains__)
     used: list[int] = []
     by_rows = packed._by_rows
     monkeypatch.setattr(packed, "_by_rows", lambda *args: used.append(1) or by_rows(*args))
