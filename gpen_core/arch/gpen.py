@@ -10,11 +10,10 @@ import torch
 from ..errors import MismatchError
 from .cpu import strips
 from .cuda import fused, launch
-from .kept import Kept
 from .layers import EqualizedConv, ModulatedConv
 from .network import Network
 from .precision import exact_convolutions
-from .weight_cache import version_of
+from .weight_cache import EngineMemory, version_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,7 +41,7 @@ class GPEN(Network):
     def __init__(self, config: GPENConfig) -> None:
         super().__init__(config)
         self.sharpen = 0.0
-        self._kept = Kept()
+        self._memory = EngineMemory()
 
     def set_dtype(self, dtype: torch.dtype) -> GPEN:
         """Compute convolutions in `dtype`; mapping, modulation and RGB stay in float32.
@@ -59,11 +58,11 @@ class GPEN(Network):
                 module.store_as(torch.float32)
             elif isinstance(module, ModulatedConv):
                 module.store_as(dtype if module.demodulate else torch.float32)
-        self._kept.prepared.clear()
+        self._memory.cache.clear()
         return self
 
     def _apply(self, fn: Callable[..., torch.Tensor], recurse: bool = True) -> GPEN:
-        self._kept.prepared.clear()
+        self._memory.cache.clear()
         return super()._apply(fn, recurse)
 
     def forward(self, x: torch.Tensor, *, noise_seed: int = 0) -> torch.Tensor:
@@ -90,7 +89,7 @@ class GPEN(Network):
             crop, out = x[index : index + 1], restored[index : index + 1]
             # Autocast would change the dtype of the values written into the workspace.
             with torch.autocast("cpu", enabled=False):
-                strips.restore_face(self, crop, out, self.fresh_noise(noise_seed), self._kept)
+                strips.restore_face(self, crop, out, self.fresh_noise(noise_seed), self._memory)
         return restored
 
     def compute(self, x: torch.Tensor, fresh_noise: FreshNoise) -> torch.Tensor:
@@ -99,14 +98,14 @@ class GPEN(Network):
             if self._runs_fused(x):
                 # Autocast would change the dtype that the kernels read.
                 with torch.autocast("cuda", enabled=False):
-                    return fused.restore_faces(self, x, fresh_noise, self._kept)
+                    return fused.restore_faces(self, x, fresh_noise, self._memory)
             return super().compute(x, fresh_noise)
 
     def fingerprint(self) -> tuple[object, ...]:
         """Return a value that changes when weights move or, where torch counts it, change."""
         tensors = (*self.parameters(), *self.buffers())
         weights = ((tensor.data_ptr(), tensor.dtype, version_of(tensor)) for tensor in tensors)
-        return (self._kept.prepared.cleared, *weights)
+        return (self._memory.cache.cleared, *weights)
 
     def _runs_in_strips(self, x: torch.Tensor) -> bool:
         return x.device.type == "cpu" and torch.backends.mkldnn.is_available() and self._restores

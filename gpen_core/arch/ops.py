@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import torch
 import torch.nn.functional as F
 
-from . import half
 from .cuda import folded_fir, launch
+from .precision import clamp_activations
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,7 +38,7 @@ def biased_leaky_relu(
         x = torch.add(bias, x, alpha=SQRT2)
     else:
         x = torch.addcmul(bias, x, (gain * SQRT2).to(x.dtype))
-    return half.clamp(F.leaky_relu_(x, SLOPE))
+    return clamp_activations(F.leaky_relu_(x, SLOPE))
 
 
 def fir(x: torch.Tensor, kernel: torch.Tensor, padding: tuple[int, int]) -> torch.Tensor:

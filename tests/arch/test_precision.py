@@ -16,7 +16,7 @@ from gpen_core.arch import GPEN, GPENConfig, read_config
 from gpen_core.arch.cpu import packed, rgb, strips, styled, winograd
 from gpen_core.arch.cpu.workspace import Workspace
 from gpen_core.arch.reference import ReferenceGPEN
-from gpen_core.arch.weight_cache import Prepared
+from gpen_core.arch.weight_cache import WeightCache
 from gpen_core.checkpoints.loading import load_gpen
 
 WIDTHS = (8, 8, 8, 6, 4, 4)  # at 4 … 128 px
@@ -176,22 +176,22 @@ def test_every_weight_counts_when_it_alone_changes() -> None:
 
 
 def test_what_is_prepared_from_weights_is_kept_but_not_copied() -> None:
-    prepared, weight, other = Prepared(), torch.ones(3), torch.ones(3)
-    first = prepared.get("sum", prepared, (weight,), lambda: [1])
-    assert prepared.get("sum", prepared, (weight,), lambda: [2]) is first
-    for twin in (copy.deepcopy(prepared), pickle.loads(pickle.dumps(prepared))):
-        assert twin.get("sum", prepared, (weight,), lambda: [3]) == [3]
-    assert prepared.get("sum", prepared, (weight.clone(),), lambda: [4]) == [4]
-    assert prepared.get("both", prepared, (weight, other), lambda: [7]) == [7]
+    cache, weight, other = WeightCache(), torch.ones(3), torch.ones(3)
+    first = cache.get("sum", cache, (weight,), lambda: [1])
+    assert cache.get("sum", cache, (weight,), lambda: [2]) is first
+    for twin in (copy.deepcopy(cache), pickle.loads(pickle.dumps(cache))):
+        assert twin.get("sum", cache, (weight,), lambda: [3]) == [3]
+    assert cache.get("sum", cache, (weight.clone(),), lambda: [4]) == [4]
+    assert cache.get("both", cache, (weight, other), lambda: [7]) == [7]
     other.add_(1)
-    assert prepared.get("both", prepared, (weight, other), lambda: [8]) == [8]
-    assert prepared.get("sum", prepared, (weight,), lambda: [5]) == [5]
-    prepared.clear()
-    assert prepared.get("sum", prepared, (weight,), lambda: [6]) == [6]
+    assert cache.get("both", cache, (weight, other), lambda: [8]) == [8]
+    assert cache.get("sum", cache, (weight,), lambda: [5]) == [5]
+    cache.clear()
+    assert cache.get("sum", cache, (weight,), lambda: [6]) == [6]
     with torch.inference_mode():
         hosted = torch.ones(3)  # as ComfyUI's weights are
-    first = prepared.get("sum", prepared, (hosted,), lambda: [9])
-    assert prepared.get("sum", prepared, (hosted,), lambda: [10]) is first
+    first = cache.get("sum", cache, (hosted,), lambda: [9])
+    assert cache.get("sum", cache, (hosted,), lambda: [10]) is first
 
 
 def test_results_are_the_callers_own() -> None:

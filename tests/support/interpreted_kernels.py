@@ -16,7 +16,7 @@ import torch.nn.functional as F
 
 from gpen_core.arch import GPEN, GPENConfig
 from gpen_core.arch.cuda import fused, launch
-from gpen_core.arch.kept import Kept
+from gpen_core.arch.weight_cache import EngineMemory
 
 WIDTHS = (12, 8, 5)  # at 4, 8 and 16 px; not only powers of two
 
@@ -40,7 +40,7 @@ def main() -> None:
         model, x = network(out_size), torch.rand(count, 3, 8, 8) * 2 - 1
         wanted = model.generator(*model.encode(x), model.fresh_noise(3))
         model.set_dtype(getattr(torch, dtype))
-        found = fused.restore_faces(model, x, model.fresh_noise(3), Kept())
+        found = fused.restore_faces(model, x, model.fresh_noise(3), EngineMemory())
         error = (found - wanted).norm() / wanted.norm()
         errors[f"{count} to {out_size} px in {dtype}"] = float(error)
     errors["FIR"] = fir_error()

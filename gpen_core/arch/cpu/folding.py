@@ -12,8 +12,8 @@ from . import launch, packed, polyphase
 from .factors import Factors
 
 if TYPE_CHECKING:
-    from ..kept import Kept
     from ..layers import EncoderStage, StyledConv
+    from ..weight_cache import EngineMemory
 
 
 class Downsampling(NamedTuple):
@@ -29,7 +29,7 @@ class Downsampling(NamedTuple):
 
 
 def fold_first_stage(
-    stage: EncoderStage, dtype: torch.dtype, size: int, kept: Kept
+    stage: EncoderStage, dtype: torch.dtype, size: int, memory: EngineMemory
 ) -> packed.Convolution:
     """Convolution and activation of the encoder's first stage."""
 
@@ -37,11 +37,11 @@ def fold_first_stage(
         weight, bias = (tensor.to(dtype) for tensor in stage.fold_gain())
         return packed.convolution(weight, bias, size, slope=ops.SLOPE)
 
-    return kept.prepared.get("convolution", stage, tuple(stage.parameters()), make)
+    return memory.cache.get("convolution", stage, tuple(stage.parameters()), make)
 
 
 def fold_downsampling(
-    stage: EncoderStage, dtype: torch.dtype, size: int, rows: int, kept: Kept
+    stage: EncoderStage, dtype: torch.dtype, size: int, rows: int, memory: EngineMemory
 ) -> Downsampling:
     """One of the encoder's other stages.
 
@@ -55,13 +55,13 @@ def fold_downsampling(
         weight = weight.to(dtype)
         if polyphase.pays(weight, size):
             phases = polyphase.lay_out(weight, rows // 4, size // 4)
-            return polyphase.convolution(phases, bias, kept.workspace)
+            return polyphase.convolution(phases, bias, memory.workspace)
         convolve = packed.convolution(
             weight, bias.to(dtype), 2 * size + 1, stride=2, slope=ops.SLOPE
         )
         return lambda x, out: out.copy_(convolve(x))
 
-    convolve = kept.prepared.get("convolution", stage, tuple(stage.parameters()), make)
+    convolve = memory.cache.get("convolution", stage, tuple(stage.parameters()), make)
     assert stage.blur is not None
     taps = stage.blur.kernel.float().contiguous()
     if launch.suits(dtype, stage.conv.weight.shape[1]):
@@ -69,11 +69,11 @@ def fold_downsampling(
     return Downsampling(lambda x: ops.fir(x, taps, (2, 2)), convolve)
 
 
-def fold_latent(layer: StyledConv, latent: torch.Tensor, kept: Kept) -> Factors:
+def fold_latent(layer: StyledConv, latent: torch.Tensor, memory: EngineMemory) -> Factors:
     """Fold the latent [1, D]."""
     stored = layer.conv.weight[0]
     style = layer.conv.modulation(latent)[0] * layer.conv.scale
-    squares = kept.prepared.get("squares", layer, (layer.conv.weight,), lambda: _squares(stored))
+    squares = memory.cache.get("squares", layer, (layer.conv.weight,), lambda: _squares(stored))
     energy = squares.double() @ style.double().square()
     demodulation = ops.demodulation(energy).float()
     norm = demodulation.mean()  # keeps what is stored in half precision near one

@@ -23,8 +23,8 @@ from .styled import fold_plain, fold_upsampling
 from .workspace import keep_freed_memory
 
 if TYPE_CHECKING:
-    from ..kept import Kept
     from ..network import FreshNoise, Network
+    from ..weight_cache import EngineMemory
 
 STRIP_BYTES = 1 << 20
 """Size of a strip's input, per thread; all that is made of it takes about nine times as much."""
@@ -38,11 +38,11 @@ def restore_face(
     x: torch.Tensor,
     out: torch.Tensor,
     fresh_noise: FreshNoise,
-    kept: Kept,
+    memory: EngineMemory,
 ) -> None:
     """As `GPEN.forward`, from one face x [1, 3, in_size, in_size] into out."""
     keep_freed_memory()
-    latent, features = _encode(model, x, kept)
+    latent, features = _encode(model, x, memory)
     generator, dtype = model.generator, model.dtype
 
     def noise_of(index: int) -> Rows:
@@ -50,10 +50,10 @@ def restore_face(
             return features[index]
         return _rows_of(fresh_noise(index).to(dtype, memory_format=torch.channels_last))
 
-    first = fold_plain(generator.conv1, latent, 4, kept)
+    first = fold_plain(generator.conv1, latent, 4, memory)
     x = generator.input.input.to(dtype, memory_format=torch.channels_last)
     padded = F.pad(x, (1, 1, 1, 1))
-    x = kept.workspace.take_rows("4", first.channels_out, 4, 4, dtype)
+    x = memory.workspace.take_rows("4", first.channels_out, 4, 4, dtype)
     first.run(padded, noise_of(0)(0, 4), x)
     rgb = F.conv2d(x.float(), *fold_rgb(generator.to_rgb1, latent))
 
@@ -64,17 +64,17 @@ def restore_face(
         up, conv, to_rgb = generator.level(index)
         level = Level(
             size,
-            fold_upsampling(up, latent, size // 2, rows, kept),
-            fold_plain(conv, latent, size, kept),
+            fold_upsampling(up, latent, size // 2, rows, memory),
+            fold_plain(conv, latent, size, memory),
             fold_adding(to_rgb, latent, size, dtype),
             up.fir_kernel,
             (noise_of(index), noise_of(index)),
         )
         skip, rgb = rgb, out
         if size < model.config.out_size:
-            rgb = kept.workspace.take_rows(f"rgb {size}", 3, size, size, torch.float32)
+            rgb = memory.workspace.take_rows(f"rgb {size}", 3, size, size, torch.float32)
         if stored:
-            x = kept.workspace.take_rows(f"{size}", level.conv.channels_out, size, size, dtype)
+            x = memory.workspace.take_rows(f"{size}", level.conv.channels_out, size, size, dtype)
             _exhaust(level.run(strips, skip, rgb, x))
             strips, rows = _split(x), _rows(size, _row_bytes(x))
         else:
@@ -82,10 +82,12 @@ def restore_face(
     _exhaust(strips)
 
 
-def _encode(model: Network, x: torch.Tensor, kept: Kept) -> tuple[torch.Tensor, list[Rows]]:
+def _encode(
+    model: Network, x: torch.Tensor, memory: EngineMemory
+) -> tuple[torch.Tensor, list[Rows]]:
     """As `Network.encode`; the finest feature, cheap and large, is computed whenever it is read."""
     size, dtype = model.config.in_size, model.dtype
-    first = fold_first_stage(model.encoder_stage(0), dtype, size, kept)
+    first = fold_first_stage(model.encoder_stage(0), dtype, size, memory)
 
     def finest(start: int, stop: int) -> torch.Tensor:
         return first(x[:, :, start:stop].to(dtype, memory_format=torch.channels_last))
@@ -94,9 +96,9 @@ def _encode(model: Network, x: torch.Tensor, kept: Kept) -> tuple[torch.Tensor, 
     for level in range(1, model.encoder_levels):
         size //= 2
         width = model.config.width(size)
-        out = kept.workspace.take_rows(f"feature {size}", width, size, size, dtype)
+        out = memory.workspace.take_rows(f"feature {size}", width, size, size, dtype)
         rows = _rows(size, _row_bytes(out))
-        stage = fold_downsampling(model.encoder_stage(level), dtype, size, rows, kept)
+        stage = fold_downsampling(model.encoder_stage(level), dtype, size, rows, memory)
         _downsample(features[-1], stage, rows, out)
         features.append(_rows_of(out))
     return model.latent_of(features[-1](0, 4)), features[::-1]

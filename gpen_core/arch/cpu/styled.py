@@ -17,8 +17,8 @@ from . import launch, packed, polyphase, winograd
 from .folding import fold_latent
 
 if TYPE_CHECKING:
-    from ..kept import Kept
     from ..layers import StyledConv
+    from ..weight_cache import EngineMemory
     from .factors import Factors
     from .workspace import Workspace
 
@@ -65,23 +65,27 @@ reads rows r − 3 … r of y, which zeros follow.
 """
 
 
-def fold_plain(layer: StyledConv, latent: torch.Tensor, size: int, kept: Kept) -> Plain:
+def fold_plain(layer: StyledConv, latent: torch.Tensor, size: int, memory: EngineMemory) -> Plain:
     """Fold the latent [1, D], for inputs of `size` pixels a side."""
     stored = layer.conv.weight[0]
     weights = (layer.conv.weight,)
-    factors = fold_latent(layer, latent, kept)
+    factors = fold_latent(layer, latent, memory)
     if not _suits(factors, stored):
-        convolve = _convolution(layer, factors, size, kept)
+        convolve = _convolution(layer, factors, size, memory)
         activate = _activation(factors, size, stored.dtype)
         return Plain(lambda x, noise, out: activate(convolve(x), noise, out), factors.channels_out)
     if winograd.pays(stored, size):
-        products = kept.prepared.get(
+        products = memory.cache.get(
             "products", layer, weights,
-            lambda: winograd.lay_out(stored, None, size // 4, kept.workspace),
+            lambda: winograd.lay_out(stored, None, size // 4, memory.workspace),
         )  # fmt: skip
-        return Plain(winograd.styled(products, factors, kept.workspace), factors.channels_out)
+        return Plain(winograd.styled(products, factors, memory.workspace), factors.channels_out)
     convolve = _of_styled_inputs(
-        layer, factors.style, size, kept, lambda weight: packed.convolution(weight, None, size + 2)
+        layer,
+        factors.style,
+        size,
+        memory,
+        lambda weight: packed.convolution(weight, None, size + 2),
     )
     return Plain(
         lambda x, noise, out: launch.activate(convolve(x), factors, noise, out),
@@ -90,7 +94,7 @@ def fold_plain(layer: StyledConv, latent: torch.Tensor, size: int, kept: Kept) -
 
 
 def fold_upsampling(
-    layer: StyledConv, latent: torch.Tensor, size: int, rows: int, kept: Kept
+    layer: StyledConv, latent: torch.Tensor, size: int, rows: int, memory: EngineMemory
 ) -> Upsampling:
     """Fold the latent [1, D].
 
@@ -99,8 +103,8 @@ def fold_upsampling(
         rows: of them, as many as are computed at a time.
     """
     stored = layer.conv.weight[0]
-    factors = fold_latent(layer, latent, kept)
-    transpose = _transposed_convolution(layer, factors.style, size, rows, kept)
+    factors = fold_latent(layer, latent, memory)
+    transpose = _transposed_convolution(layer, factors.style, size, rows, memory)
     if _suits(factors, stored):
         taps = layer.fir_kernel.float().contiguous()
         finish = functools.partial(launch.finish_upsampling, taps, factors)
@@ -133,7 +137,7 @@ def _finish(taps: torch.Tensor, factors: Factors, size: int, dtype: torch.dtype)
 
 
 def _transposed_convolution(
-    layer: StyledConv, style: torch.Tensor, size: int, rows: int, kept: Kept
+    layer: StyledConv, style: torch.Tensor, size: int, rows: int, memory: EngineMemory
 ) -> packed.Convolution:
     stored = layer.conv.weight[0]
     if not polyphase.pays(stored, size):
@@ -141,23 +145,23 @@ def _transposed_convolution(
             layer,
             style,
             size,
-            kept,
+            memory,
             lambda weight: packed.transposed_convolution(weight.transpose(0, 1), size),
         )
-    phases = kept.prepared.get(
+    phases = memory.cache.get(
         "phases",
         layer,
         (layer.conv.weight,),
         lambda: polyphase.lay_out(stored, rows // 4, size // 4),
     )
-    return polyphase.transposed_convolution(phases, style, len(stored), kept.workspace)
+    return polyphase.transposed_convolution(phases, style, len(stored), memory.workspace)
 
 
 def _of_styled_inputs(
     layer: StyledConv,
     style: torch.Tensor,
     size: int,
-    kept: Kept,
+    memory: EngineMemory,
     lay_out: Callable[[torch.Tensor], packed.Convolution],
 ) -> packed.Convolution:
     """A convolution of inputs times the style, which goes into what is smaller: weights or inputs.
@@ -168,29 +172,29 @@ def _of_styled_inputs(
     """
     stored = layer.conv.weight[0]
     if size > SCALED:
-        weight = _multiply(stored, style[:, None, None], kept.workspace)
+        weight = _multiply(stored, style[:, None, None], memory.workspace)
         return lay_out(weight.to(stored.dtype))
-    convolve = kept.prepared.get(
-        "convolution", layer, (layer.conv.weight,), lambda: lay_out(stored)
-    )
+    convolve = memory.cache.get("convolution", layer, (layer.conv.weight,), lambda: lay_out(stored))
     factors = style[:, None, None].to(stored.dtype)
-    return lambda x: convolve(_scale(x, factors, kept.workspace))
+    return lambda x: convolve(_scale(x, factors, memory.workspace))
 
 
-def _convolution(layer: StyledConv, factors: Factors, size: int, kept: Kept) -> packed.Convolution:
+def _convolution(
+    layer: StyledConv, factors: Factors, size: int, memory: EngineMemory
+) -> packed.Convolution:
     """The convolution by torch's operations, gain and bias included."""
     stored = layer.conv.weight[0]
 
     def lay_out(weight: torch.Tensor, bias: torch.Tensor | None = None) -> packed.Convolution:
         if winograd.pays(weight, size):
-            return winograd.convolution(weight, bias, size + 2, kept.workspace)
+            return winograd.convolution(weight, bias, size + 2, memory.workspace)
         return packed.convolution(weight, bias, size + 2)
 
     if size > SCALED:
-        weight = _multiply(stored, factors.style[:, None, None], kept.workspace)
+        weight = _multiply(stored, factors.style[:, None, None], memory.workspace)
         weight *= factors.gain[:, None, None, None]
         return lay_out(weight.to(stored.dtype), factors.bias.to(stored.dtype))
-    convolve = _of_styled_inputs(layer, factors.style, size, kept, lay_out)
+    convolve = _of_styled_inputs(layer, factors.style, size, memory, lay_out)
     gain, bias = (x[:, None, None].to(stored.dtype) for x in (factors.gain, factors.bias))
 
     def convolve_scaled(x: torch.Tensor) -> torch.Tensor:

@@ -15,15 +15,16 @@ from typing import TYPE_CHECKING
 import torch
 import torch.nn.functional as F
 
-from .. import half, ops
+from .. import ops
+from ..precision import clamp_activations
 from . import launch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..kept import Kept
     from ..layers import StyledConv, ToRGB
     from ..network import FreshNoise, Network
+    from ..weight_cache import EngineMemory
 
 
 @dataclass(frozen=True)
@@ -109,16 +110,18 @@ class Factors:
 
 
 def restore_faces(
-    model: Network, x: torch.Tensor, fresh_noise: FreshNoise, kept: Kept
+    model: Network, x: torch.Tensor, fresh_noise: FreshNoise, memory: EngineMemory
 ) -> torch.Tensor:
     """As `Network.compute`, for models that append noise and at least one face."""
     with torch.cuda.device_of(x):
-        return _restore(model, x, fresh_noise, kept)
+        return _restore(model, x, fresh_noise, memory)
 
 
-def _restore(model: Network, x: torch.Tensor, fresh_noise: FreshNoise, kept: Kept) -> torch.Tensor:
+def _restore(
+    model: Network, x: torch.Tensor, fresh_noise: FreshNoise, memory: EngineMemory
+) -> torch.Tensor:
     weights = [*model.parameters(), *model.buffers()]
-    laid = kept.prepared.get("laid", model, weights, lambda: lay_out(model))
+    laid = memory.cache.get("laid", model, weights, lambda: lay_out(model))
     latent, features = _encode(model, laid, x)
     factors = _modulate(laid, latent)
     x = laid.constant * factors.scale[:, 0, : laid.constant.shape[1], None, None]
@@ -233,7 +236,7 @@ def _encode(model: Network, laid: Laid, x: torch.Tensor) -> tuple[torch.Tensor, 
         x = F.conv2d(x, stage.weight, stride=2 if level else 1)
         if stage.taps is None:
             x = F.leaky_relu(x + stage.bias.to(x)[:, None, None], ops.SLOPE)
-            feature = half.clamp(x).contiguous(memory_format=torch.channels_last)
+            feature = clamp_activations(x).contiguous(memory_format=torch.channels_last)
         else:
             feature, x = launch.blur(x, stage.bias, stage.taps)
         features.append(feature)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from .. import half
+from ..precision import largest_activation
 
 
 def available() -> bool:
@@ -118,8 +118,8 @@ def blur(
     feature = torch.empty_like(x)
     blurred = _empty((count, channels, size + 1, size + 1), x)
     _kernels().blur[_grid(size + 1, size + 1, channels, count)](
-        x, bias, taps, feature, blurred, size, channels, _blocks(channels), half.limit(x.dtype),
-        *_program(channels),
+        x, bias, taps, feature, blurred, size, channels, _blocks(channels),
+        largest_activation(x.dtype), *_program(channels),
     )  # fmt: skip
     return feature, blurred
 
@@ -140,7 +140,7 @@ def upsampled(
     _kernels().upsampled[_grid(size, size, channels, count)](
         x, taps, gain, bias, noise, noise_gain, noise_bias, scale, out,
         size, channels, _blocks(channels), gain.stride(0), _stride(noise), scale.stride(0),
-        half.limit(x.dtype), *_program(channels),
+        largest_activation(x.dtype), *_program(channels),
     )  # fmt: skip
     return out
 
@@ -174,7 +174,8 @@ def finished(
         rgb_weight, rgb_bias, skip, taps, rgb,
         size, channels, gain.stride(0), _stride(noise), 0 if scale is None else scale.stride(0),
         rgb_weight.stride(0), rgb_weight.stride(1),
-        half.limit(x.dtype), pixels, block, below is not None, scale is not None, num_warps=warps,
+        largest_activation(x.dtype), pixels, block, below is not None, scale is not None,
+        num_warps=warps,
     )  # fmt: skip
     return out, rgb
 

@@ -173,14 +173,13 @@ def test_memory_that_runs_out_while_recording_halves_the_batch(tiny_gpen, monkey
     expected = restore_pixels(tiny_gpen, pixels)
     monkeypatch.setattr(Recorder, "refusal", out_of_memory)
     graphed = GraphedGPEN(tiny_gpen)
-    restored = restore_pixels(tiny_gpen, pixels[:4], batch_size=4, forward=graphed)
+    restored = restore_pixels(graphed, pixels[:4], batch_size=4)
     assert torch.allclose(restored, expected[:4], atol=1e-5)
     done = []
     restored = restore_pixels(
-        tiny_gpen,
+        graphed,
         pixels,
         batch_size=4,
-        forward=graphed,
         on_progress=lambda now, _: (done.append(now), setattr(Recorder, "refusal", None)),
     )
     assert done == [2, 4, 6, 8]
