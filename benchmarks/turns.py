@@ -58,7 +58,7 @@ class WithoutKernels(torch.nn.Module):
         self.network = network
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        with mock.patch.object(launch, "works", lambda dtype: False):
+        with mock.patch.object(launch, "is_available", lambda dtype: False):
             return self.network(x)
 
 

@@ -45,7 +45,7 @@ def faces() -> torch.Tensor:
 @pytest.mark.parametrize("count", [1, 3])
 def test_faces_are_those_of_the_cpu(gpen_256, faces, dtype, least, count, triton, monkeypatch):
     if not triton:
-        monkeypatch.setattr(launch, "works", lambda _: False)
+        monkeypatch.setattr(launch, "is_available", lambda _: False)
     with torch.inference_mode():
         expected = gpen_256(faces[:count])
         model = copy.deepcopy(gpen_256).set_dtype(getattr(torch, dtype)).to(CUDA)

@@ -94,7 +94,7 @@ class GPEN(Network):
 
     def compute(self, x: torch.Tensor, fresh_noise: FreshNoise) -> torch.Tensor:
         """Restore x in one batch, by the GPU engine where it can; see `Network.compute`."""
-        with exact_convolutions(x, self.dtype) if self._restores else nullcontext():
+        with exact_convolutions(x, self.dtype) if self._is_inference else nullcontext():
             if self._runs_fused(x):
                 # Autocast would change the dtype that the kernels read.
                 with torch.autocast("cuda", enabled=False):
@@ -108,12 +108,19 @@ class GPEN(Network):
         return (self._memory.cache.cleared, *weights)
 
     def _runs_in_strips(self, x: torch.Tensor) -> bool:
-        return x.device.type == "cpu" and torch.backends.mkldnn.is_available() and self._restores
+        return (
+            x.device.type == "cpu" and torch.backends.mkldnn.is_available() and self._is_inference
+        )
 
     def _runs_fused(self, x: torch.Tensor) -> bool:
-        return self.config.noise == "concat" and len(x) > 0 and self._restores and launch.suits(x)
+        return (
+            self.config.noise == "concat"
+            and len(x) > 0
+            and self._is_inference
+            and launch.supports(x)
+        )
 
     @property
-    def _restores(self) -> bool:
+    def _is_inference(self) -> bool:
         """Whether nobody wants gradients or a graph of the forward pass."""
         return not (self.training or torch.is_grad_enabled() or torch.compiler.is_compiling())

@@ -132,7 +132,7 @@ class EncoderStage(nn.Sequential):
         if self.blur is None:
             return super().forward(input)
         weight = self.conv.weight.float() * self.conv.scale
-        return self.activation(ops.downsampling(input, weight, self.blur.kernel))
+        return self.activation(ops.downsample(input, weight, self.blur.kernel))
 
     def fold_gain(self) -> FoldedConv:
         """Fold the weight's scale and the activation's √2 into the weight and the bias."""
@@ -171,7 +171,7 @@ class ModulatedConv(nn.Module):
     def forward(self, x: torch.Tensor, latent: torch.Tensor) -> torch.Tensor:
         style, weight = self.modulation(latent), self.weight[0].float() * self.scale
         if self.blur is not None:
-            return ops.modulated_upsampling(x, weight, style, self.blur.kernel)
+            return ops.modulated_upsample(x, weight, style, self.blur.kernel)
         return ops.modulated_conv(x, weight, style, demodulate=self.demodulate, upsample=False)
 
     def store_as(self, dtype: torch.dtype) -> None:

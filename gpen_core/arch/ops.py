@@ -49,7 +49,7 @@ def fir(x: torch.Tensor, kernel: torch.Tensor, padding: tuple[int, int]) -> torc
     """
     channels = x.shape[1]
     before, after = padding
-    if launch.suits(x):
+    if launch.supports(x):
         return launch.FIR.apply(x, kernel, before, after)
     if before != after:
         x = F.pad(x, (before, after, before, after))
@@ -61,7 +61,7 @@ def fir(x: torch.Tensor, kernel: torch.Tensor, padding: tuple[int, int]) -> torc
 def fir_upsample(x: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
     """x [N, C, H, W] at twice the size: a zero after every sample, then the FIR (gain 4)."""
     channels = x.shape[1]
-    if launch.suits(x):
+    if launch.supports(x):
         spread = x.new_zeros((len(x), channels, 2 * x.shape[2], 2 * x.shape[3]))
         spread[:, :, ::2, ::2] = x
         return fir(spread, kernel, (2, 1))
@@ -101,20 +101,20 @@ def modulated_conv(
     Returns:
         [N, O, …] in x's dtype; without demodulation, which may give any size, in float32.
     """
-    return _modulated(
+    return _modulate(
         x, weight, style, lambda x, weight: _convolve(x, weight, upsample), demodulate=demodulate
     )
 
 
-def modulated_upsampling(
+def modulated_upsample(
     x: torch.Tensor, weight: torch.Tensor, style: torch.Tensor, kernel: torch.Tensor
 ) -> torch.Tensor:
     """`modulated_conv`, demodulated and upsampling, and the FIR `kernel` [4, 4] that follows it.
 
     x [N, I, H, W] to [N, O, 2H, 2W].
     """
-    if folded_fir.suit(x):
-        return _modulated(
+    if folded_fir.is_faster(x):
+        return _modulate(
             x,
             weight,
             style,
@@ -124,14 +124,14 @@ def modulated_upsampling(
     return fir(modulated_conv(x, weight, style, demodulate=True, upsample=True), kernel, (1, 1))
 
 
-def downsampling(x: torch.Tensor, weight: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
+def downsample(x: torch.Tensor, weight: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
     """A FIR [4, 4] padded by 2, and a convolution of stride 2 with weight [O, I, 3, 3]."""
-    if folded_fir.suit(x):
+    if folded_fir.is_faster(x):
         return folded_fir.downsample(x, weight, kernel)
     return F.conv2d(fir(x, kernel, (2, 2)), weight.to(x.dtype), stride=2)
 
 
-def _modulated(
+def _modulate(
     x: torch.Tensor,
     weight: torch.Tensor,
     style: torch.Tensor,

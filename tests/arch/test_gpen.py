@@ -264,11 +264,11 @@ def test_winograds_convolution_serves_where_it_pays(
     monkeypatch.setattr(instructions, "cpu_has", cpu.__contains__)
     least = winograd.LEAST_CHANNELS.get(dtype, 64)
     for kernels in (False, True):
-        monkeypatch.setattr(launch, "suits", lambda *_, kernels=kernels: kernels)
+        monkeypatch.setattr(launch, "supports", lambda *_, kernels=kernels: kernels)
         weight = torch.empty(1, least * (1 if kernels else 2), 3, 3, dtype=dtype)
-        assert winograd.pays(weight, 32) == wanted
-        assert not winograd.pays(weight, 16)
-        assert not winograd.pays(weight[:, 1:], 32)
+        assert winograd.is_faster(weight, 32) == wanted
+        assert not winograd.is_faster(weight, 16)
+        assert not winograd.is_faster(weight[:, 1:], 32)
 
 
 def test_autocast_around_the_model_changes_nothing(tiny_gpen: GPEN) -> None:

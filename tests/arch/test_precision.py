@@ -97,7 +97,7 @@ def test_winograds_convolution_equals_the_direct_one(
     weight, bias = torch.randn(3, 5, 3, 3), torch.randn(3)
     wanted = torch.nn.functional.conv2d(x, weight, bias)
     x, weight, bias = x.to(dtype), weight.to(dtype), bias.to(dtype)
-    found = winograd.convolution(weight, bias, width + 2, Workspace())(x)
+    found = winograd.make_convolution(weight, bias, width + 2, Workspace())(x)
     assert found.shape == wanted.shape and found.dtype == dtype
     assert relative_error(found.float(), wanted) < most
 
@@ -109,7 +109,7 @@ def test_strips_are_exact_with_winograds_convolution(
     model, x = small(), faces(1)
     wanted = by_modules(model, x)
     monkeypatch.setattr(strips, "STRIP_BYTES", 1 << 10)
-    monkeypatch.setattr(winograd, "pays", lambda weight, size: True)
+    monkeypatch.setattr(winograd, "is_faster", lambda weight, size: True)
     assert relative_error(by_strips(model.set_dtype(dtype), x), wanted) < most
 
 
@@ -118,7 +118,7 @@ def test_weights_that_no_order_of_memory_is_known_for_give_the_same(
 ) -> None:
     model, x = small(), faces(1)
     wanted = by_modules(model, x)
-    monkeypatch.setattr(packed, "_packs", lambda dtype: False)
+    monkeypatch.setattr(packed, "_can_pack", lambda dtype: False)
     assert relative_error(by_strips(model, x), wanted) < 2e-6
 
 

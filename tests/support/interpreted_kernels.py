@@ -34,7 +34,7 @@ def network(out_size: int) -> GPEN:
 
 @torch.no_grad()
 def main() -> None:
-    assert launch.works(torch.device("cpu"))
+    assert launch.is_available(torch.device("cpu"))
     errors = {}
     for dtype, out_size, count in (("float32", 8, 2), ("float16", 8, 2), ("float32", 16, 1)):
         model, x = network(out_size), torch.rand(count, 3, 8, 8) * 2 - 1

@@ -12,14 +12,14 @@ from collections.abc import Callable, Sequence
 import torch
 from llvmlite import binding, ir
 
-from .simd import INT32, INT64, Code, Floats, Halves, Index, Operand, Pointer, integer
+from .simd import INT32, INT64, BFloat16s, Code, Floats, Index, Operand, Pointer, integer
 
 Kernel = Callable[..., None]
 
 POINTER = ctypes.c_void_p
 
 
-class MachineCode:
+class CompiledKernels:
     """Kernels for the CPU that this process runs on.
 
     Args:
@@ -29,7 +29,7 @@ class MachineCode:
     """
 
     def __init__(
-        self, kernels: Sequence[Kernel], pixels: type[Floats | Halves], openmp: ctypes.CDLL
+        self, kernels: Sequence[Kernel], pixels: type[Floats | BFloat16s], openmp: ctypes.CDLL
     ) -> None:
         module = ir.Module()
         for kernel in kernels:
@@ -59,7 +59,7 @@ class MachineCode:
 
 
 def _write(
-    module: ir.Module, kernel: Kernel, pixels: type[Floats | Halves], openmp: ctypes.CDLL
+    module: ir.Module, kernel: Kernel, pixels: type[Floats | BFloat16s], openmp: ctypes.CDLL
 ) -> None:
     """A function of the kernel's name, which takes the address of an array of int64.
 

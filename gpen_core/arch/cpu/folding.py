@@ -35,7 +35,7 @@ def fold_first_stage(
 
     def make() -> packed.Convolution:
         weight, bias = (tensor.to(dtype) for tensor in stage.fold_gain())
-        return packed.convolution(weight, bias, size, slope=ops.SLOPE)
+        return packed.make_convolution(weight, bias, size, slope=ops.SLOPE)
 
     return memory.cache.get("convolution", stage, tuple(stage.parameters()), make)
 
@@ -53,10 +53,10 @@ def fold_downsampling(
     def make() -> Callable[[torch.Tensor, torch.Tensor], object]:
         weight, bias = stage.fold_gain()
         weight = weight.to(dtype)
-        if polyphase.pays(weight, size):
-            phases = polyphase.lay_out(weight, rows // 4, size // 4)
-            return polyphase.convolution(phases, bias, memory.workspace)
-        convolve = packed.convolution(
+        if polyphase.is_faster(weight, size):
+            phases = polyphase.prepare(weight, rows // 4, size // 4)
+            return polyphase.make_convolution(phases, bias, memory.workspace)
+        convolve = packed.make_convolution(
             weight, bias.to(dtype), 2 * size + 1, stride=2, slope=ops.SLOPE
         )
         return lambda x, out: out.copy_(convolve(x))
@@ -64,7 +64,7 @@ def fold_downsampling(
     convolve = memory.cache.get("convolution", stage, tuple(stage.parameters()), make)
     assert stage.blur is not None
     taps = stage.blur.kernel.float().contiguous()
-    if launch.suits(dtype, stage.conv.weight.shape[1]):
+    if launch.supports(dtype, stage.conv.weight.shape[1]):
         return Downsampling(lambda x: launch.blur(x, taps), convolve)
     return Downsampling(lambda x: ops.fir(x, taps, (2, 2)), convolve)
 

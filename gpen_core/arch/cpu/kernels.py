@@ -19,7 +19,7 @@ from .simd import Code, Floats, Index, Pixels, Vector
 Vectors = Sequence[Vector]
 
 
-def winograd_inputs(
+def to_winograd(
     code: Code, tile: Index, x: Pixels, zeros: Pixels, style: Floats, out: Pixels, height: Index,
     across: Index, count: Index, pitch: Index,
 ) -> None:  # fmt: skip
@@ -37,7 +37,7 @@ def winograd_inputs(
             (out + (count * k + c)).store(value)
 
 
-def winograd_products(
+def from_winograd(
     code: Code, tile: Index, x: Pixels, gain: Floats, bias: Floats, noise_bias: Floats,
     noise_gain: Floats, noise: Pixels, out: Pixels, spare: Pixels, height: Index, across: Index,
     count: Index, total: Index, noise_pitch: Index, out_pitch: Index,
@@ -53,8 +53,8 @@ def winograd_products(
     top, left = tile // across * 4, tile % across * 4
     rows: list[tuple[Pixels, Pixels]] = []
     for i in range(4):
-        row = code.least(top + i, height - 1)
-        to = code.between(top + i, height, out + row * out_pitch, spare)
+        row = code.minimum(top + i, height - 1)
+        to = code.select(top + i, height, out + row * out_pitch, spare)
         rows.append((noise + (row * noise_pitch + left * total), to + left * total * 2))
     factor = noise_gain.spread()
     for c in code.channels(count):
@@ -67,7 +67,7 @@ def winograd_products(
             activate(value, own_noise, to, total)
 
 
-def activated(
+def activate(
     code: Code, row: Index, x: Pixels, gain: Floats, bias: Floats, noise_bias: Floats,
     noise_gain: Floats, noise: Pixels, out: Pixels, width: Index, count: Index, pitch: Index,
     noise_pitch: Index, out_pitch: Index,
@@ -84,7 +84,7 @@ def activated(
             activate((x + at).load(), noise + at, out + (column * count + at), count)
 
 
-def blurred(
+def blur(
     code: Code, row: Index, x: Pixels, zeros: Pixels, taps: Floats, out: Pixels,
     height: Index, width: Index, count: Index, pitch: Index,
 ) -> None:  # fmt: skip
@@ -94,14 +94,14 @@ def blurred(
     """
     out += row * (width + 1) * count
     rows = [
-        code.between(row + (i - 2), height, x + (row + (i - 2)) * pitch, zeros) for i in range(4)
+        code.select(row + (i - 2), height, x + (row + (i - 2)) * pitch, zeros) for i in range(4)
     ]
     for c in code.channels(count):
         for column, value in _filter(code, rows, c, taps, width, count, margin=2):
             (out + (column * count + c)).store(value)
 
 
-def upsampled(
+def upsample(
     code: Code, row: Index, x: Pixels, before: Pixels, zeros: Pixels, taps: Floats, gain: Floats,
     bias: Floats, noise_bias: Floats, noise_gain: Floats, noise: Pixels, out: Pixels,
     first: Index, height: Index, width: Index, count: Index, pitch: Index, before_pitch: Index,
@@ -120,8 +120,8 @@ def upsampled(
     rows: list[Pixels] = []
     for i in range(4):
         y = row + first + (i - 3)
-        there = code.between(y + 3, 3, before + (y + 3) * before_pitch, zeros)
-        rows.append(code.between(y, height, x + y * pitch, there))
+        there = code.select(y + 3, 3, before + (y + 3) * before_pitch, zeros)
+        rows.append(code.select(y, height, x + y * pitch, there))
     factor = noise_gain.spread()
     for c in code.channels(count):
         activate = _activation(gain + c, bias + c, noise_bias + c, factor)
@@ -130,7 +130,7 @@ def upsampled(
             activate(value, noise + at, out + (column * count + at), count)
 
 
-def rgb_added(
+def add_rgb(
     code: Code, row: Index, x: Pixels, weight: Floats, bias: Floats, below: Floats, out: Floats,
     width: Index, count: Index, pitch: Index, below_pitch: Index, below_step: Index,
     below_plane: Index, out_pitch: Index, out_step: Index, out_plane: Index,
@@ -149,7 +149,7 @@ def rgb_added(
         pixel = x + column * count
         sums = [code.zero()] * 3
         for first, partial in code.loop(0, count, sums, LANES):
-            values = (pixel + code.least(first, last)).load()
+            values = (pixel + code.minimum(first, last)).load()
             for k in range(3):
                 partial[k] = partial[k] + values * (weight + (first * 3 + LANES * k)).load()
         for k in range(3):
@@ -169,7 +169,7 @@ def rows_of_tile(
     """
     top, left = tile // across * 4, tile % across * 4
     return [
-        code.between(top + i, height, x + (top + i) * pitch, zeros) + left * count
+        code.select(top + i, height, x + (top + i) * pitch, zeros) + left * count
         for i in range(side)
     ]
 

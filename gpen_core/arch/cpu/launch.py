@@ -23,24 +23,24 @@ from .instructions import LANES
 from .workspace import empty_rows
 
 if TYPE_CHECKING:
-    from .compiler import MachineCode
+    from .compiler import CompiledKernels
     from .factors import Factors
 
 DTYPES = (torch.float32, torch.bfloat16)
 
 
-def suits(dtype: torch.dtype, *channels: int) -> bool:
+def supports(dtype: torch.dtype, *channels: int) -> bool:
     """Whether the kernels can compute with so many channels of this dtype."""
-    return dtype in DTYPES and min(channels) >= LANES and works(dtype)
+    return dtype in DTYPES and min(channels) >= LANES and is_available(dtype)
 
 
-def works(dtype: torch.dtype) -> bool:
+def is_available(dtype: torch.dtype) -> bool:
     """Whether the kernels run here. facexlib brings llvmlite, torch GNU's OpenMP on Linux."""
     return _compiled(dtype) is not None
 
 
 @functools.cache
-def _compiled(dtype: torch.dtype) -> MachineCode | None:
+def _compiled(dtype: torch.dtype) -> CompiledKernels | None:
     """The kernels, tried once; says why where llvmlite is there and they do not compile."""
     openmp = _openmp()
     if importlib.util.find_spec("llvmlite") is None or openmp is None:
@@ -56,24 +56,24 @@ def _compiled(dtype: torch.dtype) -> MachineCode | None:
         return None
 
 
-def _compile(dtype: torch.dtype, openmp: ctypes.CDLL) -> MachineCode:
+def _compile(dtype: torch.dtype, openmp: ctypes.CDLL) -> CompiledKernels:
     from . import kernels, polyphase_kernels
-    from .compiler import MachineCode
-    from .simd import Floats, Halves
+    from .compiler import CompiledKernels
+    from .simd import BFloat16s, Floats
 
     kernels = (
-        kernels.winograd_inputs,
-        kernels.winograd_products,
-        kernels.activated,
-        kernels.blurred,
-        kernels.upsampled,
-        kernels.rgb_added,
-        polyphase_kernels.up_inputs,
-        polyphase_kernels.up_products,
-        polyphase_kernels.down_inputs,
-        polyphase_kernels.down_products,
+        kernels.to_winograd,
+        kernels.from_winograd,
+        kernels.activate,
+        kernels.blur,
+        kernels.upsample,
+        kernels.add_rgb,
+        polyphase_kernels.to_up_phases,
+        polyphase_kernels.from_up_phases,
+        polyphase_kernels.to_down_phases,
+        polyphase_kernels.from_down_phases,
     )
-    return MachineCode(kernels, Floats if dtype == torch.float32 else Halves, openmp)
+    return CompiledKernels(kernels, Floats if dtype == torch.float32 else BFloat16s, openmp)
 
 
 def _run(dtype: torch.dtype, name: str, items: int, *arguments: torch.Tensor | int) -> None:
@@ -99,17 +99,17 @@ def _openmp() -> ctypes.CDLL | None:
     return None
 
 
-def winograd_inputs(x: torch.Tensor, style: torch.Tensor, tiles: torch.Tensor) -> None:
+def to_winograd(x: torch.Tensor, style: torch.Tensor, tiles: torch.Tensor) -> None:
     """x [1, I, H + 2, 4w + 2] times style [I] into tiles [h, w, 36, I], 4h being H or more."""
     _, count, height, width = x.shape
     down, across = tiles.shape[:2]
     _run(
-        x.dtype, "winograd_inputs", down * across, x, _zeros(width * count, x.dtype), style,
+        x.dtype, "to_winograd", down * across, x, _zeros(width * count, x.dtype), style,
         tiles, height, across, count, _pitch(x),
     )  # fmt: skip
 
 
-def winograd_products(
+def from_winograd(
     products: torch.Tensor, factors: Factors, first: int, noise: torch.Tensor, out: torch.Tensor
 ) -> None:
     """Outputs from products [1, 36·o, h, w], activated, and their noise [1, O, H, 4w].
@@ -122,7 +122,7 @@ def winograd_products(
     height, total = out.shape[2], noise.shape[1]
     spare = torch.empty(4 * across * 2 * total, dtype=out.dtype, device="cpu")
     _run(
-        out.dtype, "winograd_products", down * across, _in_order(products), *_after(factors, first),
+        out.dtype, "from_winograd", down * across, _in_order(products), *_after(factors, first),
         noise[:, first:], out[:, first:], spare, height, across, count, total, _pitch(noise),
         _pitch(out),
     )  # fmt: skip
@@ -133,7 +133,7 @@ def activate(x: torch.Tensor, factors: Factors, noise: torch.Tensor, out: torch.
     x, noise = _in_order(x), _in_order(noise)
     _, count, height, width = x.shape
     _run(
-        x.dtype, "activated", height, x, *_after(factors), noise, out, width, count, _pitch(x),
+        x.dtype, "activate", height, x, *_after(factors), noise, out, width, count, _pitch(x),
         _pitch(noise), _pitch(out),
     )  # fmt: skip
 
@@ -144,13 +144,13 @@ def blur(x: torch.Tensor, taps: torch.Tensor) -> torch.Tensor:
     _, count, height, width = x.shape
     out = empty_rows(count, height + 1, width + 1, x.dtype)
     _run(
-        x.dtype, "blurred", height + 1, x, _zeros(width * count, x.dtype), taps, out, height,
+        x.dtype, "blur", height + 1, x, _zeros(width * count, x.dtype), taps, out, height,
         width, count, _pitch(x),
     )  # fmt: skip
     return out
 
 
-def finish_upsampling(
+def upsample(
     taps: torch.Tensor,
     factors: Factors,
     y: torch.Tensor,
@@ -163,13 +163,13 @@ def finish_upsampling(
     noise = _in_order(noise)
     _, count, height, width = y.shape
     _run(
-        y.dtype, "upsampled", out.shape[2], y, before, _zeros(width * count, y.dtype), taps,
+        y.dtype, "upsample", out.shape[2], y, before, _zeros(width * count, y.dtype), taps,
         *_after(factors), noise, out, first, height, width, count, _pitch(y), _pitch(before),
         _pitch(noise), _pitch(out),
     )  # fmt: skip
 
 
-def lay_out_rgb(weight: torch.Tensor) -> torch.Tensor:
+def prepare_rgb_weight(weight: torch.Tensor) -> torch.Tensor:
     """Weights [3, I] in the order that `add_rgb` reads: [I / 16, 3, 16], in float32.
 
     The last 16 channels begin with those that the 16 before them have, too: zeros.
@@ -194,9 +194,7 @@ def add_rgb(
     """
     _, count, height, width = x.shape
     strides = [t.stride(k) for t in (below, out) for k in (2, 3, 1)]
-    _run(
-        x.dtype, "rgb_added", height, x, weight, bias, below, out, width, count, _pitch(x), *strides
-    )
+    _run(x.dtype, "add_rgb", height, x, weight, bias, below, out, width, count, _pitch(x), *strides)
 
 
 def _after(factors: Factors, first: int = 0) -> list[torch.Tensor]:
@@ -206,36 +204,38 @@ def _after(factors: Factors, first: int = 0) -> list[torch.Tensor]:
     return [*(factor[first:] for factor in of_outputs), factors.noise_gain]
 
 
-def up_inputs(x: torch.Tensor, style: torch.Tensor, phases: Sequence[torch.Tensor]) -> None:
+def to_up_phases(x: torch.Tensor, style: torch.Tensor, phases: Sequence[torch.Tensor]) -> None:
     """x [1, I, H, 4w] times style [I] into the phases of h × w tiles, 4h being H or more."""
     _, count, height, width = x.shape
     down, across = phases[0].shape[:2]
     _run(
-        x.dtype, "up_inputs", down * across, x, _zeros(width * count, x.dtype), style,
+        x.dtype, "to_up_phases", down * across, x, _zeros(width * count, x.dtype), style,
         *phases, height, across, count, _pitch(x),
     )  # fmt: skip
 
 
-def up_products(products: Sequence[torch.Tensor], out: torch.Tensor) -> None:
+def from_up_phases(products: Sequence[torch.Tensor], out: torch.Tensor) -> None:
     """Products of h × w tiles into out [1, O, 8h + 8, 8w + 8]."""
     count, (down, across) = out.shape[1], products[0].shape[2:]
     _run(
-        out.dtype, "up_products", (down + 1) * (across + 1), *map(_in_order, products),
+        out.dtype, "from_up_phases", (down + 1) * (across + 1), *map(_in_order, products),
         _zeros(25 * count, out.dtype), out, down, across, count, _pitch(out),
     )  # fmt: skip
 
 
-def down_inputs(x: torch.Tensor, phases: Sequence[torch.Tensor]) -> None:
+def to_down_phases(x: torch.Tensor, phases: Sequence[torch.Tensor]) -> None:
     """x [1, I, 8h + 1, 8w + 1] into the phases of h × w tiles."""
     down, across = phases[0].shape[:2]
-    _run(x.dtype, "down_inputs", down * across, x, *phases, across, x.shape[1], _pitch(x))
+    _run(x.dtype, "to_down_phases", down * across, x, *phases, across, x.shape[1], _pitch(x))
 
 
-def down_products(products: Sequence[torch.Tensor], bias: torch.Tensor, out: torch.Tensor) -> None:
+def from_down_phases(
+    products: Sequence[torch.Tensor], bias: torch.Tensor, out: torch.Tensor
+) -> None:
     """Products of h × w tiles, plus bias [O], then leaky ReLU, into out [1, O, 4h, 4w]."""
     down, across = products[0].shape[2:]
     _run(
-        out.dtype, "down_products", down * across, *map(_in_order, products), bias, out, across,
+        out.dtype, "from_down_phases", down * across, *map(_in_order, products), bias, out, across,
         out.shape[1], _pitch(out),
     )  # fmt: skip
 

@@ -37,7 +37,7 @@ _OPS = (
 )
 
 
-def convolution(
+def make_convolution(
     weight: torch.Tensor,
     bias: torch.Tensor | None,
     width: int,
@@ -57,16 +57,16 @@ def convolution(
     """
     most = ADDED_UP // weight[0, 0].numel()
     if weight.dtype == torch.float32 and groups == 1 and weight.shape[1] > most:
-        lay_out = functools.partial(
-            convolution, width=width, stride=stride, padding=padding, rows=rows
+        pack = functools.partial(
+            make_convolution, width=width, stride=stride, padding=padding, rows=rows
         )
         first, *others = weight.split(most, dim=1)
-        return _sum([lay_out(first, bias), *(lay_out(part, None) for part in others)], most, slope)
-    if not _packs(weight.dtype):
-        kept = weight.clone()
+        return _add_up([pack(first, bias), *(pack(part, None) for part in others)], most, slope)
+    if not _can_pack(weight.dtype):
+        copy = weight.clone()
 
         def plain(x: torch.Tensor) -> torch.Tensor:
-            y = F.conv2d(x, kept, bias, stride, padding, groups=groups)
+            y = F.conv2d(x, copy, bias, stride, padding, groups=groups)
             return y if slope is None else F.leaky_relu_(y, slope)
 
         return plain
@@ -79,7 +79,7 @@ def convolution(
     )
 
 
-def _sum(parts: Sequence[Convolution], inputs: int, slope: float | None) -> Convolution:
+def _add_up(parts: Sequence[Convolution], inputs: int, slope: float | None) -> Convolution:
     """The sum of convolutions, each of the next `inputs` channels; then leaky ReLU."""
 
     def convolve(x: torch.Tensor) -> torch.Tensor:
@@ -92,13 +92,13 @@ def _sum(parts: Sequence[Convolution], inputs: int, slope: float | None) -> Conv
     return convolve
 
 
-def transposed_convolution(weight: torch.Tensor, width: int) -> Convolution:
+def make_transposed_convolution(weight: torch.Tensor, width: int) -> Convolution:
     """`F.conv_transpose2d` of stride 2 with this weight [I, O, k, k], no padding, no bias."""
-    if not _packs(weight.dtype):
-        kept = weight.clone()
-        return lambda x: F.conv_transpose2d(x, kept, stride=2)
+    if not _can_pack(weight.dtype):
+        copy = weight.clone()
+        return lambda x: F.conv_transpose2d(x, copy, stride=2)
     if weight.dtype == torch.bfloat16 and instructions.cpu_has("amx_tile"):
-        return _by_rows(weight, width)
+        return _make_by_rows(weight, width)
     ops = torch.ops.mkldnn
     shape = [1, weight.shape[0], TYPICAL_ROWS, width]
     packed = ops._reorder_convolution_transpose_weight(
@@ -109,7 +109,7 @@ def transposed_convolution(weight: torch.Tensor, width: int) -> Convolution:
     )
 
 
-def _by_rows(weight: torch.Tensor, width: int) -> Convolution:
+def _make_by_rows(weight: torch.Tensor, width: int) -> Convolution:
     """`transposed_convolution` as two convolutions, of its even and of its odd rows.
 
     A quarter of what they multiply are zeros, but oneDNN's convolutions by AMX multiply 4 × as much
@@ -119,8 +119,8 @@ def _by_rows(weight: torch.Tensor, width: int) -> Convolution:
     # Pixel 2j is made of pixels j − 1 and j by taps 2 and 0, pixel 2j + 1 of pixel j by tap 1; of
     # rows the same is true. Two pixels' channels are the outputs [2·O].
     pixels = torch.cat([taps[..., [2, 0]], F.pad(taps[..., 1:2], (1, 0))])
-    of_even = convolution(pixels[:, :, [2, 0]], None, width, padding=(1, 1))
-    of_odd = convolution(pixels[:, :, 1:2], None, width, padding=(0, 1))
+    of_even = make_convolution(pixels[:, :, [2, 0]], None, width, padding=(1, 1))
+    of_odd = make_convolution(pixels[:, :, 1:2], None, width, padding=(0, 1))
 
     def convolve(x: torch.Tensor) -> torch.Tensor:
         height, width = x.shape[2:]
@@ -133,7 +133,7 @@ def _by_rows(weight: torch.Tensor, width: int) -> Convolution:
     return convolve
 
 
-def _packs(dtype: torch.dtype) -> bool:
+def _can_pack(dtype: torch.dtype) -> bool:
     if not all(hasattr(torch.ops.mkldnn, name) for name in _OPS):
         return False
     if dtype == torch.bfloat16:

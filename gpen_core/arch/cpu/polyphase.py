@@ -40,7 +40,7 @@ LEAST_SIZE = 32
 """Side of the smaller image in pixels from which it pays."""
 
 
-def pays(weight: torch.Tensor, size: int) -> bool:
+def is_faster(weight: torch.Tensor, size: int) -> bool:
     """Whether the products saved outweigh the transforms, `size` being the smaller image's side.
 
     In bfloat16 rounding what is multiplied costs up to 2 of some 47 dB and saves 6 %.
@@ -50,7 +50,7 @@ def pays(weight: torch.Tensor, size: int) -> bool:
         weight.dtype == torch.float32
         and size >= LEAST_SIZE
         and inputs >= LEAST_CHANNELS
-        and launch.suits(weight.dtype, inputs, outputs)
+        and launch.supports(weight.dtype, inputs, outputs)
     )
 
 
@@ -63,7 +63,7 @@ class Phases(NamedTuple):
     none: packed.Convolution
 
 
-def lay_out(weight: torch.Tensor, down: int, across: int) -> Phases:
+def prepare(weight: torch.Tensor, down: int, across: int) -> Phases:
     """What multiplies weights [O, I, 3, 3] with down × across tiles at a time."""
     scale = 1 / (2 * (B**2 - A**2))  # of what gives the coefficients, see polyphase_kernels.py
     points = [[scale, scale * point] for point in (A, -A, B, -B)]
@@ -78,7 +78,7 @@ def lay_out(weight: torch.Tensor, down: int, across: int) -> Phases:
     inputs = weight.shape[1]
     return Phases(
         *(
-            packed.convolution(
+            packed.make_convolution(
                 phase.reshape(-1, inputs, 1, 1).to(weight.dtype),
                 None,
                 across * size // groups,
@@ -90,26 +90,26 @@ def lay_out(weight: torch.Tensor, down: int, across: int) -> Phases:
     )
 
 
-def transposed_convolution(
+def make_transposed_convolution(
     phases: Phases, style: torch.Tensor, outputs: int, workspace: Workspace
 ) -> packed.Convolution:
-    """`packed.transposed_convolution` of what `style` [I] multiplies, in float32."""
+    """`packed.make_transposed_convolution` of what `style` [I] multiplies, in float32."""
 
     def convolve(x: torch.Tensor) -> torch.Tensor:
         _, inputs, height, width = x.shape
         down, across = -(-height // 4), width // 4
         products = _multiply(
             phases, (down, across, inputs), x.dtype, workspace,
-            lambda *tiles: launch.up_inputs(x, style, tiles),
+            lambda *tiles: launch.to_up_phases(x, style, tiles),
         )  # fmt: skip
         y = empty_rows(outputs, 8 * down + 8, 8 * across + 8, x.dtype)
-        launch.up_products(products, y)
+        launch.from_up_phases(products, y)
         return y[:, :, : 2 * height + 1, : 2 * width + 1]
 
     return convolve
 
 
-def convolution(
+def make_convolution(
     phases: Phases, bias: torch.Tensor, workspace: Workspace
 ) -> Callable[[torch.Tensor, torch.Tensor], None]:
     """Of stride 2, plus bias [O] in float32, then leaky ReLU.
@@ -120,9 +120,9 @@ def convolution(
     def convolve(x: torch.Tensor, out: torch.Tensor) -> None:
         shape = (out.shape[2] // 4, out.shape[3] // 4, x.shape[1])
         products = _multiply(
-            phases, shape, x.dtype, workspace, lambda *tiles: launch.down_inputs(x, tiles)
+            phases, shape, x.dtype, workspace, lambda *tiles: launch.to_down_phases(x, tiles)
         )
-        launch.down_products(products, bias, out)
+        launch.from_down_phases(products, bias, out)
 
     return convolve
 

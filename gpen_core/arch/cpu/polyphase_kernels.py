@@ -18,7 +18,7 @@ from .simd import Code, Floats, Index, Pixels, Vector
 Vectors = Sequence[Vector]
 
 
-def up_inputs(
+def to_up_phases(
     code: Code, tile: Index, x: Pixels, zeros: Pixels, style: Floats, both: Pixels, rows: Pixels,
     columns: Pixels, none: Pixels, height: Index, across: Index, count: Index, pitch: Index,
 ) -> None:  # fmt: skip
@@ -39,7 +39,7 @@ def up_inputs(
         _store(both, count, c, *(_evaluate(row) for row in zip(*evaluated, strict=True)))
 
 
-def up_products(
+def from_up_phases(
     code: Code, tile: Index, both: Pixels, rows: Pixels, columns: Pixels, none: Pixels,
     zeros: Pixels, out: Pixels, down: Index, across: Index, count: Index, pitch: Index,
 ) -> None:  # fmt: skip
@@ -53,7 +53,7 @@ def up_products(
 
     def products(of: Pixels, size: int, i: Index, j: Index) -> Pixels:
         there = of + (i * across + j) * count * size
-        return code.between(i, down, code.between(j, across, there, zeros), zeros)
+        return code.select(i, down, code.select(j, across, there, zeros), zeros)
 
     tiles = (
         products(both, 25, i, j),
@@ -87,7 +87,7 @@ def up_products(
                 (row + count * (2 * x + 1)).store(odd.at(4 * y + x))
 
 
-def down_inputs(
+def to_down_phases(
     code: Code, tile: Index, x: Pixels, both: Pixels, rows: Pixels, columns: Pixels, none: Pixels,
     across: Index, count: Index, pitch: Index,
 ) -> None:  # fmt: skip
@@ -109,7 +109,7 @@ def down_inputs(
         )  # fmt: skip
 
 
-def down_products(
+def from_down_phases(
     code: Code, tile: Index, both: Pixels, rows: Pixels, columns: Pixels, none: Pixels,
     bias: Floats, out: Pixels, across: Index, count: Index, pitch: Index,
 ) -> None:  # fmt: skip

@@ -31,10 +31,10 @@ def fold_rgb(layer: ToRGB, latent: torch.Tensor) -> FoldedConv:
 def fold_adding(layer: ToRGB, latent: torch.Tensor, size: int, dtype: torch.dtype) -> AddRGB:
     """Fold the latent [1, D], for a level of `size` pixels a side in `dtype`."""
     weight, bias = fold_rgb(layer, latent)
-    if launch.suits(dtype, weight.shape[1]):
-        laid_out = launch.lay_out_rgb(weight.flatten(1))
+    if launch.supports(dtype, weight.shape[1]):
+        laid_out = launch.prepare_rgb_weight(weight.flatten(1))
         return functools.partial(launch.add_rgb, laid_out, bias)
-    convolve = packed.convolution(weight, bias, size)
+    convolve = packed.make_convolution(weight, bias, size)
 
     def add(x: torch.Tensor, below: torch.Tensor, out: torch.Tensor) -> None:
         rows = max(BYTES // (4 * x.shape[1] * x.shape[3]), 1)

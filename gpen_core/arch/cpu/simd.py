@@ -147,7 +147,7 @@ class Floats(Pointer):
         return Vector(self.builder, self.builder.shuffle_vector(vector, vector, everywhere))
 
 
-class Halves(Pointer):
+class BFloat16s(Pointer):
     """Of numbers in bfloat16, the upper half of float32's bits."""
 
     element = BITS16
@@ -172,7 +172,7 @@ class Halves(Pointer):
         return ir.Constant(self.WORDS, [value] * LANES)
 
 
-Pixels = Floats | Halves
+Pixels = Floats | BFloat16s
 """Numbers in the dtype that a kernel is compiled for."""
 
 
@@ -194,7 +194,7 @@ class Code:
         """
         last = count - LANES
         for first in self.range(0, count, LANES):
-            yield self.least(first, last)
+            yield self.minimum(first, last)
 
     def loop(
         self, start: Index | int, stop: Index | int, carried: list[Vector], step: int = 1
@@ -222,11 +222,11 @@ class Code:
         builder.position_at_end(after)
         carried[:] = [Vector(builder, vector) for vector in vectors]
 
-    def least(self, a: Index, b: Index) -> Index:
+    def minimum(self, a: Index, b: Index) -> Index:
         """The smaller one."""
         return Index(self.builder, self.builder.select(a < b, a.value, b.value))
 
-    def between(self, index: Index, end: Index | int, yes: Same, no: Same) -> Same:
+    def select(self, index: Index, end: Index | int, yes: Same, no: Same) -> Same:
         """`yes` where 0 ≤ index < end, else `no`."""
         inside = self.builder.icmp_unsigned("<", index.value, integer(end))
         return type(yes)(self.builder, self.builder.select(inside, yes.value, no.value))

@@ -70,22 +70,24 @@ def fold_plain(layer: StyledConv, latent: torch.Tensor, size: int, memory: Engin
     stored = layer.conv.weight[0]
     weights = (layer.conv.weight,)
     factors = fold_latent(layer, latent, memory)
-    if not _suits(factors, stored):
-        convolve = _convolution(layer, factors, size, memory)
-        activate = _activation(factors, size, stored.dtype)
+    if not _kernels_support(factors, stored):
+        convolve = _make_convolution(layer, factors, size, memory)
+        activate = _make_activation(factors, size, stored.dtype)
         return Plain(lambda x, noise, out: activate(convolve(x), noise, out), factors.channels_out)
-    if winograd.pays(stored, size):
+    if winograd.is_faster(stored, size):
         products = memory.cache.get(
             "products", layer, weights,
-            lambda: winograd.lay_out(stored, None, size // 4, memory.workspace),
+            lambda: winograd.prepare(stored, None, size // 4, memory.workspace),
         )  # fmt: skip
-        return Plain(winograd.styled(products, factors, memory.workspace), factors.channels_out)
-    convolve = _of_styled_inputs(
+        return Plain(
+            winograd.make_styled_layer(products, factors, memory.workspace), factors.channels_out
+        )
+    convolve = _make_modulated(
         layer,
         factors.style,
         size,
         memory,
-        lambda weight: packed.convolution(weight, None, size + 2),
+        lambda weight: packed.make_convolution(weight, None, size + 2),
     )
     return Plain(
         lambda x, noise, out: launch.activate(convolve(x), factors, noise, out),
@@ -104,26 +106,26 @@ def fold_upsampling(
     """
     stored = layer.conv.weight[0]
     factors = fold_latent(layer, latent, memory)
-    transpose = _transposed_convolution(layer, factors.style, size, rows, memory)
-    if _suits(factors, stored):
+    transpose = _make_transposed_convolution(layer, factors.style, size, rows, memory)
+    if _kernels_support(factors, stored):
         taps = layer.fir_kernel.float().contiguous()
-        finish = functools.partial(launch.finish_upsampling, taps, factors)
+        finish = functools.partial(launch.upsample, taps, factors)
     else:
-        finish = _finish(layer.fir_kernel, factors, size, stored.dtype)
+        finish = _make_finish(layer.fir_kernel, factors, size, stored.dtype)
     return Upsampling(transpose, finish, len(stored), factors.channels_out)
 
 
-def _suits(factors: Factors, stored: torch.Tensor) -> bool:
+def _kernels_support(factors: Factors, stored: torch.Tensor) -> bool:
     """Whether the kernels compute a layer of this weight [O, I, 3, 3]."""
-    return factors.noise_bias is not None and launch.suits(stored.dtype, *stored.shape[:2])
+    return factors.noise_bias is not None and launch.supports(stored.dtype, *stored.shape[:2])
 
 
-def _finish(taps: torch.Tensor, factors: Factors, size: int, dtype: torch.dtype) -> Finish:
+def _make_finish(taps: torch.Tensor, factors: Factors, size: int, dtype: torch.dtype) -> Finish:
     weight = (taps * factors.gain[:, None, None, None]).to(dtype)
-    blur = packed.convolution(
+    blur = packed.make_convolution(
         weight, factors.bias.to(dtype), 2 * size + 1, padding=(0, 1), groups=len(weight)
     )
-    activate = _activation(factors, 2 * size, dtype)
+    activate = _make_activation(factors, 2 * size, dtype)
 
     def finish(
         y: torch.Tensor, before: torch.Tensor, first: int, noise: torch.Tensor, out: torch.Tensor
@@ -136,65 +138,65 @@ def _finish(taps: torch.Tensor, factors: Factors, size: int, dtype: torch.dtype)
     return finish
 
 
-def _transposed_convolution(
+def _make_transposed_convolution(
     layer: StyledConv, style: torch.Tensor, size: int, rows: int, memory: EngineMemory
 ) -> packed.Convolution:
     stored = layer.conv.weight[0]
-    if not polyphase.pays(stored, size):
-        return _of_styled_inputs(
+    if not polyphase.is_faster(stored, size):
+        return _make_modulated(
             layer,
             style,
             size,
             memory,
-            lambda weight: packed.transposed_convolution(weight.transpose(0, 1), size),
+            lambda weight: packed.make_transposed_convolution(weight.transpose(0, 1), size),
         )
     phases = memory.cache.get(
         "phases",
         layer,
         (layer.conv.weight,),
-        lambda: polyphase.lay_out(stored, rows // 4, size // 4),
+        lambda: polyphase.prepare(stored, rows // 4, size // 4),
     )
-    return polyphase.transposed_convolution(phases, style, len(stored), memory.workspace)
+    return polyphase.make_transposed_convolution(phases, style, len(stored), memory.workspace)
 
 
-def _of_styled_inputs(
+def _make_modulated(
     layer: StyledConv,
     style: torch.Tensor,
     size: int,
     memory: EngineMemory,
-    lay_out: Callable[[torch.Tensor], packed.Convolution],
+    pack: Callable[[torch.Tensor], packed.Convolution],
 ) -> packed.Convolution:
     """A convolution of inputs times the style, which goes into what is smaller: weights or inputs.
 
     Args:
         size: of the inputs.
-        lay_out: weight [O, I, 3, 3] to its convolution.
+        pack: weight [O, I, 3, 3] to its convolution.
     """
     stored = layer.conv.weight[0]
     if size > SCALED:
         weight = _multiply(stored, style[:, None, None], memory.workspace)
-        return lay_out(weight.to(stored.dtype))
-    convolve = memory.cache.get("convolution", layer, (layer.conv.weight,), lambda: lay_out(stored))
+        return pack(weight.to(stored.dtype))
+    convolve = memory.cache.get("convolution", layer, (layer.conv.weight,), lambda: pack(stored))
     factors = style[:, None, None].to(stored.dtype)
     return lambda x: convolve(_scale(x, factors, memory.workspace))
 
 
-def _convolution(
+def _make_convolution(
     layer: StyledConv, factors: Factors, size: int, memory: EngineMemory
 ) -> packed.Convolution:
     """The convolution by torch's operations, gain and bias included."""
     stored = layer.conv.weight[0]
 
-    def lay_out(weight: torch.Tensor, bias: torch.Tensor | None = None) -> packed.Convolution:
-        if winograd.pays(weight, size):
-            return winograd.convolution(weight, bias, size + 2, memory.workspace)
-        return packed.convolution(weight, bias, size + 2)
+    def pack(weight: torch.Tensor, bias: torch.Tensor | None = None) -> packed.Convolution:
+        if winograd.is_faster(weight, size):
+            return winograd.make_convolution(weight, bias, size + 2, memory.workspace)
+        return packed.make_convolution(weight, bias, size + 2)
 
     if size > SCALED:
         weight = _multiply(stored, factors.style[:, None, None], memory.workspace)
         weight *= factors.gain[:, None, None, None]
-        return lay_out(weight.to(stored.dtype), factors.bias.to(stored.dtype))
-    convolve = _of_styled_inputs(layer, factors.style, size, memory, lay_out)
+        return pack(weight.to(stored.dtype), factors.bias.to(stored.dtype))
+    convolve = _make_modulated(layer, factors.style, size, memory, pack)
     gain, bias = (x[:, None, None].to(stored.dtype) for x in (factors.gain, factors.bias))
 
     def convolve_scaled(x: torch.Tensor) -> torch.Tensor:
@@ -204,7 +206,7 @@ def _convolution(
     return convolve_scaled
 
 
-def _activation(
+def _make_activation(
     factors: Factors, width: int, dtype: torch.dtype
 ) -> Callable[[torch.Tensor, torch.Tensor, torch.Tensor], None]:
     """Appends or adds the noise and activates x, which is used up, into out."""

@@ -42,7 +42,7 @@ OUTPUTS = 128
 """Output channels at a time, for the same reason."""
 
 
-def suits(dtype: torch.dtype) -> bool:
+def _is_faster_in(dtype: torch.dtype) -> bool:
     """Whether it is of use in this dtype on this CPU.
 
     Rounding the transformed inputs to bfloat16 costs 0.1 to 1.2 of some 47 dB. Where AMX multiplies
@@ -55,42 +55,42 @@ def suits(dtype: torch.dtype) -> bool:
     )
 
 
-def pays(weight: torch.Tensor, size: int) -> bool:
+def is_faster(weight: torch.Tensor, size: int) -> bool:
     """Whether the products saved outweigh the transforms, at `size` px."""
-    if not suits(weight.dtype):
+    if not _is_faster_in(weight.dtype):
         return False
     outputs, inputs = weight.shape[:2]
     least = LEAST_CHANNELS[weight.dtype]
-    if not launch.suits(weight.dtype, inputs, outputs):
+    if not launch.supports(weight.dtype, inputs, outputs):
         least *= 2
     return inputs >= least and size >= LEAST_SIZE
 
 
-def lay_out(
+def prepare(
     weight: torch.Tensor, bias: torch.Tensor | None, across: int, workspace: Workspace
 ) -> list[packed.Convolution]:
     """The 36 products with weights [O, I, 3, 3], as convolutions in groups of `across` tiles a row.
 
     [1, 36·I, h, across] to [1, 36·o, h, across] each, o being some of O, one after the other.
     """
-    parts = _split(weight)
-    biases = [None] * len(parts) if bias is None else _split(bias)
+    parts = _split_channels(weight)
+    biases = [None] * len(parts) if bias is None else _split_channels(bias)
     return [
-        _multiplication(part, of_part, across, workspace)
+        _make_products(part, of_part, across, workspace)
         for part, of_part in zip(parts, biases, strict=True)
     ]
 
 
-def convolution(
+def make_convolution(
     weight: torch.Tensor, bias: torch.Tensor | None, width: int, workspace: Workspace
 ) -> packed.Convolution:
-    """`packed.convolution(weight, bias, width)` for 3×3 weights [O, I, 3, 3], by torch alone.
+    """`packed.make_convolution(weight, bias, width)` for 3×3 weights [O, I, 3, 3], by torch alone.
 
     Args:
         width: of the inputs, W + 2, for outputs W wide, a multiple of 4.
     """
     across, outputs = width // 4, len(weight)
-    multiplications = lay_out(weight, bias, across, workspace)
+    multiplications = prepare(weight, bias, across, workspace)
 
     def convolve(x: torch.Tensor) -> torch.Tensor:
         wanted = x.shape[2] - 2
@@ -98,9 +98,9 @@ def convolution(
             x = F.pad(x, (0, 0, 0, -wanted % 4))  # to whole tiles
         height = x.shape[2] - 2
         y = empty_rows(outputs, height, 4 * across, x.dtype)
-        for start, stop in _parts(height, across):
+        for start, stop in _split_rows(height, across):
             tiles = transform_inputs(x[:, :, start : stop + 2], workspace)
-            parts = _split(y[:, :, start:stop], dim=1)
+            parts = _split_channels(y[:, :, start:stop], dim=1)
             for multiply, part in zip(multiplications, parts, strict=True):
                 transform_products(multiply(tiles), part, workspace)
         return y[:, :, :wanted]
@@ -108,45 +108,45 @@ def convolution(
     return convolve
 
 
-def styled(
+def make_styled_layer(
     multiplications: list[packed.Convolution], factors: Factors, workspace: Workspace
 ) -> Callable[[torch.Tensor, torch.Tensor, torch.Tensor], None]:
     """A styled layer by the kernels: x [1, I, H + 2, W + 2] and noise into out [1, 2·O, H, W].
 
     Args:
-        multiplications: `lay_out` without a bias.
+        multiplications: `prepare` without a bias.
     """
 
     def run(x: torch.Tensor, noise: torch.Tensor, out: torch.Tensor) -> None:
         inputs, across = x.shape[1], x.shape[3] // 4
-        for start, stop in _parts(out.shape[2], across):
+        for start, stop in _split_rows(out.shape[2], across):
             shape = (-(-(stop - start) // 4), across, 36, inputs)
             tiles = workspace.take("winograd tiles", shape, x.dtype)
-            launch.winograd_inputs(x[:, :, start : stop + 2], factors.style, tiles)
+            launch.to_winograd(x[:, :, start : stop + 2], factors.style, tiles)
             pixels = tiles.flatten(2)[None].permute(0, 3, 1, 2)
             part, noise_part = out[:, :, start:stop], noise[:, :, start:stop]
             first = 0
             for multiply in multiplications:
                 products = multiply(pixels)
-                launch.winograd_products(products, factors, first, noise_part, part)
+                launch.from_winograd(products, factors, first, noise_part, part)
                 first += products.shape[1] // 36
 
     return run
 
 
-def _split(x: torch.Tensor, dim: int = 0) -> Sequence[torch.Tensor]:
+def _split_channels(x: torch.Tensor, dim: int = 0) -> Sequence[torch.Tensor]:
     """Parts of at most OUTPUTS channels, none much smaller than another."""
     return x.tensor_split(-(-x.shape[dim] // OUTPUTS), dim)
 
 
-def _parts(height: int, across: int) -> Iterator[tuple[int, int]]:
+def _split_rows(height: int, across: int) -> Iterator[tuple[int, int]]:
     """Rows [start, stop) that are computed at a time."""
     rows = 4 * max(TILES * torch.get_num_threads() // across, 1)
     for start in range(0, height, rows):
         yield start, min(start + rows, height)
 
 
-def _multiplication(
+def _make_products(
     weight: torch.Tensor, bias: torch.Tensor | None, tiles: int, workspace: Workspace
 ) -> packed.Convolution:
     """The 36 products, [1, 36·I, h, tiles] to [1, 36·O, h, tiles], as a convolution in groups."""
@@ -159,7 +159,7 @@ def _multiplication(
     if bias is not None:
         ones = torch.tensor(ONE, dtype=torch.float32, device=bias.device)
         bias = (ones[:, None, None] * ones[:, None] * bias).flatten().to(weight.dtype)
-    return packed.convolution(rounded, bias, tiles, groups=36)
+    return packed.make_convolution(rounded, bias, tiles, groups=36)
 
 
 def _evaluate_taps(taps: Sequence[torch.Tensor], out: Sequence[torch.Tensor]) -> None:

@@ -13,9 +13,9 @@ import torch.nn.functional as F
 from . import launch
 
 
-def suit(x: torch.Tensor) -> bool:
+def is_faster(x: torch.Tensor) -> bool:
     """Whether they pay for x."""
-    return x.device.type == "cuda" and not launch.suits(x)
+    return x.device.type == "cuda" and not launch.supports(x)
 
 
 def upsample(x: torch.Tensor, weight: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
@@ -31,7 +31,7 @@ def upsample(x: torch.Tensor, weight: torch.Tensor, kernel: torch.Tensor) -> tor
     """
     outputs, inputs = weight.shape[:2]
     # Pixel 2r + a takes the inputs r + d, d = -1, 0, 1, by the tap a − 2d of those -2 … 3.
-    taps = _convolved(weight, kernel).view(outputs, inputs, 3, 2, 3, 2).flip(2, 4)
+    taps = _fold_taps(weight, kernel).view(outputs, inputs, 3, 2, 3, 2).flip(2, 4)
     taps = taps.permute(3, 5, 0, 1, 2, 4).flatten(0, 2)  # [2·2·O, I, 3, 3]
     y = F.conv2d(x, taps.to(x.dtype), padding=1)
     count, _, height, width = y.shape
@@ -42,11 +42,11 @@ def upsample(x: torch.Tensor, weight: torch.Tensor, kernel: torch.Tensor) -> tor
 
 def downsample(x: torch.Tensor, weight: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
     """The FIR padded by 2, then a convolution of stride 2: [N, I, H, W] to [N, O, H/2, W/2]."""
-    taps = _convolved(weight, kernel.flip(0, 1))
+    taps = _fold_taps(weight, kernel.flip(0, 1))
     return F.conv2d(x, taps.to(x.dtype), stride=2, padding=2)
 
 
-def _convolved(weight: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
+def _fold_taps(weight: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
     """[O, I, 6, 6], each filter correlated with the kernel."""
     filters = weight.float().flatten(0, 1)[:, None]
     taps = F.conv2d(filters, kernel.float()[None, None], padding=3)

@@ -63,7 +63,7 @@ class Styled:
 
 
 @dataclass(frozen=True)
-class Laid:
+class GpuWeights:
     """All that follows from a model's weights alone, as the GPU reads it.
 
     K convolutions and R layers of RGB; C and O, the most inputs and outputs of any, pad the others
@@ -121,10 +121,10 @@ def _restore(
     model: Network, x: torch.Tensor, fresh_noise: FreshNoise, memory: EngineMemory
 ) -> torch.Tensor:
     weights = [*model.parameters(), *model.buffers()]
-    laid = memory.cache.get("laid", model, weights, lambda: lay_out(model))
-    latent, features = _encode(model, laid, x)
-    factors = _modulate(laid, latent)
-    x = laid.constant * factors.scale[:, 0, : laid.constant.shape[1], None, None]
+    weights = memory.cache.get("gpu weights", model, weights, lambda: prepare_weights(model))
+    latent, features = _encode(model, weights, x)
+    factors = _modulate(weights, latent)
+    x = weights.constant * factors.scale[:, 0, : weights.constant.shape[1], None, None]
     x = x.to(model.dtype, memory_format=torch.channels_last)
     rgb = None
     for index in range(len(model.config.resolutions)):
@@ -133,30 +133,30 @@ def _restore(
                 noise = features[index]
             else:
                 noise = fresh_noise(index).to(x, memory_format=torch.channels_last)
-            layer = laid.styled[number]
-            activation = _activation(laid, factors, number)
+            layer = weights.styled[number]
+            activation = _activation(weights, factors, number)
             if layer.taps is not None:
                 x = F.conv_transpose2d(x, layer.weight, stride=2)
-                x = launch.upsampled(x, layer.taps, activation, noise)
+                x = launch.upsample(x, layer.taps, activation, noise)
                 continue
             x = F.conv2d(x, layer.weight, padding=1)
-            taps = laid.rgb_taps[index]
+            taps = weights.rgb_taps[index]
             below = None if rgb is None or taps is None else (rgb, taps)
-            weight, bias = factors.rgb_weight[:, index], laid.rgb_bias[index]
-            out, rgb = launch.finished(x, activation, noise, weight, bias, below)
+            weight, bias = factors.rgb_weight[:, index], weights.rgb_bias[index]
+            out, rgb = launch.finish_level(x, activation, noise, weight, bias, below)
             x = rgb if out is None else out
     assert rgb is not None
     return rgb
 
 
-def _activation(laid: Laid, factors: Factors, number: int) -> launch.Activation:
-    layer = laid.styled[number]
-    scale = None if number + 1 == len(laid.styled) else factors.scale[:, number + 1]
+def _activation(weights: GpuWeights, factors: Factors, number: int) -> launch.Activation:
+    layer = weights.styled[number]
+    scale = None if number + 1 == len(weights.styled) else factors.scale[:, number + 1]
     gain = factors.gain[:, number]
     return launch.Activation(gain, layer.bias, layer.noise_gain, layer.noise_bias, scale)
 
 
-def lay_out(model: Network) -> Laid:
+def prepare_weights(model: Network) -> GpuWeights:
     """Prepare a model's weights."""
     generator, dtype = model.generator, model.dtype
     styled: list[StyledConv] = [generator.conv1]
@@ -170,20 +170,22 @@ def lay_out(model: Network) -> Laid:
     convolutions, to_rgb = weights[: len(styled)], weights[len(styled) :]
     energies = [weight.square().sum(dim=(2, 3)).t() for weight in convolutions]  # [I, O]
     units = [ops.demodulation(energy.sum(dim=0, keepdim=True)) for energy in energies]  # [1, O]
-    modulation = _padded([layer.modulation.weight * layer.modulation.scale for layer in modulated])
+    modulation = _stack_padded(
+        [layer.modulation.weight * layer.modulation.scale for layer in modulated]
+    )
     biases = [layer.modulation.bias[:, None] for layer in modulated]
-    return Laid(
-        encoder=[_lay_out_stage(model, level) for level in range(model.encoder_levels)],
+    return GpuWeights(
+        encoder=[_prepare_stage(model, level) for level in range(model.encoder_levels)],
         constant=generator.input.input.float(),
         styled=[
-            _lay_out_styled(layer, weight * unit.view(-1, 1, 1, 1), dtype)
+            _prepare_styled(layer, weight * unit.view(-1, 1, 1, 1), dtype)
             for layer, weight, unit in zip(styled, convolutions, units, strict=True)
         ],
         modulation=modulation.flatten(0, 1).t().contiguous(),
-        modulation_bias=_padded(biases).flatten(),
-        energy=_padded(energies),
-        unit=_padded(units, value=1),
-        rgb_weight=_padded([weight[:, :, 0, 0] for weight in to_rgb], modulation.shape[1]),
+        modulation_bias=_stack_padded(biases).flatten(),
+        energy=_stack_padded(energies),
+        unit=_stack_padded(units, value=1),
+        rgb_weight=_stack_padded([weight[:, :, 0, 0] for weight in to_rgb], modulation.shape[1]),
         rgb_bias=torch.stack([layer.bias.flatten() for layer in rgbs]),
         rgb_taps=[
             None if layer.upsample is None else layer.upsample.kernel.flip(0, 1).contiguous()
@@ -192,7 +194,7 @@ def lay_out(model: Network) -> Laid:
     )
 
 
-def _lay_out_stage(model: Network, level: int) -> Stage:
+def _prepare_stage(model: Network, level: int) -> Stage:
     weight, bias = model.encoder_stage(level).fold_gain()
     last = level == model.encoder_levels - 1
     blur = None if last else model.encoder_stage(level + 1).blur
@@ -203,7 +205,7 @@ def _lay_out_stage(model: Network, level: int) -> Stage:
     )
 
 
-def _lay_out_styled(layer: StyledConv, weight: torch.Tensor, dtype: torch.dtype) -> Styled:
+def _prepare_styled(layer: StyledConv, weight: torch.Tensor, dtype: torch.dtype) -> Styled:
     upsamples = layer.conv.blur is not None
     if upsamples:
         weight = weight.transpose(0, 1)
@@ -217,7 +219,7 @@ def _lay_out_styled(layer: StyledConv, weight: torch.Tensor, dtype: torch.dtype)
     )
 
 
-def _padded(
+def _stack_padded(
     matrices: Sequence[torch.Tensor], columns: int = 0, *, value: float = 0
 ) -> torch.Tensor:
     """Matrices of several sizes in one tensor, with `value` below and to the right of them."""
@@ -228,11 +230,13 @@ def _padded(
     )
 
 
-def _encode(model: Network, laid: Laid, x: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+def _encode(
+    model: Network, weights: GpuWeights, x: torch.Tensor
+) -> tuple[torch.Tensor, list[torch.Tensor]]:
     """As `Network.encode`."""
     features = []
     x = x.to(model.dtype, memory_format=torch.channels_last)
-    for level, stage in enumerate(laid.encoder):
+    for level, stage in enumerate(weights.encoder):
         x = F.conv2d(x, stage.weight, stride=2 if level else 1)
         if stage.taps is None:
             x = F.leaky_relu(x + stage.bias.to(x)[:, None, None], ops.SLOPE)
@@ -243,18 +247,18 @@ def _encode(model: Network, laid: Laid, x: torch.Tensor) -> tuple[torch.Tensor, 
     return model.latent_of(features[-1]), features[::-1]
 
 
-def _modulate(laid: Laid, latent: torch.Tensor) -> Factors:
-    count, convolutions = len(latent), len(laid.styled)
-    styles = torch.addmm(laid.modulation_bias, latent, laid.modulation)
-    styles = styles.view(count, convolutions + len(laid.rgb_bias), -1)
+def _modulate(weights: GpuWeights, latent: torch.Tensor) -> Factors:
+    count, convolutions = len(latent), len(weights.styled)
+    styles = torch.addmm(weights.modulation_bias, latent, weights.modulation)
+    styles = styles.view(count, convolutions + len(weights.rgb_bias), -1)
     style, rgb_style = styles[:, :convolutions], styles[:, convolutions:]
     peak = style.abs().amax(dim=2, keepdim=True).clamp_min(1e-20)  # [N, K, 1]
     scale = style / peak
-    energy = torch.bmm(scale.square().transpose(0, 1), laid.energy)  # [K, N, O]
+    energy = torch.bmm(scale.square().transpose(0, 1), weights.energy)  # [K, N, O]
     peak_of = peak.transpose(0, 1)
-    gain = ops.demodulation(energy * peak_of.square()) * peak_of / laid.unit * ops.SQRT2
+    gain = ops.demodulation(energy * peak_of.square()) * peak_of / weights.unit * ops.SQRT2
     return Factors(
         scale.contiguous(),
         gain.transpose(0, 1).contiguous(),
-        laid.rgb_weight * rgb_style[:, :, None],
+        weights.rgb_weight * rgb_style[:, :, None],
     )

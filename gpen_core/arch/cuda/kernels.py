@@ -13,7 +13,7 @@ SLOPE = tl.constexpr(0.2)
 
 
 @triton.jit
-def _activated(x, CLAMP: tl.constexpr):
+def _activate(x, CLAMP: tl.constexpr):
     """Leaky ReLU, within ± CLAMP where that is above 0."""
     x = tl.where(x >= 0, x, SLOPE * x)
     if CLAMP > 0:
@@ -38,7 +38,7 @@ def _place(blocks, PIXELS: tl.constexpr, BLOCK: tl.constexpr):
 
 
 @triton.jit
-def _filtered(
+def _filter(
     x, taps, shift, row, columns, channels, real, height, width, count, before,
     ACTIVATES: tl.constexpr, CLAMP: tl.constexpr, PIXELS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
@@ -52,7 +52,7 @@ def _filtered(
             at = (y * width + z)[:, None] * count + channels[None, :]
             value = tl.load(x + at, mask=inside, other=0).to(tl.float32)
             if ACTIVATES:
-                value = tl.where(inside, _activated(value + shift, CLAMP), 0)
+                value = tl.where(inside, _activate(value + shift, CLAMP), 0)
             a = _add_tap(a, value, taps, i, j)
             b = _add_tap(b, value, taps, i, j - 1)
             c = _add_tap(c, value, taps, i - 1, j)
@@ -83,7 +83,7 @@ def fir(
     row, columns, channels = _place(blocks, PIXELS, BLOCK)
     real = channels < count
     x += n * height * width * count
-    a, b, c, d = _filtered(x, taps, 0, row, columns, channels, real, height, width, count, before,
+    a, b, c, d = _filter(x, taps, 0, row, columns, channels, real, height, width, count, before,
                            False, 0, PIXELS, BLOCK)  # fmt: skip
     height += change
     width += change
@@ -103,7 +103,7 @@ def blur(
     shift = tl.load(bias + channels, mask=real, other=0)[None, :]
     x += n * size * size * count
     feature += n * size * size * count
-    a, b, c, d = _filtered(x, taps, shift, row, columns, channels, real, size, size, count, 2,
+    a, b, c, d = _filter(x, taps, shift, row, columns, channels, real, size, size, count, 2,
                            True, CLAMP, PIXELS, BLOCK)  # fmt: skip
     side = size + 1
     blurred += n * side * side * count
@@ -113,7 +113,7 @@ def blur(
         for j in tl.static_range(2):
             at = ((row + i) * size + columns + j)[:, None] * count + channels[None, :]
             value = tl.load(x + at, mask=inside, other=0).to(tl.float32)
-            tl.store(feature + at, _activated(value + shift, CLAMP), mask=inside)
+            tl.store(feature + at, _activate(value + shift, CLAMP), mask=inside)
 
 
 @triton.jit
@@ -122,17 +122,17 @@ def _append(
     noise_scale, CLAMP: tl.constexpr,
 ):  # fmt: skip
     """Activate and append the noise at the pixels `at`, scaled for the layer that follows."""
-    value = _activated(value * gain + bias, CLAMP)
+    value = _activate(value * gain + bias, CLAMP)
     inner = at * count + channels
     extra = tl.load(noise + inner, mask=mask, other=0).to(tl.float32)
-    extra = _activated(extra * noise_gain + noise_bias, CLAMP)
+    extra = _activate(extra * noise_gain + noise_bias, CLAMP)
     inner += at * count
     tl.store(out + inner, value * scale, mask=mask)
     tl.store(out + inner + count, extra * noise_scale, mask=mask)
 
 
 @triton.jit(do_not_specialize=["size", "blocks"])
-def upsampled(
+def upsample(
     x, taps, gain, bias, noise, noise_gain, noise_bias, scale, out,
     size, count, blocks, gain_stride, noise_stride, scale_stride,
     CLAMP: tl.constexpr, PIXELS: tl.constexpr, BLOCK: tl.constexpr,
@@ -146,7 +146,7 @@ def upsampled(
     real = channels < count
     side = size + 1
     x += n * side * side * count
-    a, b, c, d = _filtered(x, taps, 0, row, columns, channels, real, side, side, count, 1,
+    a, b, c, d = _filter(x, taps, 0, row, columns, channels, real, side, side, count, 1,
                            False, 0, PIXELS, BLOCK)  # fmt: skip
     gains = tl.load(gain + n * gain_stride + channels, mask=real, other=0)[None, :]
     shift = tl.load(bias + channels, mask=real, other=0)[None, :]
@@ -171,7 +171,7 @@ def upsampled(
 
 
 @triton.jit
-def _share(value, extra, weight, channels, real, mask, count):
+def _weigh(value, extra, weight, channels, real, mask, count):
     """What values and appended noise add to a colour of each pixel."""
     weights = tl.load(weight + channels, mask=real, other=0)[None, :]
     noise_weights = tl.load(weight + count + channels, mask=real, other=0)[None, :]
@@ -179,7 +179,7 @@ def _share(value, extra, weight, channels, real, mask, count):
 
 
 @triton.jit
-def _skipped(skip, taps, pixels, size, inside):
+def _upsample_rgb(skip, taps, pixels, size, inside):
     """One plane of RGB at twice the size: a zero after every sample, then the FIR.
 
     Two of its four taps meet samples, each way.
@@ -201,7 +201,7 @@ def _skipped(skip, taps, pixels, size, inside):
 
 
 @triton.jit(do_not_specialize=["size"])
-def finished(
+def finish_level(
     x, gain, bias, noise, noise_gain, noise_bias, scale, out, rgb_weight, rgb_bias, skip, taps, rgb,
     size, count, gain_stride, noise_stride, scale_stride, rgb_weight_stride, rgb_row_stride,
     CLAMP: tl.constexpr, PIXELS: tl.constexpr, BLOCK: tl.constexpr,
@@ -234,10 +234,10 @@ def finished(
         gains = tl.load(gain + channels, mask=real, other=0)[None, :]
         shift = tl.load(bias + channels, mask=real, other=0)[None, :]
         value = tl.load(x + at, mask=mask, other=0).to(tl.float32)
-        value = _activated(value * gains + shift, CLAMP)
+        value = _activate(value * gains + shift, CLAMP)
         noise_shift = tl.load(noise_bias + channels, mask=real, other=0)[None, :]
         extra = tl.load(noise + at, mask=mask, other=0).to(tl.float32)
-        extra = _activated(extra * noise_gains + noise_shift, CLAMP)
+        extra = _activate(extra * noise_gains + noise_shift, CLAMP)
         if WRITES:
             scales = tl.load(scale + channels, mask=real, other=0)[None, :]
             noise_scales = tl.load(scale + count + channels, mask=real, other=0)[None, :]
@@ -245,20 +245,20 @@ def finished(
             tl.store(out + at, value * scales, mask=mask)
             tl.store(out + at + count, extra * noise_scales, mask=mask)
         weight = rgb_weight
-        red += _share(value, extra, weight, channels, real, mask, count)
+        red += _weigh(value, extra, weight, channels, real, mask, count)
         weight += rgb_row_stride
-        green += _share(value, extra, weight, channels, real, mask, count)
+        green += _weigh(value, extra, weight, channels, real, mask, count)
         weight += rgb_row_stride
-        blue += _share(value, extra, weight, channels, real, mask, count)
+        blue += _weigh(value, extra, weight, channels, real, mask, count)
     red += tl.load(rgb_bias)
     green += tl.load(rgb_bias + 1)
     blue += tl.load(rgb_bias + 2)
     if SKIPS:
         plane = (size // 2) * (size // 2)
         skip += n * 3 * plane
-        red += _skipped(skip, taps, pixels, size, inside)
-        green += _skipped(skip + plane, taps, pixels, size, inside)
-        blue += _skipped(skip + 2 * plane, taps, pixels, size, inside)
+        red += _upsample_rgb(skip, taps, pixels, size, inside)
+        green += _upsample_rgb(skip + plane, taps, pixels, size, inside)
+        blue += _upsample_rgb(skip + 2 * plane, taps, pixels, size, inside)
     rgb += n * 3 * area + pixels
     tl.store(rgb, red, mask=inside)
     tl.store(rgb + area, green, mask=inside)

@@ -12,15 +12,15 @@ import torch
 from ..precision import largest_activation
 
 
-def available() -> bool:
+def has_triton() -> bool:
     """Whether Triton is installed: PyTorch brings it on Linux."""
     return importlib.util.find_spec("triton") is not None
 
 
 @functools.cache
-def works(device: torch.device) -> bool:
+def is_available(device: torch.device) -> bool:
     """Whether the kernels run on a device, tried once; says why where Triton is there and fails."""
-    if not available():
+    if not has_triton():
         return False
     try:
         _try_all(device)
@@ -48,13 +48,13 @@ def _try_all(device: torch.device) -> None:
     activation = Activation(zeros(1, 16), zeros(16), zeros(1), zeros(16), zeros(1, 32))
     with torch.cuda.device_of(x):
         noise, y = blur(x, activation.bias, taps)
-        upsampled(y, taps, activation, noise)
-        finished(x, activation, noise, zeros(1, 3, 32), zeros(3), (zeros(1, 3, 1, 1), taps))
+        upsample(y, taps, activation, noise)
+        finish_level(x, activation, noise, zeros(1, 3, 32), zeros(3), (zeros(1, 3, 1, 1), taps))
 
 
-def suits(x: torch.Tensor) -> bool:
+def supports(x: torch.Tensor) -> bool:
     """Whether the kernels can compute with x as things are."""
-    return x.device.type == "cuda" and not torch.compiler.is_compiling() and works(x.device)
+    return x.device.type == "cuda" and not torch.compiler.is_compiling() and is_available(x.device)
 
 
 class Activation(NamedTuple):
@@ -124,7 +124,7 @@ def blur(
     return feature, blurred
 
 
-def upsampled(
+def upsample(
     x: torch.Tensor, taps: torch.Tensor, activation: Activation, noise: torch.Tensor
 ) -> torch.Tensor:
     """FIR, activation and appended noise: x [N, C, S + 1, S + 1] to [N, 2C, S, S].
@@ -137,7 +137,7 @@ def upsampled(
     assert scale is not None
     x = x.contiguous(memory_format=torch.channels_last)
     out = _empty((count, 2 * channels, size, size), x)
-    _kernels().upsampled[_grid(size, size, channels, count)](
+    _kernels().upsample[_grid(size, size, channels, count)](
         x, taps, gain, bias, noise, noise_gain, noise_bias, scale, out,
         size, channels, _blocks(channels), gain.stride(0), _stride(noise), scale.stride(0),
         largest_activation(x.dtype), *_program(channels),
@@ -145,7 +145,7 @@ def upsampled(
     return out
 
 
-def finished(
+def finish_level(
     x: torch.Tensor,
     activation: Activation,
     noise: torch.Tensor,
@@ -168,7 +168,7 @@ def finished(
     rgb = torch.empty(count, 3, size, size, device=x.device, dtype=torch.float32)
     skip, taps = below or (rgb, rgb)  # what is not used needs an address all the same
     pixels, block, warps = (128, 16, 2) if channels <= 64 else (8, 128, 4)
-    _kernels().finished[(-(-size * size // pixels), count)](
+    _kernels().finish_level[(-(-size * size // pixels), count)](
         x, gain, bias, noise, noise_gain, noise_bias,
         gain if scale is None else scale, x if out is None else out,
         rgb_weight, rgb_bias, skip, taps, rgb,

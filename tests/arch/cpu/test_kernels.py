@@ -15,11 +15,11 @@ import torch.nn.functional as F
 from gpen_core.arch import GPEN, GPENConfig
 from gpen_core.arch.cpu import launch, packed, polyphase, strips, winograd
 from gpen_core.arch.cpu.factors import Factors
-from gpen_core.arch.cpu.styled import _finish
+from gpen_core.arch.cpu.styled import _make_finish
 from gpen_core.arch.cpu.workspace import Workspace
 
 needs_kernels = pytest.mark.skipif(
-    not launch.works(torch.float32),
+    not launch.is_available(torch.float32),
     reason="needs Linux, llvmlite (pip install llvmlite) and a torch with GNU's OpenMP",
 )
 dtypes = pytest.mark.parametrize(("dtype", "most"), [(torch.float32, 2e-6), (torch.bfloat16, 1e-2)])
@@ -33,7 +33,7 @@ channels = pytest.mark.parametrize("count", [16, 17, 40])
     (sys.platform, platform.machine()) != ("linux", "x86_64"), reason="needs Linux on x86-64"
 )
 def test_kernels_run_with_what_make_test_installs() -> None:
-    assert all(launch.works(dtype) for dtype in launch.DTYPES)
+    assert all(launch.is_available(dtype) for dtype in launch.DTYPES)
 
 
 def pixels(count: int, height: int, width: int, dtype: torch.dtype) -> torch.Tensor:
@@ -92,8 +92,8 @@ def test_winograds_layer_equals_the_direct_one(
     factors = random_factors(inputs, outputs)
     y = F.conv2d(x.float() * factors.style[:, None, None], weight.float())
     frame, out = framed(2 * outputs, height, width, dtype)
-    products = winograd.lay_out(weight, None, width // 4, Workspace())
-    winograd.styled(products, factors, Workspace())(x, noise, out)
+    products = winograd.prepare(weight, None, width // 4, Workspace())
+    winograd.make_styled_layer(products, factors, Workspace())(x, noise, out)
     # What is multiplied is rounded, too.
     assert relative_error(out, activated(y, noise, factors)) < 3 * most
     assert_frame_untouched(frame)
@@ -111,8 +111,8 @@ def test_transposed_convolution_in_phases_equals_the_direct_one(
     wanted = F.conv_transpose2d(
         x.float() * style[:, None, None], weight.float().transpose(0, 1), stride=2
     )
-    phases = polyphase.lay_out(weight, 1, size[1] // 4)
-    found = polyphase.transposed_convolution(phases, style, 24, Workspace())(x)
+    phases = polyphase.prepare(weight, 1, size[1] // 4)
+    found = polyphase.make_transposed_convolution(phases, style, 24, Workspace())(x)
     assert found.shape == wanted.shape
     assert relative_error(found, wanted) < 3 * most
 
@@ -129,8 +129,8 @@ def test_convolution_of_stride_two_in_phases_equals_the_direct_one(
     weight = torch.randn(24, count, 3, 3).to(dtype)
     wanted = F.leaky_relu(F.conv2d(x.float(), weight.float(), bias, stride=2), 0.2)
     frame, out = framed(24, height, width, dtype)
-    phases = polyphase.lay_out(weight, height // 4, width // 4)
-    polyphase.convolution(phases, bias, Workspace())(x, out)
+    phases = polyphase.prepare(weight, height // 4, width // 4)
+    polyphase.make_convolution(phases, bias, Workspace())(x, out)
     assert relative_error(out, wanted) < 3 * most
     assert_frame_untouched(frame)
 
@@ -157,10 +157,10 @@ def test_upsampling_finishes_as_by_torch(
     frame, found = framed(2 * count, rows, 8, dtype)
     _, wanted = framed(2 * count, rows, 8, torch.float32)
     inputs = (y.float(), before.float(), first, noise.float())
-    _finish(taps, factors, 4, torch.float32)(*inputs, wanted)
+    _make_finish(taps, factors, 4, torch.float32)(*inputs, wanted)
     wide = pixels(count, 7, 12, dtype)  # as products of tiles give it
     wide[..., :9] = y
-    launch.finish_upsampling(taps, factors, wide[..., :9], before, first, noise, found)
+    launch.upsample(taps, factors, wide[..., :9], before, first, noise, found)
     assert relative_error(found, wanted) < most
     assert_frame_untouched(frame)
 
@@ -191,7 +191,7 @@ def test_rgb_is_added_as_by_torch(
     if planar:
         frame = frame.contiguous()
         out = frame[:, :, 2:-2, 2:-2]
-    launch.add_rgb(launch.lay_out_rgb(weight), bias, x, below, out)
+    launch.add_rgb(launch.prepare_rgb_weight(weight), bias, x, below, out)
     assert relative_error(out, wanted) < 2e-6
     assert_frame_untouched(frame)
 
@@ -244,7 +244,7 @@ def test_what_torch_computes_in_another_order_of_memory_is_put_in_order(
 ) -> None:
     model, x = wide(), torch.rand(1, 3, 64, 64)
     wanted = by_torch(model, x)
-    monkeypatch.setattr(packed, "_packs", lambda dtype: False)
+    monkeypatch.setattr(packed, "_can_pack", lambda dtype: False)
     convolve = F.conv2d
     monkeypatch.setattr(F, "conv2d", lambda *args, **kwargs: convolve(*args, **kwargs).contiguous())
     with torch.no_grad():
@@ -309,13 +309,13 @@ def test_without_gnus_openmp_or_llvmlite_torch_computes(
     nothing_compiled: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(launch, "_openmp", lambda: None)
-    assert not launch.suits(torch.float32, 16)
+    assert not launch.supports(torch.float32, 16)
     model, x = wide(), torch.rand(1, 3, 64, 64)
     with torch.no_grad():
         assert relative_error(model(x), by_torch(model, x)) < 2e-6
     monkeypatch.setattr(launch, "_openmp", lambda: ctypes.CDLL(None))
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    assert not launch.suits(torch.float32, 16)
+    assert not launch.supports(torch.float32, 16)
 
 
 @needs_kernels
@@ -327,16 +327,16 @@ def test_a_compiler_that_fails_is_named_and_torch_computes(
 
     monkeypatch.setattr(launch, "_compile", fail)
     with pytest.warns(UserWarning, match=r"takes longer on it.*llvmlite.*unknown CPU"):
-        assert not launch.suits(torch.float32, 16)
+        assert not launch.supports(torch.float32, 16)
 
 
 @needs_kernels
 def test_few_channels_and_other_dtypes_are_left_to_torch() -> None:
-    assert launch.suits(torch.bfloat16, 16, 40)
-    assert not launch.suits(torch.float32, 40, 15)
-    assert not launch.suits(torch.float16, 40)
+    assert launch.supports(torch.bfloat16, 16, 40)
+    assert not launch.supports(torch.float32, 40, 15)
+    assert not launch.supports(torch.float16, 40)
     weight = torch.empty(128, 256, 3, 3)
-    assert polyphase.pays(weight, 32)
-    assert not polyphase.pays(weight, 16)
-    assert not polyphase.pays(weight[:, :64], 32)
-    assert not polyphase.pays(weight.bfloat16(), 32)
+    assert polyphase.is_faster(weight, 32)
+    assert not polyphase.is_faster(weight, 16)
+    assert not polyphase.is_faster(weight[:, :64], 32)
+    assert not polyphase.is_faster(weight.bfloat16(), 32)

@@ -61,18 +61,18 @@ def test_firs_in_weights_change_nothing(tiny_gpen: GPEN, monkeypatch) -> None:
     monkeypatch.setattr(F, "conv2d", spied)
     expected = results()
     assert 6 not in sides
-    monkeypatch.setattr(folded_fir, "suit", lambda _: True)
+    monkeypatch.setattr(folded_fir, "is_faster", lambda _: True)
     for found, wanted in zip(results(), expected, strict=True):
         assert (found - wanted).norm() < 1e-5 * wanted.norm()
     assert sides.count(6) == 3 + 3
 
 
 def test_layers_of_several_widths_are_padded_with_what_changes_nothing(tiny_gpen: GPEN) -> None:
-    laid = fused.lay_out(tiny_gpen)
-    factors = fused._modulate(laid, torch.randn(3, tiny_gpen.config.style_dim))
-    for tensor in (laid.energy, laid.unit, factors.scale, factors.gain, factors.rgb_weight):
+    weights = fused.prepare_weights(tiny_gpen)
+    factors = fused._modulate(weights, torch.randn(3, tiny_gpen.config.style_dim))
+    for tensor in (weights.energy, weights.unit, factors.scale, factors.gain, factors.rgb_weight):
         assert tensor.isfinite().all()
-    widths = [layer.weight.shape[0 if layer.taps is not None else 1] for layer in laid.styled]
+    widths = [layer.weight.shape[0 if layer.taps is not None else 1] for layer in weights.styled]
     assert len(set(widths)) > 1
     for number, width in enumerate(widths):
         assert factors.scale[:, number, :width].abs().amax(1) == pytest.approx([1] * 3)
@@ -84,11 +84,11 @@ def test_only_a_gpu_without_gradients_takes_the_kernels(tiny_gpen: GPEN, monkeyp
     with torch.no_grad():
         assert not tiny_gpen._runs_fused(faces)
     seen = type("Faces", (), {"device": torch.device("cuda"), "__len__": lambda _: 1})()
-    monkeypatch.setattr(launch, "works", lambda _: True)
+    monkeypatch.setattr(launch, "is_available", lambda _: True)
     assert not tiny_gpen._runs_fused(seen)
     with torch.no_grad():
         assert tiny_gpen._runs_fused(seen)
-        monkeypatch.setattr(launch, "works", lambda _: False)
+        monkeypatch.setattr(launch, "is_available", lambda _: False)
         assert not tiny_gpen._runs_fused(seen)
 
 
@@ -99,18 +99,18 @@ def test_where_triton_fails_it_says_why_once_and_is_not_used(monkeypatch) -> Non
         raise RuntimeError("Failed to find C compiler. Please specify via CC.")
 
     monkeypatch.setattr(launch, "_kernels", refuse)
-    launch.works.cache_clear()
+    launch.is_available.cache_clear()
     with pytest.warns(UserWarning, match=r"takes longer there.*apt install gcc.*find C compiler"):
-        assert not launch.works(torch.device("cpu"))
-    assert not launch.works(torch.device("cpu"))
-    launch.works.cache_clear()
+        assert not launch.is_available(torch.device("cpu"))
+    assert not launch.is_available(torch.device("cpu"))
+    launch.is_available.cache_clear()
 
 
 def test_without_triton_nothing_is_said(monkeypatch) -> None:
-    monkeypatch.setattr(launch, "available", lambda: False)
-    launch.works.cache_clear()
-    assert not launch.works(torch.device("cpu"))
-    launch.works.cache_clear()
+    monkeypatch.setattr(launch, "has_triton", lambda: False)
+    launch.is_available.cache_clear()
+    assert not launch.is_available(torch.device("cpu"))
+    launch.is_available.cache_clear()
 
 
 def test_float32_on_a_gpu_is_not_tf32_and_others_keep_their_setting() -> None:
