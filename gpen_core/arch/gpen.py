@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 class GPEN(Network):
     """Restores aligned faces.
 
-    Without gradients, it computes on a CPU in strips of rows (`cpu.strips`), and on a GPU with
-    Triton kernels (`cuda.fused`); otherwise by its modules. All three give the same faces up to
-    rounding.
+    Without gradients, a CPU computes it in strips of rows (`cpu.strips`) and an NVIDIA GPU with
+    Triton kernels (`cuda.fused`). In all other cases its plain modules compute it. The results
+    differ by rounding alone.
 
     Args:
         config: sizes and widths: `GPENConfig.published(512)`, or the result of `read_config`.
@@ -102,25 +102,20 @@ class GPEN(Network):
             return super().compute(x, fresh_noise)
 
     def fingerprint(self) -> tuple[object, ...]:
-        """Return a value that changes when weights move or, where torch counts it, change."""
+        """Return a value that changes when a weight moves or is written to, if torch counts it."""
         tensors = (*self.parameters(), *self.buffers())
         weights = ((tensor.data_ptr(), tensor.dtype, version_of(tensor)) for tensor in tensors)
         return (self._memory.cache.cleared, *weights)
 
     def _runs_in_strips(self, x: torch.Tensor) -> bool:
-        return (
-            x.device.type == "cpu" and torch.backends.mkldnn.is_available() and self._is_inference
-        )
+        has_onednn = torch.backends.mkldnn.is_available()
+        return x.device.type == "cpu" and has_onednn and self._is_inference
 
     def _runs_fused(self, x: torch.Tensor) -> bool:
-        return (
-            self.config.noise == "concat"
-            and len(x) > 0
-            and self._is_inference
-            and launch.supports(x)
-        )
+        appends = self.config.noise == "concat"
+        return appends and len(x) > 0 and self._is_inference and launch.supports(x)
 
     @property
     def _is_inference(self) -> bool:
-        """Whether nobody wants gradients or a graph of the forward pass."""
+        """Whether nobody needs gradients, or traces the forward pass with `torch.compile`."""
         return not (self.training or torch.is_grad_enabled() or torch.compiler.is_compiling())

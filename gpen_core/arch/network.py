@@ -25,9 +25,7 @@ from .layers import (
 if TYPE_CHECKING:
     from .config import GPENConfig
 
-MAPPING_LR_MUL = 0.01
-"""The mapping's learning rate multiplier. Checkpoints do not store it; all published ones share it.
-"""
+MAPPING_LR_MUL = 0.01  # not stored in checkpoints; all published ones share it
 
 FreshNoise = Callable[[int], torch.Tensor]
 """Draws the noise [1, C, r, r] of one convolution, given its level: 0, 1 … for 4, 8 … pixels."""

@@ -1,4 +1,4 @@
-"""What is known before the pixels, folded into weights and biases: the encoder, and factors."""
+"""Folds everything that is known before the pixels into weights, biases and factors."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 
 class Downsampling(NamedTuple):
-    """One of the encoder's stages that downsample.
+    """A stage of the encoder that downsamples.
 
     Attributes:
-        blur: FIR, [1, I, H, W] to [1, I, H + 1, W + 1].
-        convolve: [1, I, 2H + 1, 2W + 1] into [1, O, H, W], activation included.
+        blur: applies the FIR, [1, I, H, W] to [1, I, H + 1, W + 1].
+        convolve: convolves with stride 2 and activates, [1, I, 2H + 1, 2W + 1] into [1, O, H, W].
     """
 
     blur: packed.Convolution
@@ -31,7 +31,11 @@ class Downsampling(NamedTuple):
 def fold_first_stage(
     stage: EncoderStage, dtype: torch.dtype, size: int, memory: EngineMemory
 ) -> packed.Convolution:
-    """Convolution and activation of the encoder's first stage."""
+    """Make the convolution and activation of the encoder's first stage.
+
+    Args:
+        size: side of the image in pixels.
+    """
 
     def make() -> packed.Convolution:
         weight, bias = (tensor.to(dtype) for tensor in stage.fold_gain())
@@ -43,11 +47,11 @@ def fold_first_stage(
 def fold_downsampling(
     stage: EncoderStage, dtype: torch.dtype, size: int, rows: int, memory: EngineMemory
 ) -> Downsampling:
-    """One of the encoder's other stages.
+    """Make one of the encoder's other stages.
 
     Args:
-        size: of its output.
-        rows: of the output, as many as are computed at a time.
+        size: side of its output in pixels.
+        rows: rows of the output that are computed at a time.
     """
 
     def make() -> Callable[[torch.Tensor, torch.Tensor], object]:
@@ -70,13 +74,15 @@ def fold_downsampling(
 
 
 def fold_latent(layer: StyledConv, latent: torch.Tensor, memory: EngineMemory) -> Factors:
-    """Fold the latent [1, D]."""
+    """Compute a layer's factors from the latent [1, D]."""
     stored = layer.conv.weight[0]
     style = layer.conv.modulation(latent)[0] * layer.conv.scale
     squares = memory.cache.get("squares", layer, (layer.conv.weight,), lambda: _squares(stored))
     energy = squares.double() @ style.double().square()
     demodulation = ops.demodulation(energy).float()
-    norm = demodulation.mean()  # keeps what is stored in half precision near one
+    # Part of the gain goes into the style: the convolution's results, which half precision rounds,
+    # then stay near one.
+    norm = demodulation.mean()
     bias = layer.activate.bias.float() * ops.SQRT2
     outputs = len(stored)
     return Factors(
@@ -89,7 +95,7 @@ def fold_latent(layer: StyledConv, latent: torch.Tensor, memory: EngineMemory) -
 
 
 def _squares(weight: torch.Tensor) -> torch.Tensor:
-    """The squared norm [O, I] of each filter of a weight [O, I, k, k], in float32."""
+    """Return the squared norm [O, I] of each filter of a weight [O, I, k, k], in float32."""
     taps = weight.flatten(2).unbind(2)
     squares = taps[0].float().square()
     for tap in taps[1:]:

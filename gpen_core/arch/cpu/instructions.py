@@ -1,4 +1,4 @@
-"""The CPU's vector instructions: the length of our vectors, and the extensions that torch finds."""
+"""The CPU's vector instructions: the length of the kernels' vectors, and known extensions."""
 
 from __future__ import annotations
 

@@ -1,10 +1,11 @@
 """The points at which the engine for CPUs evaluates polynomials.
 
-A convolution of few outputs is a product of two polynomials, whose coefficients are the inputs and
-the taps (Toom and Cook; Winograd's minimal filtering, Lavin and Gray 2016, arXiv 1509.09308). A
-polynomial of degree n − 1 is fixed by its values at n points, so the product is computed as n
-products of values. "Infinity" is a point, too: the value there is the coefficient of the highest
-power. The result does not depend on the points, but its rounding error does.
+A product of two polynomials of n coefficients is fixed by its values at n points, so it takes n
+products: evaluate both factors, multiply their values, interpolate (Toom and Cook). "Infinity" is a
+point, too: the value there is the coefficient of the highest power. A transposed convolution is
+such a product, of its inputs and its taps. A convolution is the transpose of one (Winograd's
+minimal filtering, Lavin and Gray 2016, arXiv 1509.09308). The points do not change the result, but
+they change its rounding error.
 """
 
 from __future__ import annotations
@@ -25,5 +26,11 @@ A, B = 0.4, 1.25
 """`polyphase` evaluates at ±A, ±B and infinity.
 
 Four inputs times two taps give five outputs, which need 4 + 2 − 1 = 5 points. A and B were found by
-trying pairs: this one has the least rounding error, 1.2 to 1.7 × that of a direct sum.
+trying pairs: these have the least rounding error, 1.2 to 1.7 × that of a direct sum.
 """
+
+PRODUCTS = (25, 20, 20, 16)
+"""Products of a tile in each phase of `polyphase`, per input and output channel; see its table."""
+
+WEIGHTS = (25, 5, 5, 1)
+"""Weights in each phase, per input and output channel."""

@@ -1,10 +1,11 @@
-"""GPEN on a GPU: the modules' arithmetic, with what lies between two convolutions in one kernel.
+"""Runs GPEN on a GPU with one fused Triton kernel after each convolution.
 
-A GPU computes GPEN's convolutions about as fast as it moves their inputs through memory, and as
-modules the network reads and writes every pixel ten times per convolution. Here a convolution is
-followed by one Triton kernel (`kernels.py`) that filters, activates, appends the encoder's feature,
-computes RGB, and multiplies by the style of the layer that follows. So all faces share the weights,
-which are laid out once per model; a face adds two small matrix products for its factors.
+A GPU computes GPEN's convolutions about as fast as it moves their inputs through memory, and the
+plain modules read and write every pixel about ten times per convolution. Here one Triton kernel
+(`kernels.py`) follows each convolution: it filters, activates, appends the encoder's feature,
+computes RGB, and multiplies by the style of the next layer. Because the kernel applies the style,
+all faces share the same weights, which are prepared once per model. A batch of faces adds two small
+matrix products for its factors.
 """
 
 from __future__ import annotations
@@ -29,12 +30,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage of the encoder; √2 is in all but the taps.
+    """A stage of the encoder. Weight and bias include the activation's √2.
 
     Attributes:
         weight: [O, I, k, k].
         bias: [O], float32.
-        taps: [4, 4], of the FIR before the next stage; None in the last.
+        taps: [4, 4], the FIR before the next stage; None in the last stage.
     """
 
     weight: torch.Tensor
@@ -44,12 +45,12 @@ class Stage:
 
 @dataclass(frozen=True)
 class Styled:
-    """A `StyledConv` without its style; √2 is in all but the weight.
+    """A `StyledConv` without its style. Biases and the noise gain include the activation's √2.
 
     Attributes:
-        weight: [O, I, 3, 3], or [I, O, 3, 3] where it upsamples; normalised, so that unit styles
-            give unit variance.
-        taps: [4, 4], of the FIR where it upsamples, else None.
+        weight: [O, I, 3, 3], or [I, O, 3, 3] if the layer upsamples. It is normalised: styles of
+            one give unit variance.
+        taps: [4, 4], the FIR of a layer that upsamples, else None.
         bias: [O], float32.
         noise_gain: [1], float32.
         noise_bias: [O], float32.
@@ -64,22 +65,22 @@ class Styled:
 
 @dataclass(frozen=True)
 class GpuWeights:
-    """All that follows from a model's weights alone, as the GPU reads it.
+    """A model's weights in the layout that the kernels read.
 
-    K convolutions and R layers of RGB; C and O, the most inputs and outputs of any, pad the others
-    with zeros. All but the convolutions' weights is float32.
+    There are K convolutions and R RGB layers. Their matrices are padded to C inputs and O outputs,
+    the largest numbers of any layer. Everything but the weights of convolutions is float32.
 
     Attributes:
-        encoder: finest first.
-        constant: [1, C', 4, 4].
+        encoder: the stages, finest first.
+        constant: [1, C', 4, 4], the start of the generator.
         styled: the K convolutions.
-        modulation: [D, (K + R)·C], latent to styles.
+        modulation: [D, (K + R)·C], maps the latent to styles.
         modulation_bias: [(K + R)·C].
         energy: [K, C, O], squared norms of the filters.
-        unit: [K, 1, O], what `Styled.weight` was multiplied by.
+        unit: [K, 1, O], the factor that normalised `Styled.weight`.
         rgb_weight: [R, 3, C].
         rgb_bias: [R, 3].
-        rgb_taps: [4, 4] each, of the FIR of RGB, turned round; the first level has none.
+        rgb_taps: the FIRs [4, 4] that upsample RGB, flipped; None for the first level.
     """
 
     encoder: list[Stage]
@@ -95,13 +96,13 @@ class GpuWeights:
 
 
 @dataclass(frozen=True)
-class Factors:
-    """What a batch of latents makes of the layers.
+class BatchFactors:
+    """The factors that a batch of latents gives the layers; float32.
 
     Attributes:
-        scale: [N, K, C], what a convolution's inputs are multiplied by, at most 1.
-        gain: [N, K, O], what its outputs are multiplied by, √2 included.
-        rgb_weight: [N, R, 3, C].
+        scale: [N, K, C], multiplies the inputs of a convolution; at most 1.
+        gain: [N, K, O], multiplies its outputs, √2 included.
+        rgb_weight: [N, R, 3, C], the modulated weights of RGB.
     """
 
     scale: torch.Tensor
@@ -112,7 +113,7 @@ class Factors:
 def restore_faces(
     model: Network, x: torch.Tensor, fresh_noise: FreshNoise, memory: EngineMemory
 ) -> torch.Tensor:
-    """As `Network.compute`, for models that append noise and at least one face."""
+    """Compute the same as `Network.compute`; the model must append noise, and N must not be 0."""
     with torch.cuda.device_of(x):
         return _restore(model, x, fresh_noise, memory)
 
@@ -120,8 +121,8 @@ def restore_faces(
 def _restore(
     model: Network, x: torch.Tensor, fresh_noise: FreshNoise, memory: EngineMemory
 ) -> torch.Tensor:
-    weights = [*model.parameters(), *model.buffers()]
-    weights = memory.cache.get("gpu weights", model, weights, lambda: prepare_weights(model))
+    tensors = [*model.parameters(), *model.buffers()]
+    weights = memory.cache.get("gpu weights", model, tensors, lambda: prepare_weights(model))
     latent, features = _encode(model, weights, x)
     factors = _modulate(weights, latent)
     x = weights.constant * factors.scale[:, 0, : weights.constant.shape[1], None, None]
@@ -134,7 +135,7 @@ def _restore(
             else:
                 noise = fresh_noise(index).to(x, memory_format=torch.channels_last)
             layer = weights.styled[number]
-            activation = _activation(weights, factors, number)
+            activation = _activation_of(weights, factors, number)
             if layer.taps is not None:
                 x = F.conv_transpose2d(x, layer.weight, stride=2)
                 x = launch.upsample(x, layer.taps, activation, noise)
@@ -149,7 +150,7 @@ def _restore(
     return rgb
 
 
-def _activation(weights: GpuWeights, factors: Factors, number: int) -> launch.Activation:
+def _activation_of(weights: GpuWeights, factors: BatchFactors, number: int) -> launch.Activation:
     layer = weights.styled[number]
     scale = None if number + 1 == len(weights.styled) else factors.scale[:, number + 1]
     gain = factors.gain[:, number]
@@ -157,7 +158,7 @@ def _activation(weights: GpuWeights, factors: Factors, number: int) -> launch.Ac
 
 
 def prepare_weights(model: Network) -> GpuWeights:
-    """Prepare a model's weights."""
+    """Put a model's weights into the layout that the kernels read."""
     generator, dtype = model.generator, model.dtype
     styled: list[StyledConv] = [generator.conv1]
     rgbs: list[ToRGB] = [generator.to_rgb1]
@@ -222,7 +223,7 @@ def _prepare_styled(layer: StyledConv, weight: torch.Tensor, dtype: torch.dtype)
 def _stack_padded(
     matrices: Sequence[torch.Tensor], columns: int = 0, *, value: float = 0
 ) -> torch.Tensor:
-    """Matrices of several sizes in one tensor, with `value` below and to the right of them."""
+    """Stack matrices of several sizes, padding with `value` below and to the right."""
     rows = max(matrix.shape[0] for matrix in matrices)
     columns = max(columns, *(matrix.shape[1] for matrix in matrices))
     return torch.stack(
@@ -233,7 +234,7 @@ def _stack_padded(
 def _encode(
     model: Network, weights: GpuWeights, x: torch.Tensor
 ) -> tuple[torch.Tensor, list[torch.Tensor]]:
-    """As `Network.encode`."""
+    """Compute the same as `Network.encode`."""
     features = []
     x = x.to(model.dtype, memory_format=torch.channels_last)
     for level, stage in enumerate(weights.encoder):
@@ -247,7 +248,7 @@ def _encode(
     return model.latent_of(features[-1]), features[::-1]
 
 
-def _modulate(weights: GpuWeights, latent: torch.Tensor) -> Factors:
+def _modulate(weights: GpuWeights, latent: torch.Tensor) -> BatchFactors:
     count, convolutions = len(latent), len(weights.styled)
     styles = torch.addmm(weights.modulation_bias, latent, weights.modulation)
     styles = styles.view(count, convolutions + len(weights.rgb_bias), -1)
@@ -255,9 +256,9 @@ def _modulate(weights: GpuWeights, latent: torch.Tensor) -> Factors:
     peak = style.abs().amax(dim=2, keepdim=True).clamp_min(1e-20)  # [N, K, 1]
     scale = style / peak
     energy = torch.bmm(scale.square().transpose(0, 1), weights.energy)  # [K, N, O]
-    peak_of = peak.transpose(0, 1)
-    gain = ops.demodulation(energy * peak_of.square()) * peak_of / weights.unit * ops.SQRT2
-    return Factors(
+    peaks = peak.transpose(0, 1)  # [K, N, 1]
+    gain = ops.demodulation(energy * peaks.square()) * peaks / weights.unit * ops.SQRT2
+    return BatchFactors(
         scale.contiguous(),
         gain.transpose(0, 1).contiguous(),
         weights.rgb_weight * rgb_style[:, :, None],

@@ -284,7 +284,7 @@ def test_what_is_no_number_stays_so(dtype: torch.dtype, everywhere: None) -> Non
 
 @pytest.fixture
 def nothing_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(launch, "_compiled", launch._compiled.__wrapped__)
+    monkeypatch.setattr(launch, "_compile_once", launch._compile_once.__wrapped__)
 
 
 @needs_kernels
@@ -326,7 +326,7 @@ def test_a_compiler_that_fails_is_named_and_torch_computes(
         raise RuntimeError("LLVM ERROR: unknown CPU")
 
     monkeypatch.setattr(launch, "_compile", fail)
-    with pytest.warns(UserWarning, match=r"takes longer on it.*llvmlite.*unknown CPU"):
+    with pytest.warns(UserWarning, match=r"runs without it.*llvmlite.*unknown CPU"):
         assert not launch.supports(torch.float32, 16)
 
 
