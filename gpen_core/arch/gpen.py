@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 class GPEN(Network):
     """Restores aligned faces.
 
-    Without gradients, a CPU computes it in strips of rows (`cpu.strips`) and an NVIDIA GPU with
-    Triton kernels (`cuda.fused`). In all other cases its plain modules compute it. The results
-    differ by rounding alone.
+    Without gradients, it runs in strips of rows on a CPU (`cpu.strips`), and with Triton kernels on
+    a CUDA device (`cuda.fused`). In all other cases its plain modules run. The results differ by
+    rounding alone.
 
     Args:
         config: sizes and widths: `GPENConfig.published(512)`, or the result of `read_config`.
@@ -46,12 +46,12 @@ class GPEN(Network):
     def set_dtype(self, dtype: torch.dtype) -> GPEN:
         """Compute convolutions in `dtype`; mapping, modulation and RGB stay in float32.
 
-        The encoder's weights stay in float32 and are rounded once, when they are used: of
-        everything that half precision rounds, the latent changes the faces most.
+        The encoder's weights stay in float32 and are rounded only when they are used, because an
+        error of the latent changes the result more than any other rounding.
 
-        This also stores the weights in the order of memory that convolutions read, so a call with
-        the present dtype makes the model faster and changes nothing else. Call it again after you
-        write to weights through their `.data` or in inference mode, which torch does not count.
+        This also stores the weights in the layout that convolutions read, so a call with the
+        present dtype makes the model faster and changes nothing else. Call it again after you write
+        to weights through their `.data` or in inference mode, which torch does not count.
         """
         for module in self.modules():
             if isinstance(module, EqualizedConv):

@@ -72,7 +72,7 @@ class EqualizedLinear(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         # √2 multiplies x and bias, instead of `torch.add(bias, x, alpha=√2)`: after a matrix
         # product, torch 2.14's inductor drops that alpha, and a network compiled for training would
-        # adapt to the loss.
+        # learn without it.
         gain = ops.SQRT2 if self.lrelu else 1
         x = (x * (self.scale * gain)) @ self.weight.t() + self.bias * (self.lr_mul * gain)
         return nn.functional.leaky_relu(x, ops.SLOPE) if self.lrelu else x

@@ -22,7 +22,7 @@ Convolution = Callable[[torch.Tensor], torch.Tensor]
 TYPICAL_ROWS = 16
 """Height of the inputs for which oneDNN chooses the layout.
 
-Other heights give the same result. Few weights make them much slower; see `rows` below.
+Other heights give the same result, but some weights make them slow; see `rows` below.
 """
 
 ADDED_UP = 1152
@@ -56,8 +56,8 @@ def make_convolution(
     Args:
         width: width of the inputs.
         slope: slope of the leaky ReLU; None for no leaky ReLU.
-        rows: typical height of the inputs. For grouped weights of 512 outputs it must be the exact
-            height: oneDNN packs those again in every call for another one.
+        rows: typical height of the inputs. For the products of 512 output channels it must be the
+            exact height: otherwise oneDNN packs the weights again in every call.
     """
     most = ADDED_UP // weight[0, 0].numel()
     if weight.dtype == torch.float32 and groups == 1 and weight.shape[1] > most:

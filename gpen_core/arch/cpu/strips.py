@@ -5,9 +5,9 @@ folds everything that is known before the pixels into the weights; keeps images 
 a row is one block of memory; and computes every level strip by strip. A strip passes through all
 layers of its level before the next strip starts, and at the end through the layers of two levels.
 
-Strips give exactly the same result as whole images, because every layer keeps the rows that the
-next strip needs. For example, a level of 16 rows, computed from the 8 rows of the level below in
-strips of 4:
+Strips give the same result as whole images, except for rounding, because every layer keeps the rows
+that the next strip needs. For example, a level of 16 rows, computed from the 8 rows of the level
+below in strips of 4:
 
     strip                                         first     second
     rows of the level below                       0 … 3     4 … 7

@@ -233,7 +233,7 @@ def _make_activation(
 def _leaky_relu(x: torch.Tensor, out: torch.Tensor) -> None:
     """Apply leaky ReLU to x, overwriting it, and write the result into out.
 
-    Out may be a part of the channels of a larger tensor.
+    `out` may be a part of the channels of a larger tensor.
     """
     if x.dtype == torch.float32:
         torch.ops.aten.leaky_relu.out(x, ops.SLOPE, out=out)

@@ -24,7 +24,7 @@ def test_kernels_run_with_what_make_test_installs() -> None:
 
 @pytest.fixture
 def nothing_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Compile anew instead of using the cached kernels."""
+    """Compile again instead of using the cached kernels."""
     monkeypatch.setattr(launch, "_compile_once", launch._compile_once.__wrapped__)
 
 
