@@ -47,7 +47,7 @@ def test_the_gpu_gives_the_faces_of_the_cpu(
     gpen_256, faces, dtype, least, count, triton, monkeypatch
 ):
     if not triton:
-        monkeypatch.setattr(launch, "works", lambda _: False)
+        monkeypatch.setattr(launch, "is_available", lambda _: False)
     with torch.inference_mode():
         expected = gpen_256(faces[:count])
         model = copy.deepcopy(gpen_256).set_dtype(getattr(torch, dtype)).to(CUDA)
