@@ -37,6 +37,15 @@ class GPENConfig:
         style_dim: length of the latent w.
         mapping_layers: number of linear layers between the encoder and the latent.
         noise: "concat" appends the encoder's feature to a layer's output, "add" adds it.
+
+    Raises:
+        MismatchError: the sizes or widths are impossible.
+
+    Example:
+        >>> import gpen_core as gpen
+        >>> config = gpen.GPENConfig.published(512)
+        >>> config.in_size, config.widths[0], config.width(512)
+        (512, 512, 64)
     """
 
     in_size: int

@@ -36,6 +36,16 @@ class GPEN(Network):
         sharpen: the amount of sharpening that the restored faces need, for
             `gpen_core.sharpen.sharpen_restored`; the network does not sharpen. Published models
             have 0.
+
+    Example:
+        >>> import torch
+        >>> import gpen_core as gpen
+        >>> config = gpen.GPENConfig(64, 64, widths=(8, 8, 8, 8, 8), style_dim=16, mapping_layers=2)
+        >>> model = gpen.GPEN(config).eval()  # with random weights
+        >>> with torch.inference_mode():
+        ...     restored = model(torch.zeros(2, 3, 64, 64))  # RGB in [-1, 1]
+        >>> restored.shape
+        torch.Size([2, 3, 64, 64])
     """
 
     def __init__(self, config: GPENConfig) -> None:
