@@ -1,4 +1,4 @@
-"""What only a CUDA device can show: the same faces, in bounded memory, without waiting."""
+"""On a CUDA device: the same faces as on a CPU, in bounded memory, without waiting."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CUDA = torch.device("cuda")
 
 
 def psnr(one: torch.Tensor, other: torch.Tensor) -> float:
-    """Of values in [-1, 1]."""
+    """Return the peak signal-to-noise ratio in dB of values in [-1, 1]."""
     return float(10 * torch.log10(4 / (one - other).square().mean()))
 
 
