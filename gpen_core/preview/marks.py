@@ -124,7 +124,7 @@ def _number(
 
 
 def _choose_pen(side: float) -> int:
-    return max(1, round(side / 80))
+    return 1 + int(side // 130)
 
 
 def _connect(canvas: torch.Tensor, place: Sequence[int], box: Sequence[float]) -> None:

@@ -273,7 +273,7 @@ def test_the_preview_of_detect_faces_shows_only_the_first_images(node, detector)
 
 
 def test_small_faces_are_shown_again_on_a_sheet(node, detector):
-    preview = node("GPENDetectFaces", image=scene([10, 80]), detector=detector).ui
+    preview = node("GPENDetectFaces", image=draw_scene([10, 80]), detector=detector).ui
     assert len(preview.values) == 2
 
 
