@@ -118,7 +118,7 @@ def to_host_image(image: torch.Tensor, alpha: torch.Tensor | None = None) -> tor
 def make_preview(images: torch.Tensor) -> ui.PreviewImage | None:
     """Show the first of some RGB images [B, 3, H, W] in [0, 1] on the node.
 
-    Returns None for an empty batch, on which the host's own preview fails.
+    Returns None for an empty batch, on which the host's preview fails.
     """
     return ui.PreviewImage(images[:PREVIEW_IMAGES].movedim(1, -1)) if len(images) else None
 
