@@ -6,6 +6,7 @@ The results are in NOTES.md, section Long runs. Every step draws another size, m
 those whose weights are here) and options. One step in ten is cancelled at a random point of its
 progress, and a run after it must give the result of an undisturbed run. The script fails if
 resident memory grows by 1 % or more in the second half, or if threads or open files grow at all.
+"""
 
 from __future__ import annotations
 
