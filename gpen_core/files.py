@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+import stat
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -49,6 +50,24 @@ def is_file(path: str | Path) -> bool:
 def is_folder(path: str | Path) -> bool:
     """Tell whether a folder exists; False where we may not look."""
     return os.path.isdir(path)  # noqa: PTH112
+
+
+def name_special(path: str | Path) -> str | None:
+    """Say in words which special file this is; None for a regular file or a folder.
+
+    Opening a FIFO waits for ever, and a device may never end.
+
+    Raises:
+        OSError: there is no such file, or we may not look.
+    """
+    mode = os.stat(path).st_mode  # noqa: PTH116
+    kinds = {
+        stat.S_IFIFO: "a FIFO",
+        stat.S_IFSOCK: "a socket",
+        stat.S_IFCHR: "a device",
+        stat.S_IFBLK: "a device",
+    }
+    return kinds.get(stat.S_IFMT(mode))
 
 
 def sha256(path: Path) -> str:
