@@ -13,15 +13,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ..errors import CheckpointError
 from ..printable import printable
-from .outlines import (
-    ELEMENT_SIZES,
-    Node,
-    OutlineTensor,
-    build_tensor,
-    damaged,
-    is_key,
-    refused,
-)
+from .outlines import ELEMENT_SIZES, Node, damaged, refused
+from .pickle_calls import MAKERS, is_count, items_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,14 +42,9 @@ MALFORMED = (
     struct.error, AttributeError, EOFError, LookupError, TypeError, ValueError,
 )  # fmt: skip
 """Errors of the walk itself where a value of another kind stands than an opcode needs."""
-CALLABLE = {
-    "collections OrderedDict", "collections Counter", "builtins set", "__builtin__ set",
-    "torch Size", "torch device", "torch._utils _rebuild_tensor",
-    "torch._utils _rebuild_tensor_v2", "torch._utils _rebuild_parameter",
-}  # fmt: skip
 NAMESPACE = "argparse Namespace"
 ALLOWED = {
-    *CALLABLE,
+    *MAKERS,
     NAMESPACE,
     *(f"torch {name}" for name in (*DTYPES, *ELEMENT_SIZES)),
 }
@@ -255,11 +243,11 @@ class _Walk:
 
     def op_binpersid(self) -> None:
         """Note a storage; the file must hold it, as the readers of both formats check."""
-        word, kind, key, location, numel, *rest = _items(self.stack.pop())
+        word, kind, key, location, numel, *rest = items_of(self.stack.pop())
         name = kind.items.removeprefix("torch ") if isinstance(kind, Node) else ""
         if word != "storage" or name not in ELEMENT_SIZES or any(item is not None for item in rest):
             raise damaged("its pickle refers to something that is no storage of numbers")
-        if not isinstance(key, str) or not isinstance(location, str) or not _is_count(numel):
+        if not isinstance(key, str) or not isinstance(location, str) or not is_count(numel):
             raise damaged("its pickle describes a storage wrongly")
         if self.storages is None:
             raise damaged("its pickle names storages where none belong")
@@ -274,7 +262,7 @@ class _Walk:
         make = MAKERS.get(function.items)
         if make is None:
             raise refused(f"its pickle calls `{printable(function.items)}`")
-        made = make(*_items(arguments))
+        made = make(*items_of(arguments))
         if function.items.startswith("torch._utils _rebuild_tensor"):
             self.tensors += 1
             if self.storages is not None:
@@ -286,68 +274,6 @@ class _Walk:
 
 def _is_global(value: Any, name: str) -> bool:
     return isinstance(value, Node) and value.kind == "global" and value.items == name
-
-
-def _is_count(value: Any) -> bool:
-    return type(value) is int and value >= 0
-
-
-def _items(value: Any) -> list[Any]:
-    """Return the items of a tuple or list."""
-    if not isinstance(value, Node) or value.kind not in ("tuple", "list"):
-        raise damaged("its pickle lacks a tuple where one belongs")
-    return value.items
-
-
-def _make_dict(pairs: Any = None) -> Node:
-    """Return an OrderedDict; Python 2 gave it its items as a list of pairs."""
-    node = Node("OrderedDict", {})
-    for pair in _items(pairs) if pairs is not None else ():
-        node.set_items(_items(pair))
-    return node
-
-
-def _make_counter(counts: Any = None) -> Node:
-    if counts is not None and (not isinstance(counts, Node) or counts.kind != "dict"):
-        raise refused("its pickle makes a Counter of something that is no dictionary")
-    return Node.of("Counter", [] if counts is None else [counts])
-
-
-def _make_set(items: Any = None) -> Node:
-    values = [] if items is None else _items(items)
-    if not all(is_key(value) for value in values):
-        raise refused("its pickle makes a set of more than texts and numbers")
-    return Node.of("set", values)
-
-
-def _make_size(sizes: Any) -> Node:
-    return Node.of("tuple", _items(sizes))
-
-
-def _make_device(name: Any, index: Any = 0) -> Node:
-    if not isinstance(name, str) or len(name) > 32 or not _is_count(index):
-        raise damaged("its pickle describes a device wrongly")
-    return Node("device", name)
-
-
-def _make_parameter(tensor: Any, *_: Any) -> OutlineTensor:
-    if not isinstance(tensor, OutlineTensor):
-        raise damaged("its pickle makes a parameter of something that is no tensor")
-    return tensor
-
-
-MAKERS: dict[str, Callable[..., Any]] = {
-    "collections OrderedDict": _make_dict,
-    "collections Counter": _make_counter,
-    "builtins set": _make_set,
-    "__builtin__ set": _make_set,
-    "torch Size": _make_size,
-    "torch device": _make_device,
-    "torch._utils _rebuild_tensor": build_tensor,
-    "torch._utils _rebuild_tensor_v2": build_tensor,
-    "torch._utils _rebuild_parameter": _make_parameter,
-}
-"""Functions that a pickle may call, and the outline of their results."""
 
 
 def _push(value: Any) -> Callable[[_Walk], None]:

@@ -131,8 +131,8 @@ def _take_tensors(
     for name, value in contents.items():
         if not isinstance(name, str) or not isinstance(value, torch.Tensor):
             raise CheckpointError(
-                f"Not a GPEN checkpoint: `{_show(name)}` is of type {type(value).__name__}; expected "
-                "only tensors by name."
+                f"Not a GPEN checkpoint: `{_show(name)}` is of type {type(value).__name__}; "
+                "expected only tensors by name."
             )
     tensors, prefix = _strip_module(contents)
     return tensors, " › ".join(path or ["flat"]) + (f", prefixed `{prefix}`" if prefix else "")
