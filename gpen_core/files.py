@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import secrets
 import stat
-from contextlib import contextmanager
+import sys
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -32,6 +34,65 @@ def write_atomically(target: Path, *, overwrite: bool) -> Iterator[Path]:
         scratch.replace(target)
     finally:
         scratch.unlink(missing_ok=True)
+
+
+@contextmanager
+def hold_lock(path: Path) -> Iterator[None]:
+    """Hold a lock that one thread of one process has at a time; wait until it is free.
+
+    The system frees the lock of a process that ended. The file is deleted at the end.
+    """
+    file = _open_locked(path)
+    try:
+        yield
+    finally:
+        if sys.platform != "win32":
+            path.unlink(missing_ok=True)  # before it is unlocked: nobody else has it yet
+        os.close(file)
+        if sys.platform == "win32":  # Windows deletes no open file
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
+
+
+def _open_locked(path: Path) -> int:
+    while True:
+        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            _lock(file)
+            if _is_same(file, path):
+                return file
+        except BaseException:
+            os.close(file)
+            raise
+        os.close(file)  # the file was deleted while we waited
+
+
+def _is_same(file: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _lock(file: int) -> None:
+    if sys.platform == "win32":
+        import msvcrt
+
+        while True:
+            try:
+                msvcrt.locking(file, msvcrt.LK_LOCK, 1)  # gives up after 10 s
+                return
+            except OSError as error:
+                if error.errno != errno.EDEADLK:
+                    raise
+    else:
+        import fcntl
+
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+        except OSError as error:
+            if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
+                raise  # some network drives have no locks: two downloads may disturb each other
 
 
 def exists(path: str | Path) -> bool:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ..errors import CheckpointError
 from ..printable import printable
-from .outlines import Node, damaged, refused
-from .pickles import Storages, walk_pickle
+from .outlines import Node, Storages, damaged, refused
+from .pickles import walk_pickle
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,6 +19,10 @@ MAX_DEPTH = 64
 MAX_ITEMS = 4_000_000
 """Items of a container in all depths, each counted as often as it is reached."""
 MAX_DIMENSIONS = 16
+SHARING = 4
+"""How often the tensors of a file may use its bytes."""
+SMALL = 1 << 20
+"""Bytes that tensors may take whatever the file's size."""
 
 ELEMENT_SIZES = {
     "DoubleStorage": 8, "FloatStorage": 4, "HalfStorage": 2, "BFloat16Storage": 2,
@@ -79,6 +83,36 @@ class OutlineTensor:
     def nbytes(self) -> int:
         """The bytes that its elements take."""
         return math.prod(self.shape) * self.dtype.itemsize
+
+
+@dataclass
+class Storages:
+    """The storages that a pickle names.
+
+    Attributes:
+        types: the type and the number of elements of each storage, by its key.
+        tensor_bytes: the bytes of all tensors in these storages.
+    """
+
+    types: dict[str, tuple[str, int]] = field(default_factory=dict)
+    tensor_bytes: int = 0
+
+    def size(self, key: str) -> int:
+        """Return the bytes of the storage `key`."""
+        kind, numel = self.types[key]
+        return ELEMENT_SIZES[kind] * numel
+
+    def check_total(self, file_size: int) -> None:
+        """Raise CheckpointError if the tensors need more memory than a file of this size can.
+
+        The tensors may share storages, as two state dicts of one network do.
+        """
+        limit = SHARING * file_size + SMALL
+        if self.tensor_bytes > limit:
+            raise refused(
+                f"its tensors take {self.tensor_bytes:,} bytes of memory, but the file has "
+                f"{file_size:,} bytes"
+            )
 
 
 class Node:

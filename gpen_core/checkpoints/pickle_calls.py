@@ -26,7 +26,7 @@ def _make_dict(pairs: Any = None) -> Node:
     """Return an OrderedDict; Python 2 gave it its items as a list of pairs."""
     node = Node("OrderedDict", {})
     for pair in items_of(pairs) if pairs is not None else ():
-        node.setitems_of(items_of(pair))
+        node.set_items(items_of(pair))
     return node
 
 

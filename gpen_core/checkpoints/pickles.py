@@ -8,12 +8,11 @@ refuses all that no state dict needs, and it bounds the memory and time of the r
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ..errors import CheckpointError
 from ..printable import printable
-from .outlines import ELEMENT_SIZES, Node, damaged, refused
+from .outlines import ELEMENT_SIZES, Node, Storages, damaged, refused
 from .pickle_calls import MAKERS, is_count, items_of
 
 if TYPE_CHECKING:
@@ -29,11 +28,6 @@ MAX_MARKS = 256
 """Marks that are open at a time; each nested container opens one or two."""
 MAX_TENSORS = 20_000
 """Tensors of one pickle. PyTorch needs about 10 µs and 1 kB to build one."""
-SHARING = 4
-"""How often the tensors of a file may use its bytes."""
-SMALL = 1 << 20
-"""Bytes that tensors may take whatever the file's size."""
-
 DTYPES = {
     "float16", "float32", "float64", "bfloat16", "half", "float", "double", "uint8", "int8",
     "int16", "int32", "int64", "short", "int", "long", "bool", "complex64", "complex128",
@@ -49,36 +43,6 @@ ALLOWED = {
     *(f"torch {name}" for name in (*DTYPES, *ELEMENT_SIZES)),
 }
 """Globals that a pickle may name."""
-
-
-@dataclass
-class Storages:
-    """The storages that a pickle names.
-
-    Attributes:
-        types: the type and the number of elements of each storage, by its key.
-        tensor_bytes: the bytes of all tensors in these storages.
-    """
-
-    types: dict[str, tuple[str, int]] = field(default_factory=dict)
-    tensor_bytes: int = 0
-
-    def size(self, key: str) -> int:
-        """Return the bytes of the storage `key`."""
-        kind, numel = self.types[key]
-        return ELEMENT_SIZES[kind] * numel
-
-    def check_total(self, file_size: int) -> None:
-        """Raise CheckpointError if the tensors need more memory than a file of this size can.
-
-        The tensors may share storages, as two state dicts of one network do.
-        """
-        limit = SHARING * file_size + SMALL
-        if self.tensor_bytes > limit:
-            raise refused(
-                f"its tensors take {self.tensor_bytes:,} bytes of memory, but the file has "
-                f"{file_size:,} bytes"
-            )
 
 
 def walk_pickle(stream: BinaryIO, storages: Storages | None = None) -> Any:

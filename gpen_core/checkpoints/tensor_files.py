@@ -24,9 +24,9 @@ from safetensors.torch import load_file, save
 
 from ..errors import CheckpointError
 from ..files import name_special, write_atomically
+from ..names import MODEL_SUFFIXES
 from ..printable import printable
 from .archives import check_legacy, check_zip
-from .catalog import MODEL_SUFFIXES
 from .outlines import sketch
 from .safetensors_header import read_header
 
@@ -121,16 +121,17 @@ def read_tensor_file(
         raise CheckpointError(f"`{path}` cannot be read: {error.strerror or error}.") from error
 
 
-def check_header(path: Path) -> None:
-    """Check that a file is a sound file of tensors, by its header and its length alone.
+def read_outline(path: Path) -> Any:
+    """Return the contents of a file with all tensors on the device "meta": no number is read.
 
     Raises:
-        CheckpointError: it is not, or it cannot be read.
+        CheckpointError: the file is not a sound file of tensors, as far as its header and its
+            length show, or it cannot be read.
     """
     try:
         refuse_special(path)
         with path.open("rb") as file:
-            _outline(file, _identify(file, path), path)
+            return sketch(_outline(file, _identify(file, path), path))
     except OSError as error:
         raise CheckpointError(f"`{path}` cannot be read: {error.strerror or error}.") from error
 
