@@ -26,7 +26,7 @@ LONGER_FOR_A_REASON: dict[str, str] = {}
 # The storeys, from the ground up. A module may import its own storey and those below it. Every
 # module (or folder) directly inside gpen_core has its place here; a new one without a place fails.
 STOREYS = (
-    ("errors", "names", "progress"),
+    ("errors", "names", "printable", "progress"),
     ("parallel_tensors",),
     ("devices", "faces", "files", "images", "sharpen"),
     ("warp", "arch", "media", "select", "preview"),
@@ -39,7 +39,7 @@ STOREYS = (
     ("__main__",),
 )
 VERBS = ("detectors", "align", "restore", "pasting", "degradation")
-VALUES = ("errors", "names", "progress", "parallel_tensors", "faces")
+VALUES = ("errors", "names", "printable", "progress", "parallel_tensors", "faces")
 
 HOUSE_API = {
     "load_gpen", "load_detector", "read_image", "write_image",
@@ -113,7 +113,7 @@ def room(path: Path) -> str:
 
 
 def python(code: str) -> str:
-    """What `code` prints in a fresh interpreter started in the repository."""
+    """Run `code` in a fresh interpreter started in the repository; return what it prints."""
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
     )

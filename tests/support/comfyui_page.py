@@ -1,4 +1,4 @@
-"""A real browser on a real ComfyUI: load a workflow as a user does, run it, look for complaints."""
+"""A real browser on a real ComfyUI: loads a workflow as a user does, runs it, finds errors."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ COMPLAINTS = """() => {
 
 
 class Page:
-    """ComfyUI's page in a browser; `complaints()` is {} while nothing is wrong."""
+    """ComfyUI's page in a browser. `complaints()` is {} while the page shows no error."""
 
     def __init__(self, page, host: ComfyUI) -> None:
         self.page = page
@@ -67,8 +67,11 @@ class Page:
         self._open()
 
     def _open(self) -> None:
-        """Open the page anew until it is free: on a busy machine the mask that covers it while it
-        starts misses the end of its own animation, and then stays for good."""
+        """Open the page, again if needed, until nothing covers it.
+
+        A mask covers the page while it starts. On a busy machine the mask can miss the end of its
+        animation and then stays for ever.
+        """
         for _ in range(STARTS):
             self.page.goto(self.host.url)
             self.page.wait_for_function(READY, timeout=90_000)
@@ -76,7 +79,7 @@ class Page:
                 self.page.wait_for_timeout(2500)
                 if not self.page.locator(".p-blockui-mask").count():
                     return
-        raise TimeoutError(f"The page stayed covered, {STARTS} times in a row.")
+        raise TimeoutError(f"The page stayed covered in {STARTS} attempts.")
 
     def load(self, workflow: Path) -> None:
         """Drop a workflow file on the canvas and fit the view to it."""
@@ -102,21 +105,21 @@ class Page:
         self.page.get_by_test_id("info-button").first.click()
 
     def api_graph(self) -> dict:
-        """What the page would send to run the workflow."""
+        """Return the graph that the page would send to run the workflow."""
         return self.page.evaluate("async () => (await app.graphToPrompt()).output")
 
     def serialized(self) -> dict:
-        """The workflow as the page would save it."""
+        """Return the workflow as the page would save it."""
         return self.page.evaluate("() => JSON.parse(JSON.stringify(app.rootGraph.serialize()))")
 
     def shoot(self, name: str) -> None:
-        """Save a screenshot where COMFYUI_SCREENSHOTS says; look at them."""
+        """Save a screenshot to the folder COMFYUI_SCREENSHOTS, if it is set."""
         if SCREENSHOTS:
             self.fit()
             self.page.screenshot(path=Path(SCREENSHOTS) / f"{name}.png")
 
     def run(self, seconds: float = 240) -> dict:
-        """Press Run and wait; returns the new history entry."""
+        """Press Run and wait; return the new history entry."""
         before = {*self.host.get("history")}
         button = self.page.get_by_test_id("queue-button")
         if not button.count():
@@ -135,7 +138,7 @@ class Page:
 
 @contextmanager
 def open_page(host: ComfyUI, *, vue: bool, language: str = "en") -> Iterator[Page]:
-    """ComfyUI's page, with classic nodes or Nodes 2.0 (`vue`), first-run dialogs out of the way."""
+    """Open ComfyUI's page with classic nodes or Nodes 2.0 (`vue`), without first-run dialogs."""
     driver_api = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
     if not CHROMIUM:
         pytest.skip("needs chromium: install it, or say where it is in CHROMIUM")
