@@ -161,6 +161,18 @@ def test_sixteen_bits_with_alpha_or_in_tiles_are_read(tmp_path, predictor, order
         assert np.array_equal((read * 65535).round().numpy(), deep[..., plane])
 
 
+@pytest.mark.parametrize("compression", ["zstd", "lzma", "tiff_lzw", "packbits"])
+def test_sixteen_bits_are_read_from_any_compression_that_pillow_knows(tmp_path, capfd, compression):
+    deep = np.random.default_rng(3).integers(0, 65536, (40, 52), dtype=np.uint16)
+    try:
+        (tmp_path / "a.tif").write_bytes(encode(deep, "TIFF", compression=compression))
+    except OSError:
+        pytest.skip(f"this Pillow cannot write {compression}")
+    levels = read_picture(tmp_path / "a.tif").pixels[0, 0] * 65535
+    assert np.array_equal(levels.round().numpy(), deep)
+    assert capfd.readouterr() == ("", "")
+
+
 def test_bmp_bit_fields_of_any_width_are_read(tmp_path):
     masks = (0x3FF00000, 0x000FFC00, 0x000003FF)  # ten bits each
     pixels = sum(
