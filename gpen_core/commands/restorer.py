@@ -160,6 +160,10 @@ class Restorer:
             outcome = "\n  ".join([f"{outcome}; {len(messages)} left out", *messages])
         return outcome
 
+    @property
+    def _replaces_extras(self) -> bool:
+        return self.options.overwrite or self.options.skip_existing
+
     def _restore_aligned(self, job: Job, picture: Picture, on_progress: OnProgress) -> str:
         width, height = picture.size
         if width != height:
@@ -180,7 +184,6 @@ class Restorer:
 
     def _write(self, job: Job, before: Picture, after: Picture) -> None:
         """Write a restored picture, and the comparison if it was asked for."""
-        overwrite = self.options.overwrite
         self.files.write(job, after)
         if not self.options.compare:
             return
@@ -190,7 +193,8 @@ class Restorer:
             pixels = F.interpolate(pixels, size, mode="bicubic", antialias=True)
         both = torch.cat([pixels, after.pixels], dim=3)
         job.comparison.parent.mkdir(parents=True, exist_ok=True)
-        write_picture(job.comparison, _replace_pixels(after, both), overwrite=overwrite)
+        comparison = _replace_pixels(after, both)
+        write_picture(job.comparison, comparison, overwrite=self._replaces_extras)
 
     def _write_without_faces(self, job: Job, picture: Picture) -> str:
         """Write a picture without faces; copy the file if neither its size nor kind changes."""
@@ -209,14 +213,17 @@ class Restorer:
         job.crop_stem.parent.mkdir(parents=True, exist_ok=True)
         for number, pixels in enumerate(crops.pixels.cpu(), start=first):
             crop = _replace_pixels(picture, pixels[None])
-            write_picture(job.crop_path(number), crop, overwrite=self.options.overwrite)
+            write_picture(job.crop_path(number), crop, overwrite=self._replaces_extras)
 
     def _refuse_existing(self, job: Job) -> None:
-        """Raise ImageError for existing files beside the result, before any work is done."""
+        """Raise ImageError for existing files beside the result, before any work is done.
+
+        With --skip-existing they come from a run that was interrupted, and are written again.
+        """
         extras = [job.comparison] if self.options.compare else []
         extras += [job.crop_path(1)] if self.options.save_faces else []
         for path in extras:
-            if path.exists() and not self.options.overwrite:
+            if path.exists() and not self._replaces_extras:
                 raise ImageError(f"{path} exists; pass --overwrite to replace it.")
 
 

@@ -49,6 +49,11 @@ def clean_exif(block: bytes) -> bytes:
     return block if tiff_tags.count_entries(block, main) <= tiff_tags.MOST_ENTRIES else b""
 
 
+def name_loss(block: bytes, cleaned: bytes) -> list[str]:
+    """Return "damaged EXIF" where a file has a block, and `clean_exif` left nothing of it."""
+    return ["damaged EXIF"] if block and not cleaned else []
+
+
 def find_orientation(exif: bytes) -> int:
     """Return the orientation (1 … 8) that the main directory states, as any type; 0 if none.
 

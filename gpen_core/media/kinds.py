@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from typing import TYPE_CHECKING
 
 from ..errors import ImageError
-from .containers import tiff
+from .containers import bmp, tiff
 from .png_chunks import SIGNATURE
 from .tiff_tags import BIG_TIFF_HEADERS, TIFF_HEADERS
 
@@ -30,11 +31,9 @@ _STARTS = (
     (SIGNATURE, "PNG"),
     (b"GIF87a", "GIF"),
     (b"GIF89a", "GIF"),
-    (b"BM", "BMP"),
     (b"8BPS", "PSD"),
     (b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG2000"),
     (b"\xff\x4f\xff\x51", "JPEG2000"),
-    *((b"P%d" % number, "PPM") for number in range(1, 7)),
     *((start, "TIFF") for start in (*TIFF_HEADERS, *BIG_TIFF_HEADERS)),
 )
 _RAW_STARTS = (b"FUJIFILMCCD-RAW", b"FOVb", b"\0MRM", b"IIRO", b"IIRS", b"MMOR", b"IIU\0")
@@ -80,6 +79,10 @@ def find_kind(path: Path, head: bytes, length: int) -> str:
     for start, kind in _STARTS:
         if head.startswith(start):
             return kind
+    if head[:2] == b"BM" and int.from_bytes(head[14:18], "little") in bmp.HEADERS:
+        return "BMP"
+    if re.match(rb"P[1-6][\s#]", head):
+        return "PPM"
     if path.suffix.lower() == ".tga":
         return "TGA"  # the format has no signature
     _refuse_known(path, head)

@@ -106,7 +106,8 @@ def read_picture(
     if decoded.damage:
         message = f"{path} {decoded.damage}"
         if strict or on_damage is None:
-            raise ImageError(f"{message}. Leave out --strict (strict=True) to use what there is.")
+            way = "Leave out --strict (strict=True)" if strict else "Pass on_damage"
+            raise ImageError(f"{message}. {way} to use what there is.")
         on_damage(f"{message}.")
     # Outside of `try`: PyTorch raises RuntimeError when memory runs out, and then the file is fine.
     return _make_picture(contents, decoded)

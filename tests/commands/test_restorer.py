@@ -348,6 +348,20 @@ def test_losses_are_told_of_results_that_are_written_and_not_of_copies(gpen):
     )
 
 
+def test_a_run_goes_on_where_an_earlier_one_was_interrupted(gpen):
+    for name in ("in/a.png", "in/b.png"):
+        save(name)
+    words = ("in", "-o", "out", "--compare", "--save-faces")
+    assert gpen(*words)[0] == 0
+    whole = {path: Path(path).read_bytes() for path in list_files()}
+    for lost in ("out/b.png", "out/compare/b.png.jpg"):  # its face was written, and no more
+        Path(lost).unlink()
+    code, out, err = gpen(*words, "--skip-existing")
+    assert (code, err) == (0, "")
+    assert "1 skipped" in out
+    assert {path: Path(path).read_bytes() for path in list_files()} == whole
+
+
 def test_the_longest_name_has_a_comparison(gpen):
     name = "x" * 250 + ".png"
     save(name)

@@ -149,6 +149,8 @@ def test_what_no_result_keeps_is_named(tmp_path):
         "b.jpg": (whole + second, "further pictures behind the first one"),
         "c.jpg": (add_jpeg_segment(whole, 0xEB, b"JP\0\1 jumb c2pa"), "content credentials"),
         "d.jpg": (add_jpeg_segment(whole, 0xE3, b"Meta\0"), "the JPEG segment APP3"),
+        "g.jpg": (add_jpeg_segment(whole, 0xE1, b"Exif\0\0garbage!"), "damaged EXIF"),
+        "h.png": (add_png_chunks(encode(SAMPLES, "PNG"), (b"eXIf", b"no")), "damaged EXIF"),
         "e.png": (
             add_png_chunks(encode(SAMPLES, "PNG"), (b"caBX", b"x")), "content credentials",
         ),

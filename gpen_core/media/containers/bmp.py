@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _PLAIN, _RLE8, _RLE4, _BIT_FIELDS, _ALPHA_BIT_FIELDS = 0, 1, 2, 3, 6
-_HEADERS = (12, 40, 52, 56, 64, 108, 124)  # lengths
+HEADERS = (12, 40, 52, 56, 64, 108, 124)
+"""Lengths of the headers of all versions."""
+
 _CALIBRATED, _EMBEDDED = 0, 0x4D424544  # kinds of colour space
 _GREATEST_COMPRESSION = 255  # pixels in two bytes, of run-length coding
 
@@ -62,7 +64,7 @@ def parse(data: bytes, path: Path) -> Contents:
         ImageError: the header is damaged, or names a coding that we cannot read.
     """
     header = int.from_bytes(data[14:18], "little")
-    if header not in _HEADERS or len(data) < 14 + header:
+    if header not in HEADERS or len(data) < 14 + header:
         raise ImageError(f"{path} is damaged: its BMP header is cut off or of an unknown length.")
     start = int.from_bytes(data[10:14], "little")
     if header == 12:

@@ -54,9 +54,11 @@ def parse(kind: str, data: bytes, path: Path) -> Contents:
     with pillow_decoding.open_image(kind, data) as image:
         pillow_decoding.refuse_frames(image, path)
         size, info = image.size, image.info
-    exif = exif_block.clean_exif(info.get("exif") or b"")
+    block = info.get("exif") or b""
+    exif = exif_block.clean_exif(block)
     icc = found.icc or (stated.icc if stated else b"")
     lost = [f"{found.bits} bits per sample (8 are read)"] if found.bits > 8 else []
+    lost += exif_block.name_loss(block, exif)
     if _GAIN_MAP_BRAND in data[:64]:
         lost.append("an HDR gain map")
     metadata = Metadata(

@@ -98,13 +98,14 @@ def parse(data: bytes, path: Path) -> Contents:
     else:
         _close(parts)
     parts.kept.append(b"\xff\xd9")
+    metadata, lost = _make_metadata(parts)
     return JpegContents(
         "JPEG",
         b"".join(parts.kept),
         parts.size,
-        metadata=_make_metadata(parts),
+        metadata=metadata,
         damage="" if parts.end else "is cut off",
-        lost=tuple(dict.fromkeys(parts.lost)),
+        lost=tuple(dict.fromkeys([*parts.lost, *lost])),
         needed_bytes=parts.size[0] * parts.size[1],
         most_bytes=None if parts.frame in _ARITHMETIC else _PIXELS_PER_BYTE * len(data),
         frame=parts.frame,
@@ -225,14 +226,16 @@ def _close(parts: _Parts) -> None:
         parts.kept[-1] = parts.kept[-1][:-1]
 
 
-def _make_metadata(parts: _Parts) -> Metadata:
+def _make_metadata(parts: _Parts) -> tuple[Metadata, list[str]]:
+    """Return the metadata, and what is lost of it."""
     exif = exif_block.clean_exif(parts.exif)
+    lost = exif_block.name_loss(parts.exif, exif)
     pieces = sorted(piece for piece in parts.icc if len(piece) > 2)
     is_whole = bool(pieces) and pieces[0][1] == len(pieces)
     if parts.icc and not is_whole:
-        parts.lost.append("an incomplete colour profile")
+        lost.append("an incomplete colour profile")
     resources = photoshop.read_resources(parts.photoshop)
-    return Metadata(
+    metadata = Metadata(
         exif=exif,
         icc=b"".join(piece[2:] for piece in pieces) if is_whole else b"",
         dpi=parts.dpi or exif_block.find_exif_dpi(exif),
@@ -240,7 +243,8 @@ def _make_metadata(parts: _Parts) -> Metadata:
         photoshop=photoshop.pack_resources(resources),
         comments=tuple(parts.comments),
         stored_size=parts.size,
-    ).with_orientation()
+    )
+    return metadata.with_orientation(), lost
 
 
 def _count_missing_rows(samples: np.ndarray) -> int:

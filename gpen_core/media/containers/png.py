@@ -234,9 +234,8 @@ def _make_metadata(parts: _Parts, path: Path) -> tuple[Metadata, tuple[str, ...]
     chunks = tuple((name, single[name]) for name in _COLOURS if name in single)
     stated = colour.read_png_colours(dict(chunks), is_grey=parts.header[3] in (_GREY, _GREY_ALPHA))
     colour.refuse_hdr(path, stated.transfer, icc)
-    exif = exif_block.clean_exif(
-        single.get(b"eXIf", b"") or profiles.get("exif", b"") or profiles.get("app1", b"")
-    )
+    block = single.get(b"eXIf", b"") or profiles.get("exif", b"") or profiles.get("app1", b"")
+    exif = exif_block.clean_exif(block)
     resources = photoshop.read_resources(profiles.get("iptc", b""))
     known = (*_PIXELS, *_COLOURS, *_SAYS_NOTHING_NEW, b"iCCP", b"acTL", b"fcTL", b"fdAT")
     lost = [
@@ -244,6 +243,7 @@ def _make_metadata(parts: _Parts, path: Path) -> tuple[Metadata, tuple[str, ...]
         for name in single
         if name not in known
     ]
+    lost += exif_block.name_loss(block, exif)
     if b"iCCP" in single and not icc:
         lost.append("a damaged colour profile")
     metadata = Metadata(

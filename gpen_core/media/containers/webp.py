@@ -51,7 +51,8 @@ def parse(data: bytes, path: Path) -> Contents:
             )
         chunks.setdefault(name, data[at + 8 : at + 8 + length])
         at += 8 + length + length % 2
-    exif = exif_block.clean_exif(chunks.get(b"EXIF", b""))
+    block = chunks.get(b"EXIF", b"")
+    exif = exif_block.clean_exif(block)
     size = _read_size(chunks)
     metadata = Metadata(
         exif=exif,
@@ -65,6 +66,7 @@ def parse(data: bytes, path: Path) -> Contents:
         data,
         size,
         metadata=metadata.with_orientation(),
+        lost=tuple(exif_block.name_loss(block, exif)),
         is_lossless=_LOSSLESS in chunks,
         needed_bytes=3 * size[0] * size[1],
     )
