@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from comfy_api.latest import io
 
 from ..gpen_core.faces import Crops
+from ..gpen_core.pasting.options import parse_strengths
 from ..gpen_core.pasting.paste import paste
 from ..gpen_core.warp import resize
 from . import host
@@ -56,6 +57,12 @@ class PasteBack(io.ComfyNode):
                 io.Image.Input("background", optional=True,
                                tooltip="A larger version of the image, to paste into instead. The "
                                "result has its size."),
+                io.Float.Input("strength", optional=True, default=1.0, min=0.0, max=1.0, step=0.01,
+                               tooltip="How much of the crops to paste. 0: every pixel stays as it "
+                               "is. 1: faces are replaced. The same as in Restore Image."),
+                io.String.Input("strengths", optional=True, default="", placeholder="1, 0.5",
+                                tooltip="One strength for each face, in the order of the faces, "
+                                "such as 1, 0.5. Empty: strength holds for all."),
             ],
             outputs=[
                 io.Image.Output("image", tooltip="The image with the crops pasted."),
@@ -80,6 +87,8 @@ class PasteBack(io.ComfyNode):
         crops: torch.Tensor | None = None,
         mask: torch.Tensor | None = None,
         background: torch.Tensor | None = None,
+        strength: float = 1.0,
+        strengths: str = "",
     ) -> io.NodeOutput:
         pixels, alpha = from_host_image(image)
         faces.check_image(pixels)
@@ -96,6 +105,8 @@ class PasteBack(io.ComfyNode):
             background=larger,
             limit=from_host_mask(mask),
             device=host.prepare_device(),
+            strength=strength,
+            strengths=parse_strengths(strengths),
             on_progress=host.make_progress(len(faces)),
         )
         if alpha is not None:

@@ -30,14 +30,10 @@ if TYPE_CHECKING:
     from ..gpen_core.detectors import Detector
     from ..gpen_core.faces import Faces
 
-STRENGTH = io.Float.Input(
-    "strength",
-    default=1.0,
-    min=0.0,
-    max=1.0,
-    step=0.01,
-    tooltip="How much of the restored face to use. 0: the face stays as it is. 1: it is replaced.",
-)
+def _make_strength(tooltip: str) -> io.Float.Input:
+    return io.Float.Input(
+        "strength", default=1.0, min=0.0, max=1.0, step=0.01, tooltip=tooltip
+    )
 
 PLANNED_BATCH = 8
 """Faces per pass for which the host frees memory beforehand. If more fit, more run together."""
@@ -63,7 +59,9 @@ class RestoreFaces(io.ComfyNode):
                 GPENModel.Input("model", tooltip="From Load GPEN."),
                 io.Image.Input("crops", tooltip="Face crops from Detect Faces or Crop Faces. Crops "
                                "of another size than the model's are resized first."),
-                STRENGTH,
+                _make_strength("Blends the restored crop with the given one, which is coarser than "
+                               "the photo: even 0 changes large faces a little. To weaken the "
+                               "result, set strength at Paste Faces Back."),
                 io.Int.Input("batch_size", default=0, min=0, max=256, advanced=True,
                              tooltip="Faces per pass through the network. 0: as many as fit into "
                              "the GPU's memory; one on a CPU. When memory runs out, the number is "
@@ -115,7 +113,8 @@ class RestoreImage(io.ComfyNode):
             inputs=[
                 io.Image.Input("image", tooltip="Photos or video frames."),
                 GPENModel.Input("model", tooltip="From Load GPEN."),
-                STRENGTH,
+                _make_strength("How much of the restored faces to use. 0: every pixel stays as it "
+                               "is. 1: faces are replaced."),
                 GPENDetector.Input("detector", optional=True,
                                    tooltip="From Load Face Detector. Not connected: chosen "
                                    "automatically."),
