@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING
 
 from comfy_api.latest import io
 
-from ..gpen_core.align import left_out_messages
-from ..gpen_core.pipeline import restore_image
+from ..gpen_core.align import alignable, left_out_messages
+from ..gpen_core.pasting.options import PasteOptions
+from ..gpen_core.pipeline import restore_detected
 from ..gpen_core.restore import restore_pixels
 from ..gpen_core.warp import resize
 from . import host
-from .files import make_detector, stamp_unconnected_detector
+from .detections import find_faces
+from .files import stamp_unconnected_detector
+from .reports import count_faces, describe_faces
 from .sockets import (
     CATEGORY,
     PREVIEW_IMAGES,
@@ -28,15 +31,17 @@ if TYPE_CHECKING:
     import torch
 
     from ..gpen_core.detectors import Detector
-    from ..gpen_core.faces import Faces
+
 
 def _make_strength(tooltip: str) -> io.Float.Input:
-    return io.Float.Input(
-        "strength", default=1.0, min=0.0, max=1.0, step=0.01, tooltip=tooltip
-    )
+    return io.Float.Input("strength", default=1.0, min=0.0, max=1.0, step=0.01, tooltip=tooltip)
+
 
 PLANNED_BATCH = 8
 """Faces per pass for which the host frees memory beforehand. If more fit, more run together."""
+
+SEARCH_SHARE = 0.5
+"""The part of Restore Image's bar that the search takes. Models differ too much to know it."""
 
 PREVIEW_SIDE = 512
 """Side in pixels to which larger crops are shrunk for the preview."""
@@ -55,6 +60,7 @@ class RestoreFaces(io.ComfyNode):
             "output size.",
             search_aliases=["face restore", "face enhance", "gpen", "upscale face", "fix face"],
             has_intermediate_output=True,
+            hidden=[io.Hidden.unique_id],
             inputs=[
                 GPENModel.Input("model", tooltip="From Load GPEN."),
                 io.Image.Input("crops", tooltip="Face crops from Detect Faces or Crop Faces. Crops "
@@ -87,6 +93,7 @@ class RestoreFaces(io.ComfyNode):
             batch_size=batch_size or None,
             on_progress=host.make_progress(len(pixels)),
         )
+        host.say(cls.hidden.unique_id, f"Restored {count_faces(len(pixels))}.")
         return io.NodeOutput(to_host_image(restored), ui=make_preview(_shrink(restored)))
 
 
@@ -137,18 +144,19 @@ class RestoreImage(io.ComfyNode):
         strength: float,
         detector: Detector | None = None,
     ) -> io.NodeOutput:
-        def on_left_out(faces: Faces) -> None:
-            host.warn(cls.hidden.unique_id, "\n".join(left_out_messages(faces)))
-
         pixels, alpha = from_host_image(image)
+        options = PasteOptions(strength=strength)
+        options.check(pixels)  # before a long search
+        searching, restoring = host.make_stages(SEARCH_SHARE, 1 - SEARCH_SHARE)
         model.load(PLANNED_BATCH)
-        result = restore_image(
-            model,
-            detector or make_detector(),
-            pixels,
-            strength=strength,
-            on_search=host.make_progress(len(pixels)),
-            on_progress=host.make_progress(len(pixels)),
-            on_left_out=on_left_out,
-        )
+        found, _ = find_faces(detector, pixels, None, {}, searching)
+        fit = alignable(found)
+        warnings = left_out_messages(found[~fit])
+        if warnings:
+            host.warn(cls.hidden.unique_id, "\n".join(warnings))
+        faces = found[fit]
+        result = restore_detected(model, pixels, faces, options, on_progress=restoring)
+        restoring(1, 1)
+        said = [describe_faces("Restored", faces), *warnings]
+        host.say(cls.hidden.unique_id, "\n".join(said))
         return io.NodeOutput(to_host_image(result.image, alpha), to_host_mask(result.mask))

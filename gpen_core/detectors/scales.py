@@ -20,6 +20,7 @@ from ..devices import full_precision
 from ..errors import DetectorError
 from ..faces import Faces
 from ..images import check_image
+from .interrupts import check_interrupt
 from .merging import check_max_faces, clip, filter_faces, join, merge
 
 if TYPE_CHECKING:
@@ -187,6 +188,7 @@ def search(
         pixels = shrink(image[first : first + searched.batch], searched.height, searched.width)
         for top, height in searched.rows:
             for left, width in searched.columns:
+                check_interrupt()
                 tile = pixels[:, :, top : top + height, left : left + width]
                 # In half precision, landmarks would move by a pixel.
                 with full_precision(detector.device):
