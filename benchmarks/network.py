@@ -1,8 +1,8 @@
-"""`gpen bench` for several sizes, with the plain network and, where installed, ONNX Runtime.
+"""Run `gpen bench` for several sizes, with the reference and, if installed, ONNX Runtime.
 
     python benchmarks/network.py [--size 512 2048] [any other option of `gpen bench`]
 
-Every contender runs in a process of its own, so that its peak memory is its own too.
+Every contender runs in a separate process, which also separates their peaks of memory.
 """
 
 from __future__ import annotations

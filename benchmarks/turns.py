@@ -1,9 +1,9 @@
-"""Forms of the network on a CPU by turns in one process: a machine that slows down slows all alike.
+"""Time variants of the network on a CPU in turns, so that a machine that slows down slows them all.
 
     python benchmarks/turns.py [--size 512] [--rounds 9] [--dtype fp32] [--torch] [--reference]
 
-`gpen bench` gives each a process of its own, and is for ONNX Runtime, whose threads and memory slow
-whatever shares a process with it.
+All variants run in one process. Use `gpen bench`, which starts one process each, for ONNX Runtime:
+its threads and memory slow everything else in its process.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=512, choices=bench.SIZES)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--dtype", nargs="+", default=["fp32", "bf16"], choices=("fp32", "bf16"))
-    parser.add_argument("--torch", action="store_true", help="each without the kernels, too")
-    parser.add_argument("--reference", action="store_true", help="the plain network, too")
+    parser.add_argument("--torch", action="store_true", help="also without the kernels")
+    parser.add_argument("--reference", action="store_true", help="also the plain network")
     options = parser.parse_args()
     x = torch.rand(1, 3, options.size, options.size) * 2 - 1
     networks = dict(make_networks(options))
@@ -47,23 +47,23 @@ def main() -> None:
     print(
         bench.format_facts({"device": bench_timing.cpu_name(), **bench.describe_run()}), end="\n\n"
     )
-    print(table(seconds))
+    print(format_table(seconds))
 
 
 class WithoutKernels(torch.nn.Module):
-    """A network computed by torch's operations alone."""
+    """Runs a network with torch's operations alone, without the compiled kernels."""
 
     def __init__(self, network: GPEN) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        with mock.patch.object(launch, "works", lambda dtype: False):
+        with mock.patch.object(launch, "is_available", lambda dtype: False):
             return self.network(x)
 
 
 def make_networks(options: argparse.Namespace) -> Iterator[tuple[str, torch.nn.Module]]:
-    """Names and networks."""
+    """Yield the names of the variants and their networks."""
 
     def make(dtype: str) -> GPEN:
         task = bench_timing.Task(options.size, "cpu", dtype, 1, options.rounds, None)
@@ -72,15 +72,15 @@ def make_networks(options: argparse.Namespace) -> Iterator[tuple[str, torch.nn.M
     for dtype in options.dtype:
         yield dtype, make(dtype)
         if options.torch:
-            yield f"{dtype}, by torch alone", WithoutKernels(make(dtype))
+            yield f"{dtype}, torch alone", WithoutKernels(make(dtype))
     if options.reference:
         yield "reference, fp32", ReferenceGPEN(make("fp32"))
 
 
-def table(seconds: dict[str, list[float]]) -> str:
-    """Medians, the least, and the median of each round's ratio to the first."""
+def format_table(seconds: dict[str, list[float]]) -> str:
+    """Return a table of medians, minima, and the median ratio to the first variant per round."""
     first = next(iter(seconds))
-    rows = [["network", "median", "least", f"× {first}"]]
+    rows = [["network", "median", "minimum", f"× {first}"]]
     for name, taken in seconds.items():
         ratio = statistics.median(a / b for a, b in zip(seconds[first], taken, strict=True))
         milliseconds = (1e3 * statistics.median(taken), 1e3 * min(taken))

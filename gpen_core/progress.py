@@ -1,4 +1,4 @@
-"""What long functions report while they work, and what `restore` needs of a model."""
+"""The callbacks by which long functions report their progress."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What only a CUDA device can show: the same faces, in bounded memory, without waiting."""
+"""On a CUDA device: the same faces as on a CPU, in bounded memory, without waiting."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CUDA = torch.device("cuda")
 
 
 def psnr(one: torch.Tensor, other: torch.Tensor) -> float:
-    """Of values in [-1, 1]."""
+    """Return the peak signal-to-noise ratio in dB of values in [-1, 1]."""
     return float(10 * torch.log10(4 / (one - other).square().mean()))
 
 
@@ -47,7 +47,7 @@ def test_the_gpu_gives_the_faces_of_the_cpu(
     gpen_256, faces, dtype, least, count, triton, monkeypatch
 ):
     if not triton:
-        monkeypatch.setattr(launch, "works", lambda _: False)
+        monkeypatch.setattr(launch, "is_available", lambda _: False)
     with torch.inference_mode():
         expected = gpen_256(faces[:count])
         model = copy.deepcopy(gpen_256).set_dtype(getattr(torch, dtype)).to(CUDA)

@@ -1,4 +1,4 @@
-"""Default device and dtype, autocast, threads: whatever a program has set, the results stay."""
+"""Results do not depend on a program's default device, default dtype, autocast or threads."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ def faces(photograph: torch.Tensor) -> gpen.Faces:
 
 @pytest.fixture(scope="module")
 def expected(photograph: torch.Tensor, faces: gpen.Faces) -> tuple[torch.Tensor, torch.Tensor]:
-    return all_of_it(photograph, faces)
+    return run_every_verb(photograph, faces)
 
 
-def all_of_it(image: torch.Tensor, faces: gpen.Faces) -> tuple[torch.Tensor, torch.Tensor]:
-    """A restored and a degraded image, by every function that the library has for it."""
+def run_every_verb(image: torch.Tensor, faces: gpen.Faces) -> tuple[torch.Tensor, torch.Tensor]:
+    """Restore and degrade an image with every public function that takes part in it."""
     model = gpen.load_gpen(device="cpu")
     chosen = faces[select_faces(faces).kept][faces.scores > 0][0:1]
     assert len(gpen.Faces.empty((1, 8, 8))) == 0
@@ -76,7 +76,7 @@ def test_default_device_and_autocast_change_nothing(
     around: AbstractContextManager[object],
 ) -> None:
     with around:
-        found = all_of_it(photograph, faces)
+        found = run_every_verb(photograph, faces)
     assert_same(found, expected)
 
 
@@ -87,7 +87,7 @@ def test_the_default_dtype_changes_nothing(
     expected: tuple[torch.Tensor, torch.Tensor],
     tmp_path: Path,
 ) -> None:
-    assert_same(all_of_it(photograph, faces), expected)
+    assert_same(run_every_verb(photograph, faces), expected)
     found = gpen.detect(gpen.load_detector("mtcnn", device="cpu"), photograph)
     assert torch.equal(found.landmarks, faces.landmarks)
     gpen.write_image(tmp_path / "a.png", photograph)
@@ -161,7 +161,7 @@ def test_a_model_loaded_in_inference_mode_can_be_trained() -> None:
     assert x.grad.abs().sum() > 0
 
 
-def test_the_last_user_switches_tf32_on_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tf32_returns_with_the_last_float32_model(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
     x = torch.zeros(1, device="meta")
     monkeypatch.setattr(precision, "DEVICE", "meta")
@@ -185,7 +185,7 @@ def spread(tensor: torch.Tensor, axis: int) -> torch.Tensor:
 
 @torch.inference_mode()
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_weights_may_lie_apart_in_memory(dtype: torch.dtype) -> None:
+def test_weights_may_have_any_strides(dtype: torch.dtype) -> None:
     state = gpen.load_gpen(device="cpu").state_dict()
     x = torch.rand(1, 3, 256, 256) * 2 - 1
     expected = build_gpen(state).set_dtype(dtype)(x)
@@ -204,7 +204,7 @@ def test_weights_may_lie_apart_in_memory(dtype: torch.dtype) -> None:
 
 
 @torch.inference_mode()
-def test_a_bias_may_be_one_number_for_all() -> None:
+def test_a_bias_may_be_one_expanded_number() -> None:
     state = gpen.load_gpen(device="cpu").state_dict()
     biases = [name for name, tensor in state.items() if tensor.shape == (1, 3, 1, 1)]
     assert len(biases) == 7

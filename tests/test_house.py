@@ -113,7 +113,7 @@ def room(path: Path) -> str:
 
 
 def python(code: str) -> str:
-    """What `code` prints in a fresh interpreter started in the repository."""
+    """Run `code` in a fresh interpreter started in the repository; return what it prints."""
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
     )

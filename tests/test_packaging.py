@@ -1,4 +1,4 @@
-"""What is installed, by whom, and that it works from there."""
+"""The requirements, the wheel and the pack: complete, consistent, and working once installed."""
 
 from __future__ import annotations
 

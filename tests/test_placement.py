@@ -1,4 +1,4 @@
-"""Images lie on the CPU, work is done on another device: what goes there, and what comes back."""
+"""Images on the CPU, computation on another device: copies in both directions, memory, waits."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ FACE = torch.tensor([[12.0, 14.0], [22.0, 14.0], [17.0, 20.0], [13.0, 26.0], [21
 HEIGHT, WIDTH = 60, 90
 
 
-def images(count: int) -> torch.Tensor:
+def draw_images(count: int) -> torch.Tensor:
     return torch.rand(count, 3, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(1))
 
 
-def faces(images: int, scale: float = 1.0) -> Faces:
-    """Two faces in each image, which overlap and reach outside it."""
+def make_faces(images: int, scale: float = 1.0) -> Faces:
+    """Make two faces in each image that overlap and reach beyond it."""
     landmarks = torch.stack([FACE, FACE + torch.tensor([20.0, 2.0])]).repeat(images, 1, 1) * scale
     return Faces(
         boxes=torch.cat([landmarks.amin(1) - 4, landmarks.amax(1) + 4], dim=1),
@@ -44,8 +44,8 @@ def faces(images: int, scale: float = 1.0) -> Faces:
 
 
 @pytest.mark.parametrize("scale", [0.5, 1.0, 2.2])
-def test_crops_cut_on_a_device_are_those_of_the_cpu(scale):
-    pixels, found = images(3), faces(3, scale)
+def test_crops_cut_on_a_device_equal_those_of_the_cpu(scale):
+    pixels, found = draw_images(3), make_faces(3, scale)
     expected = align(pixels, found, size=32).pixels
     with PretendDevice() as device:
         crops = align(pixels, found, size=32, device=DEVICE).pixels
@@ -56,9 +56,9 @@ def test_crops_cut_on_a_device_are_those_of_the_cpu(scale):
 
 @pytest.mark.parametrize("detail", ["auto", 0.0, 1.0])
 @pytest.mark.parametrize("larger", [False, True])
-def test_faces_pasted_on_a_device_are_those_of_the_cpu(detail, larger):
-    pixels = images(3)
-    crops = align(pixels, faces(3), size=24)
+def test_faces_pasted_on_a_device_equal_those_of_the_cpu(detail, larger):
+    pixels = draw_images(3)
+    crops = align(pixels, make_faces(3), size=24)
     crops = replace(crops, pixels=1 - crops.pixels)
     options = {"detail": detail, "limit": torch.rand(1, 1, HEIGHT, WIDTH)}
     if larger:
@@ -77,20 +77,20 @@ def test_faces_pasted_on_a_device_are_those_of_the_cpu(detail, larger):
 
 def test_a_long_clip_is_never_on_the_device_as_a_whole(monkeypatch):
     monkeypatch.setattr(warp, "PIXELS_PER_WARP", 4 * 32**2)  # crops that are cut together
-    most = {}
+    peaks = {}
     for count in (4, 40):
-        pixels, found = images(count), faces(count)
+        pixels, found = draw_images(count), make_faces(count)
         with PretendDevice() as cutting:
             crops = align(pixels, found, size=32, device=DEVICE)
         with PretendDevice() as pasting:
             paste(pixels, crops, device=DEVICE)
-        most[count] = (cutting.most, pasting.most)
-    assert most[40] == most[4] > (0, 0)
+        peaks[count] = (cutting.peak, pasting.peak)
+    assert peaks[40] == peaks[4] > (0, 0)
 
 
 def test_restore_image_cuts_restores_and_pastes_on_the_device(tiny_gpen, monkeypatch):
-    pixels = images(2)
-    monkeypatch.setattr(pipeline, "detect", lambda *_, **__: faces(2))
+    pixels = draw_images(2)
+    monkeypatch.setattr(pipeline, "detect", lambda *_, **__: make_faces(2))
     seen = []
 
     def forward(crops, *, noise_seed):
@@ -99,18 +99,18 @@ def test_restore_image_cuts_restores_and_pastes_on_the_device(tiny_gpen, monkeyp
 
     runner = FunctionRunner(tiny_gpen, forward)
     expected = pipeline.restore_image(runner, None, pixels, detail=0.0)
-    cut, pasted = pipeline.cut, pipeline.paste_parts
+    cut, paste_all = pipeline.cut, pipeline.paste_parts
     devices = []
 
-    def spied(verb):
+    def spy(verb):
         def run(*args, device=None, **kwargs):
             devices.append(device)
             return verb(*args, device=device, **kwargs)
 
         return run
 
-    monkeypatch.setattr(pipeline, "cut", spied(cut))
-    monkeypatch.setattr(pipeline, "paste_parts", spied(pasted))
+    monkeypatch.setattr(pipeline, "cut", spy(cut))
+    monkeypatch.setattr(pipeline, "paste_parts", spy(paste_all))
     runner.device = DEVICE
     with PretendDevice():
         result = pipeline.restore_image(runner, None, pixels, detail=0.0)
@@ -121,7 +121,7 @@ def test_restore_image_cuts_restores_and_pastes_on_the_device(tiny_gpen, monkeyp
     assert result.image.device.type == "cpu"
 
 
-def test_the_pretend_device_refuses_to_mix():
+def test_the_pretend_device_refuses_to_mix_devices():
     with (
         PretendDevice(),
         pytest.raises(RuntimeError, match="not all tensors are on the same device"),
@@ -130,8 +130,8 @@ def test_the_pretend_device_refuses_to_mix():
 
 
 def test_crops_may_already_be_on_the_device():
-    pixels = images(1)
-    crops = align(pixels, faces(1), size=24)
+    pixels = draw_images(1)
+    crops = align(pixels, make_faces(1), size=24)
     expected = paste(pixels, crops)
     with PretendDevice():
         moved = Crops(crops.pixels.to(DEVICE), crops.alignment)
@@ -148,22 +148,22 @@ def test_the_network_never_waits_for_its_device():
             before = device.operations
             model(x)
         assert device.operations > before + 100
-        assert (device.waits, device.brought_back) == (0, [])
+        assert (device.waits, device.copied_back) == (0, [])
 
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_degrading_never_waits_for_its_device(preset, monkeypatch):
     module = importlib.import_module("gpen_core.degradation.degrade")
     monkeypatch.setattr(module, "CHUNKS", 1)  # as on a GPU
-    drawn = torch.Generator().manual_seed(0)
-    faces = torch.randint(256, (24, 3, 64, 64), dtype=torch.uint8, generator=drawn)
-    expected = draw_batch(faces, 24, seed=1)
+    generator = torch.Generator().manual_seed(0)
+    pixels = torch.randint(256, (24, 3, 64, 64), dtype=torch.uint8, generator=generator)
+    expected = draw_batch(pixels, 24, seed=1)
     degraded = degrade(expected, seed=2, degradation=PRESETS[preset])
     with PretendDevice() as device:
-        found = draw_batch(faces, 24, seed=1, device=DEVICE)
+        found = draw_batch(pixels, 24, seed=1, device=DEVICE)
         worse = degrade(found, seed=2, degradation=PRESETS[preset])
         assert device.operations > 100
-        assert (device.waits, device.brought_back) == (0, [])
+        assert (device.waits, device.copied_back) == (0, [])
         assert torch.equal(found.cpu(), expected)
         assert torch.allclose(worse.cpu(), degraded, atol=1e-6)
 
@@ -176,10 +176,10 @@ def test_a_pass_holds_no_more_memory_than_planned(dtype):
         with PretendDevice() as device, torch.no_grad():
             moved = copy.deepcopy(model).eval().set_dtype(dtype).to(DEVICE)
             x = torch.rand(count, 3, 128, 128).to(DEVICE)
-            before = device.most
+            before = device.peak
             moved(x)
-        held[count] = device.most - before
-        # The rest is for what convolutions need inside, which this device cannot see.
+        held[count] = device.peak - before
+        # The rest is for memory inside convolutions, which this device cannot see.
         assert held[count] < 0.7 * forward_memory(model.config, count, dtype)
     assert held[4] > 3 * held[1]
 
@@ -188,30 +188,30 @@ def test_a_pass_holds_no_more_memory_than_planned(dtype):
 def test_restoring_waits_for_the_device_once_per_pass(tiny_gpen, sharpen):
     here = copy.deepcopy(tiny_gpen)
     here.sharpen = sharpen
-    faces = torch.rand(5, 3, 48, 48)
-    expected = restore_pixels(here, faces, strength=0.5)
+    crops = torch.rand(5, 3, 48, 48)
+    expected = restore_pixels(here, crops, strength=0.5)
     with PretendDevice() as device:
         there = copy.deepcopy(here).to(DEVICE)
-        found = restore_pixels(there, faces.to(DEVICE), batch_size=2, strength=0.5)
-        assert (device.waits, device.brought_back) == (3, [])
+        found = restore_pixels(there, crops.to(DEVICE), batch_size=2, strength=0.5)
+        assert (device.waits, device.copied_back) == (3, [])
         assert torch.allclose(found.cpu(), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize(("detail", "waits"), [(0.0, 1), (1.0, 1), ("auto", 3)])
 def test_cutting_and_pasting_copy_nothing_back_from_the_image_device(detail, waits):
-    """One wait tells whether a crop holds NaN; "auto" reads the noise of each large face, too."""
-    pixels, found = images(1), faces(1)
+    """One wait is for the check that no crop holds NaN; "auto" also reads each face's noise."""
+    pixels, found = draw_images(1), make_faces(1)
     with PretendDevice() as device:
         here = pixels.to(DEVICE)
         pasted = paste(here, align(here, found, size=16), detail=detail)
         assert pasted.image.device == DEVICE
-        assert (device.waits, device.brought_back) == (waits, [])
+        assert (device.waits, device.copied_back) == (waits, [])
 
 
-def test_detection_brings_back_faces_and_no_image(astronaut, detectors):
+def test_detection_copies_back_faces_but_no_image(astronaut, detectors):
     expected = detect(detectors("mtcnn"), astronaut)
     with PretendDevice() as device:
         detector = MTCNN(DEVICE)
         found = detect(detector, astronaut.to(DEVICE))
     assert torch.allclose(found.boxes, expected.boxes, atol=0.01)
-    assert sum(device.brought_back) < 1000 < astronaut.nbytes
+    assert sum(device.copied_back) < 1000 < astronaut.nbytes

@@ -1,4 +1,4 @@
-"""What the documents name exists, and what they show runs."""
+"""Everything that the documents name exists, and the examples they show run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The GPEN network."""
+"""The GPEN network and the engines that compute it."""
 
 from .config import GPENConfig, read_config
 from .gpen import GPEN

@@ -1,4 +1,4 @@
-"""What a GPEN is made of, read from the names and shapes of its tensors alone."""
+"""The sizes and widths of a GPEN, read from the names and shapes of its tensors."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ SIGNATURE = (
     "ecd0.0.0.weight",
     "final_linear.0.weight",
 )
-"""Tensors that every GPEN has and no other face restorer has together."""
+"""Tensors that every GPEN has. No other face restorer has all of them."""
 
 PUBLISHED_WIDTHS = {4: 512, 8: 512, 16: 512, 32: 512, 64: 256, 128: 128, 256: 64, 512: 32,
                     1024: 16, 2048: 8}  # fmt: skip
-"""Channels per resolution before the published factors (× narrow; from 64 px × multiplier)."""
+"""Channels per resolution, before `GPENConfig.published` multiplies them."""
 
 
 @dataclass(frozen=True)
@@ -31,12 +31,21 @@ class GPENConfig:
     """The hyper-parameters of a GPEN.
 
     Attributes:
-        in_size: side in pixels of the square input.
-        out_size: side in pixels of the output; at least `in_size`.
+        in_size: side of the square input in pixels.
+        out_size: side of the output in pixels; at least `in_size`.
         widths: channels at 4, 8, 16 … `out_size` pixels.
         style_dim: length of the latent w.
-        mapping_layers: linear layers between encoder and latent.
+        mapping_layers: number of linear layers between the encoder and the latent.
         noise: "concat" appends the encoder's feature to a layer's output, "add" adds it.
+
+    Raises:
+        MismatchError: the sizes or widths are impossible.
+
+    Example:
+        >>> import gpen_core as gpen
+        >>> config = gpen.GPENConfig.published(512)
+        >>> config.in_size, config.widths[0], config.width(512)
+        (512, 512, 64)
     """
 
     in_size: int
@@ -62,9 +71,14 @@ class GPENConfig:
 
     @classmethod
     def published(cls, size: int, *, channel_multiplier: int = 2, narrow: float = 1) -> GPENConfig:
-        """The configuration of the published checkpoints of `size` px.
+        """Return the configuration of the published network of `size` px.
 
-        GPEN-BFR-256 has `channel_multiplier=1, narrow=0.5`; 512, 1024 and 2048 the defaults.
+        GPEN-BFR-256 has `channel_multiplier=1, narrow=0.5`; 512, 1024 and 2048 have the defaults.
+
+        Args:
+            size: side of the input and of the output in pixels.
+            channel_multiplier: multiplies the channels from 64 px on.
+            narrow: multiplies all channels.
         """
         widths = [
             int(width * narrow) if r <= 32 else int(width * channel_multiplier * narrow)
@@ -75,18 +89,18 @@ class GPENConfig:
 
     @classmethod
     def released(cls, size: int) -> GPENConfig:
-        """That of `GPEN-BFR-…` of `size` px: up to 256 px at half the width."""
+        """Return the configuration of the released checkpoint `GPEN-BFR-<size>`."""
         if size <= 256:
             return cls.published(size, channel_multiplier=1, narrow=0.5)
         return cls.published(size)
 
     @property
     def resolutions(self) -> tuple[int, ...]:
-        """4, 8, 16 … `out_size`."""
+        """The sides of the levels in pixels: 4, 8, 16 … `out_size`."""
         return tuple(4 << i for i in range(self.out_size.bit_length() - 2))
 
     def width(self, resolution: int) -> int:
-        """Channels at `resolution` px."""
+        """Return the channels at `resolution` px."""
         return self.widths[self.resolutions.index(resolution)]
 
 
@@ -94,7 +108,7 @@ def read_config(shapes: Mapping[str, Sequence[int]]) -> GPENConfig:
     """Read a `GPENConfig` from `{tensor name: shape}`.
 
     Raises:
-        CheckpointError: the tensors are not those of a GPEN.
+        CheckpointError: the tensors do not belong to a GPEN, or some are missing or damaged.
     """
     missing = [name for name in SIGNATURE if name not in shapes]
     if missing:
@@ -108,7 +122,8 @@ def read_config(shapes: Mapping[str, Sequence[int]]) -> GPENConfig:
     encoder_levels = _count(shapes, r"ecd([1-9]\d*)\.")
     generator_levels = _count(shapes, r"generator\.to_rgbs\.(\d+)\.")
     width = _dimension(shapes, "generator.conv1.conv.weight", 1, 5)
-    # The second layer of each level shows its width twice, so that a damaged one is found out.
+    # A level's second weight shows its width twice, as outputs and as inputs: a damaged one cannot
+    # match the shapes of the network built from it.
     widths = [width] + [
         _dimension(shapes, f"generator.convs.{2 * i + 1}.conv.weight", 1, 5)
         for i in range(generator_levels)
@@ -131,7 +146,7 @@ def read_config(shapes: Mapping[str, Sequence[int]]) -> GPENConfig:
 
 
 def _count(shapes: Mapping[str, Sequence[int]], pattern: str) -> int:
-    """Count the layers that any tensor belongs to, so that one that lacks a tensor still counts."""
+    """Count the layers with at least one tensor, so that an incomplete layer counts, too."""
     return len({found[1] for name in shapes if (found := re.match(pattern, name))})
 
 

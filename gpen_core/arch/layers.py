@@ -1,8 +1,9 @@
-"""GPEN's layers. Attribute names give the published tensor names; see `GPEN` for the whole."""
+"""GPEN's layers. Attribute names give the published tensor names; `network.py` joins the layers."""
 
 from __future__ import annotations
 
 import math
+from typing import NamedTuple, cast
 
 import torch
 from torch import nn
@@ -13,13 +14,16 @@ FIR_TAPS = (1.0, 3.0, 3.0, 1.0)
 
 
 def random_parameter(*shape: int, std: float = 1) -> nn.Parameter:
-    """Normal random values; none on the meta device, where a checkpoint is about to supply them."""
+    """Return a parameter of normal random values.
+
+    On the meta device it has no values: there a network is built for a checkpoint's tensors.
+    """
     values = torch.empty(shape)
     return nn.Parameter(values if values.is_meta else values.normal_(std=std))
 
 
 class FIR(nn.Module):
-    """Holds the blur that goes with a change of resolution, normalised to sum `gain`."""
+    """Holds the blur [4, 4] that accompanies a change of resolution; its taps add up to `gain`."""
 
     kernel: torch.Tensor
 
@@ -31,9 +35,10 @@ class FIR(nn.Module):
 
 
 class EqualizedConv(nn.Module):
-    """Convolution whose weight [O, I, k, k] is used as weight/√fan_in; no bias.
+    """Convolution without bias, whose weight [O, I, k, k] is divided by √fan_in before use.
 
-    A 3×3 kernel takes stride 2 without padding (the FIR before it has padded), a 1×1 stride 1.
+    A 3×3 kernel has stride 2 and no padding, because the FIR before it pads; a 1×1 kernel has
+    stride 1.
     """
 
     def __init__(self, inputs: int, outputs: int, kernel_size: int) -> None:
@@ -47,12 +52,12 @@ class EqualizedConv(nn.Module):
         return nn.functional.conv2d(x, weight, stride=self.stride)
 
     def store_as(self, dtype: torch.dtype) -> None:
-        """Store the weight in `dtype`, in the order of memory that convolutions read."""
+        """Store the weight in `dtype` and in the layout that convolutions read."""
         self.weight.data = self.weight.data.to(dtype, memory_format=torch.channels_last)
 
 
 class EqualizedLinear(nn.Module):
-    """Linear layer used with weight·lr_mul/√inputs and bias·lr_mul."""
+    """Linear layer that multiplies its weight by lr_mul/√inputs and its bias by lr_mul."""
 
     def __init__(
         self, inputs: int, outputs: int, *, bias_init: float = 0, lr_mul: float = 1, lrelu: bool
@@ -65,23 +70,23 @@ class EqualizedLinear(nn.Module):
         self.lrelu = lrelu
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        # √2 goes into x and bias, not into `torch.add(bias, x, alpha=√2)`: after a matrix
-        # product the inductor of torch 2.14 drops that alpha, and a compiled network would learn
-        # to do without.
+        # √2 multiplies x and bias, instead of `torch.add(bias, x, alpha=√2)`: after a matrix
+        # product, torch 2.14's inductor drops that alpha, and a network compiled for training would
+        # learn without it.
         gain = ops.SQRT2 if self.lrelu else 1
         x = (x * (self.scale * gain)) @ self.weight.t() + self.bias * (self.lr_mul * gain)
         return nn.functional.leaky_relu(x, ops.SLOPE) if self.lrelu else x
 
 
 class PixelNorm(nn.Module):
-    """Scales x [N, D] to unit mean square."""
+    """Scales every row of x [N, D] to a mean square of one."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x * torch.rsqrt(x.square().mean(dim=1, keepdim=True) + 1e-8)
 
 
 class BiasedLeakyReLU(nn.Module):
-    """Adds a bias [C], then leaky ReLU (slope 0.2) times √2."""
+    """Adds a bias [C], applies leaky ReLU (slope 0.2), and multiplies by √2."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -92,25 +97,55 @@ class BiasedLeakyReLU(nn.Module):
 
 
 class EncoderBlur(FIR):
-    """FIR before the encoder's strided convolution, padded by 2 on every side."""
+    """FIR before the encoder's strided convolution; it pads by 2 on every side."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return ops.fir(x, self.kernel, (2, 2))
 
 
+class FoldedConv(NamedTuple):
+    """A weight [O, I, k, k] and a bias [O], as `conv2d` takes them; float32."""
+
+    weight: torch.Tensor
+    bias: torch.Tensor
+
+
 class EncoderStage(nn.Sequential):
-    """FIR, where it downsamples, convolution and activation."""
+    """An optional FIR, a convolution and an activation: the modules 0, 1, 2 or 0, 1.
+
+    A stage with a FIR halves the size.
+    """
+
+    @property
+    def blur(self) -> EncoderBlur | None:
+        """The FIR of a stage that downsamples."""
+        first = self[0]
+        return first if isinstance(first, EncoderBlur) else None
+
+    @property
+    def conv(self) -> EqualizedConv:
+        """The convolution, of stride 2 after a FIR."""
+        return cast("EqualizedConv", self[-2])
+
+    @property
+    def activation(self) -> BiasedLeakyReLU:
+        """The bias and leaky ReLU."""
+        return cast("BiasedLeakyReLU", self[-1])
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
-        blur, conv = self[0], self[-2]
-        if isinstance(blur, EncoderBlur) and isinstance(conv, EqualizedConv):
-            x = ops.downsampling(input, conv.weight.float() * conv.scale, blur.kernel)
-            return self[-1](x)
-        return super().forward(input)
+        if self.blur is None:
+            return super().forward(input)
+        weight = self.conv.weight.float() * self.conv.scale
+        return self.activation(ops.downsample(input, weight, self.blur.kernel))
+
+    def fold_gain(self) -> FoldedConv:
+        """Fold the weight's scale and the activation's √2 into the weight and the bias."""
+        weight = self.conv.weight.float() * (self.conv.scale * ops.SQRT2)
+        return FoldedConv(weight, self.activation.bias.float() * ops.SQRT2)
 
 
 def encoder_stage(inputs: int, outputs: int, *, downsample: bool) -> nn.Sequential:
-    """One encoder level: [N, inputs, H, W] to [N, outputs, H, W], or to half the size."""
+    """Make one encoder level: [N, inputs, H, W] to [N, outputs, H, W], or to half the size."""
     layers: list[nn.Module] = [EncoderBlur()] if downsample else []
     layers.append(EqualizedConv(inputs, outputs, 3 if downsample else 1))
     layers.append(BiasedLeakyReLU(outputs))
@@ -118,7 +153,7 @@ def encoder_stage(inputs: int, outputs: int, *, downsample: bool) -> nn.Sequenti
 
 
 class ModulatedConv(nn.Module):
-    """Convolution modulated by a latent; weight [1, O, I, k, k] as published."""
+    """Convolution modulated by a latent. Its weight is [1, O, I, k, k], as published."""
 
     def __init__(
         self,
@@ -140,11 +175,11 @@ class ModulatedConv(nn.Module):
     def forward(self, x: torch.Tensor, latent: torch.Tensor) -> torch.Tensor:
         style, weight = self.modulation(latent), self.weight[0].float() * self.scale
         if self.blur is not None:
-            return ops.modulated_upsampling(x, weight, style, self.blur.kernel)
+            return ops.modulated_upsample(x, weight, style, self.blur.kernel)
         return ops.modulated_conv(x, weight, style, demodulate=self.demodulate, upsample=False)
 
     def store_as(self, dtype: torch.dtype) -> None:
-        """Store the weight in `dtype`, in the order of memory that convolutions read."""
+        """Store the weight in `dtype` and in the layout that convolutions read."""
         weight = self.weight.data[0].to(dtype)
         if self.blur is None:
             weight = weight.contiguous(memory_format=torch.channels_last)
@@ -155,7 +190,7 @@ class ModulatedConv(nn.Module):
 
 
 class NoiseGain(nn.Module):
-    """The scalar by which a layer's noise is multiplied."""
+    """Holds the scalar that multiplies a layer's noise."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -163,10 +198,10 @@ class NoiseGain(nn.Module):
 
 
 class StyledConv(nn.Module):
-    """Modulated 3×3 convolution, noise appended or added, bias and activation.
+    """Modulated 3×3 convolution, noise that is appended or added, bias and activation.
 
-    [N, inputs, H, W] to [N, outputs, …], or [N, 2·outputs, …] when noise is appended; "…" is H, W
-    or, when upsampling, 2H, 2W.
+    It maps [N, inputs, H, W] to [N, outputs, …], or to [N, 2·outputs, …] if it appends the noise;
+    "…" is H, W, or 2H, 2W if it upsamples.
     """
 
     def __init__(
@@ -189,14 +224,14 @@ class StyledConv(nn.Module):
         gain, bias = self.noise.weight, self.activate.bias
         if not self.append_noise:
             return self.activate(torch.addcmul(x, noise, gain.to(noise.dtype)))
-        own, appended = bias.chunk(2)
-        x = ops.biased_leaky_relu(x, own)
-        noise = ops.biased_leaky_relu(noise, appended, gain)
+        bias, noise_bias = bias.chunk(2)
+        x = ops.biased_leaky_relu(x, bias)
+        noise = ops.biased_leaky_relu(noise, noise_bias, gain)
         return torch.cat([x, noise], dim=1)
 
 
 class ToRGB(nn.Module):
-    """RGB contribution of one resolution, added to the upsampled RGB of the one below."""
+    """Computes a level's RGB, and adds it to the upsampled RGB of the level below."""
 
     def __init__(self, inputs: int, style_dim: int, *, upsample: bool = True) -> None:
         super().__init__()
@@ -214,7 +249,7 @@ class ToRGB(nn.Module):
 
 
 class ConstantInput(nn.Module):
-    """The learned [1, C, 4, 4] start of the generator."""
+    """Holds the learned start [1, C, 4, 4] of the generator."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The arithmetic of GPEN's layers, fast; `reference.py` has the same, slow and plain.
+"""Computes GPEN's layers fast; `reference.py` does the same slowly and plainly.
 
 Equation numbers are those of StyleGAN2 (Karras et al. 2020, arXiv 1912.04958).
 """
@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import torch
 import torch.nn.functional as F
 
-from . import half
 from .cuda import folded_fir, launch
+from .precision import clamp_activations
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,13 +32,13 @@ def biased_leaky_relu(
         bias: [C].
         gain: [1].
     """
-    # √2 goes into gain and bias: leaky ReLU is homogeneous.
+    # √2 may multiply gain and bias instead of the result, because leaky ReLU is homogeneous.
     bias = (bias * SQRT2).view(1, -1, *[1] * (x.ndim - 2)).to(x.dtype)
     if gain is None:
         x = torch.add(bias, x, alpha=SQRT2)
     else:
         x = torch.addcmul(bias, x, (gain * SQRT2).to(x.dtype))
-    return half.clamp(F.leaky_relu_(x, SLOPE))
+    return clamp_activations(F.leaky_relu_(x, SLOPE))
 
 
 def fir(x: torch.Tensor, kernel: torch.Tensor, padding: tuple[int, int]) -> torch.Tensor:
@@ -49,7 +49,7 @@ def fir(x: torch.Tensor, kernel: torch.Tensor, padding: tuple[int, int]) -> torc
     """
     channels = x.shape[1]
     before, after = padding
-    if launch.suits(x):
+    if launch.supports(x):
         return launch.FIR.apply(x, kernel, before, after)
     if before != after:
         x = F.pad(x, (before, after, before, after))
@@ -59,20 +59,24 @@ def fir(x: torch.Tensor, kernel: torch.Tensor, padding: tuple[int, int]) -> torc
 
 
 def fir_upsample(x: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
-    """x [N, C, H, W] at twice the size: a zero after every sample, then the FIR (gain 4)."""
+    """Double the size of x [N, C, H, W]: insert a zero after every sample, then apply the FIR.
+
+    Args:
+        kernel: [4, 4], symmetric, of gain 4.
+    """
     channels = x.shape[1]
-    if launch.suits(x):
+    if launch.supports(x):
         spread = x.new_zeros((len(x), channels, 2 * x.shape[2], 2 * x.shape[3]))
         spread[:, :, ::2, ::2] = x
         return fir(spread, kernel, (2, 1))
     weight = kernel.to(x.dtype).flip(0, 1).expand(channels, 1, -1, -1)
-    # Zero insertion followed by a 4-tap filter padded 2 before and 1 after is the transposed
-    # convolution of stride 2 cropped by one sample on each side.
+    # Inserting zeros and filtering with 4 taps, padded by 2 before and 1 after, equals a transposed
+    # convolution of stride 2, cropped by one sample on each side.
     return F.conv_transpose2d(x, weight, stride=2, padding=1, groups=channels)
 
 
 def demodulation(energy: torch.Tensor) -> torch.Tensor:
-    """What an output channel is multiplied by, from the squared norm of its weights (eq. 3)."""
+    """Return the factor of an output channel, from the squared norm of its weights (eq. 3)."""
     return torch.rsqrt(energy + DEMODULATION_EPS)
 
 
@@ -84,37 +88,38 @@ def modulated_conv(
     demodulate: bool,
     upsample: bool,
 ) -> torch.Tensor:
-    """Modulated convolution, eqs. 1 and 3.
+    """Convolve with weights that the style modulates, eqs. 1 and 3.
 
-    One sample gets weights of its own. More share one plain convolution: scaling the input
-    channels by the style and the output channels by the demodulation equals scaling the weights of
-    each. Factors are computed in float32, and those that meet x in half precision are normalised,
-    so that neither large styles nor large weights can overflow.
+    For a single sample, the style multiplies the weights. Several samples share one plain
+    convolution, because scaling the input channels by the style and the output channels by the
+    demodulation has the same effect. Factors are computed in float32. Those that multiply x in half
+    precision are normalised first, so that neither large styles nor large weights overflow.
 
     Args:
         x: [N, I, H, W].
-        weight: [O, I, k, k], already scaled by 1/√fan_in.
+        weight: [O, I, k, k], already multiplied by 1/√fan_in.
         style: [N, I], float32.
         demodulate: normalise the output channels to unit variance.
-        upsample: transposed with stride 2, giving 2H + 1 (the FIR that follows trims it).
+        upsample: transpose the convolution with stride 2; it gives 2H + 1 rows and 2W + 1 columns,
+            which the FIR that follows trims.
 
     Returns:
-        [N, O, …] in x's dtype; without demodulation, which may give any size, in float32.
+        [N, O, …] in x's dtype, but float32 without demodulation, whose results may be of any size.
     """
-    return _modulated(
+    return _modulate(
         x, weight, style, lambda x, weight: _convolve(x, weight, upsample), demodulate=demodulate
     )
 
 
-def modulated_upsampling(
+def modulated_upsample(
     x: torch.Tensor, weight: torch.Tensor, style: torch.Tensor, kernel: torch.Tensor
 ) -> torch.Tensor:
-    """`modulated_conv`, demodulated and upsampling, and the FIR `kernel` [4, 4] that follows it.
+    """Apply `modulated_conv` with upsampling and demodulation, then the FIR `kernel` [4, 4].
 
-    x [N, I, H, W] to [N, O, 2H, 2W].
+    It maps x [N, I, H, W] to [N, O, 2H, 2W].
     """
-    if folded_fir.suit(x):
-        return _modulated(
+    if folded_fir.is_faster(x):
+        return _modulate(
             x,
             weight,
             style,
@@ -124,14 +129,18 @@ def modulated_upsampling(
     return fir(modulated_conv(x, weight, style, demodulate=True, upsample=True), kernel, (1, 1))
 
 
-def downsampling(x: torch.Tensor, weight: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
-    """A FIR [4, 4] padded by 2, and a convolution of stride 2 with weight [O, I, 3, 3]."""
-    if folded_fir.suit(x):
+def downsample(x: torch.Tensor, weight: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
+    """Apply the FIR `kernel` [4, 4], padded by 2, and convolve with stride 2.
+
+    Args:
+        weight: [O, I, 3, 3].
+    """
+    if folded_fir.is_faster(x):
         return folded_fir.downsample(x, weight, kernel)
     return F.conv2d(fir(x, kernel, (2, 2)), weight.to(x.dtype), stride=2)
 
 
-def _modulated(
+def _modulate(
     x: torch.Tensor,
     weight: torch.Tensor,
     style: torch.Tensor,

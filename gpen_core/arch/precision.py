@@ -1,4 +1,4 @@
-"""float32 that is float32: by itself PyTorch lets a GPU round what it convolves to 10 bits."""
+"""Keeps float16 from overflowing, and float32 on a GPU from being rounded to TF32."""
 
 from __future__ import annotations
 
@@ -11,53 +11,71 @@ import torch
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+FP16_CLAMP = 4096.0
+"""Activations in float16 are clamped to ± this, so that a convolution's sums stay below 65504.
+
+Trained weights give far smaller ones. StyleGAN2-ADA clamps at 256 for the same purpose.
+"""
 
 DEVICE = "cuda"
 
 
+def largest_activation(dtype: torch.dtype) -> float:
+    """Return the magnitude at which activations in `dtype` are clamped; 0 for no clamp."""
+    return FP16_CLAMP if dtype == torch.float16 else 0.0
+
+
+def clamp_activations(x: torch.Tensor) -> torch.Tensor:
+    """Clamp activations to `largest_activation` of their dtype."""
+    largest = largest_activation(x.dtype)
+    return x.clamp(-largest, largest) if largest else x
+
+
 @contextmanager
 def exact_convolutions(x: torch.Tensor, dtype: torch.dtype) -> Iterator[None]:
-    """Where a model that computes in float32 on CUDA does not use TF32.
+    """Turn TF32 off while a float32 model runs on CUDA.
 
-    With TF32, faces are up to 0.002 of [-1, 1] from those of a CPU, without it 4e-6. Where somebody
-    has set precisions operator by operator, as PyTorch has it since 2.9, they stay.
+    By default PyTorch lets cuDNN round the inputs of convolutions to 10 mantissa bits. With TF32,
+    faces in [-1, 1] differ from those of a CPU by up to 0.002, without it by 4e-6. If a program has
+    set precisions per operator, which PyTorch offers since 2.9, they stay.
+
+    Args:
+        x: the model's input, which tells the device.
+        dtype: the dtype that the model computes in.
     """
-    if x.device.type != DEVICE or dtype != torch.float32:
-        yield
-        return
-    if not _USE.enter():
+    if x.device.type != DEVICE or dtype != torch.float32 or not _SWITCH.enter():
         yield
         return
     try:
         yield
     finally:
-        _USE.leave()
+        _SWITCH.leave()
 
 
-class _Use:
-    """Counts who needs TF32 off, which holds for the whole process: the last one restores it."""
+class _TF32Switch:
+    """Turns TF32 off, a setting of the whole process, until the last of its users leaves."""
 
     def __init__(self) -> None:
-        self._lock, self._count, self._before = threading.Lock(), 0, False
+        self._lock, self._users, self._before = threading.Lock(), 0, False
 
     def enter(self) -> bool:
-        """Switch TF32 off, unless precisions differ between operators: then tell that they do."""
+        """Turn TF32 off and return True; do nothing and return False if operators differ."""
         with self._lock:
-            if not self._count:
+            if not self._users:
                 try:
                     self._before = torch.backends.cudnn.allow_tf32
                 except RuntimeError:
                     return False
                 torch.backends.cudnn.allow_tf32 = False
-            self._count += 1
+            self._users += 1
             return True
 
     def leave(self) -> None:
-        """Switch it back on if it was on and nobody else needs it off."""
+        """Restore the setting when the last user leaves."""
         with self._lock:
-            self._count -= 1
-            if not self._count:
+            self._users -= 1
+            if not self._users:
                 torch.backends.cudnn.allow_tf32 = self._before
 
 
-_USE = _Use()
+_SWITCH = _TF32Switch()

@@ -1,6 +1,6 @@
-"""The network slow and plain, as the equations are written and the published code computes them.
+"""Computes the network slowly and plainly, as the equations say and as the published code does.
 
-The fast forms are tested against it and timed beside it, and it can be exported to ONNX.
+The tests compare the engines with it, benchmarks time them beside it, and it exports to ONNX.
 """
 
 from __future__ import annotations
@@ -14,12 +14,16 @@ from torch import nn
 from .ops import DEMODULATION_EPS, SLOPE, SQRT2
 
 if TYPE_CHECKING:
-    from .gpen import GPEN
     from .layers import StyledConv
+    from .network import Network
 
 
 def fir(x: torch.Tensor, kernel: torch.Tensor, padding: tuple[int, int]) -> torch.Tensor:
-    """Filter every channel of x [N, C, H, W] on its own; `padding` zeros before and after."""
+    """Filter every channel of x [N, C, H, W] separately.
+
+    Args:
+        padding: zeros before and after, the same in x and y.
+    """
     before, after = padding
     batch, channels = x.shape[:2]
     x = F.pad(x, (before, after, before, after)).flatten(0, 1)[:, None]  # [N·C, 1, H, W]
@@ -43,7 +47,7 @@ def modulated_conv(
     demodulate: bool,
     upsample: bool,
 ) -> torch.Tensor:
-    """Modulated convolution with one weight per sample, in groups; arguments as in `ops`."""
+    """Convolve in groups, with one modulated weight per sample; arguments as in `ops`."""
     batch, channels, height, width = x.shape
     weights = weight[None] * style[:, None, :, None, None]  # [N, O, I, k, k]
     if demodulate:
@@ -59,26 +63,25 @@ def modulated_conv(
 
 
 class ReferenceGPEN(nn.Module):
-    """What a float32 GPEN computes, for models whose input is as large as their output.
+    """Computes the same as a float32 GPEN whose input is as large as its output.
 
     Args:
-        model: whose weights are used.
+        model: the network that holds the weights.
     """
 
-    def __init__(self, model: GPEN) -> None:
+    def __init__(self, model: Network) -> None:
         super().__init__()
         self.model = model
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Restore x [N, 3, S, S] in [-1, 1]; gives [N, 3, S, S], not clamped."""
+        """Restore x [N, 3, S, S] in [-1, 1]; return [N, 3, S, S], not clamped."""
         features = []
         for level in range(self.model.encoder_levels):
             stage = self.model.encoder_stage(level)
-            conv, activation = stage[-2], stage[-1]
-            if level:
-                x = fir(x, stage.get_buffer("0.kernel"), (2, 2))
-            x = F.conv2d(x, conv.weight * conv.scale, stride=conv.stride)  # type: ignore[operator]
-            x = _activate(x, activation.get_parameter("bias"))
+            if stage.blur is not None:
+                x = fir(x, stage.blur.kernel, (2, 2))
+            x = F.conv2d(x, stage.conv.weight * stage.conv.scale, stride=stage.conv.stride)
+            x = _activate(x, stage.activation.bias)
             features.insert(0, x)
         generator = self.model.generator
         latent = generator.style(self.model.final_linear(x.flatten(1)))
@@ -92,8 +95,8 @@ class ReferenceGPEN(nn.Module):
                 x = _styled_conv(layer, x, latent, features[level])
             weight = to_rgb.conv.weight[0] * to_rgb.conv.scale
             style = to_rgb.conv.modulation(latent)
-            own = modulated_conv(x, weight, style, demodulate=False, upsample=False)
-            rgb = own + to_rgb.bias + fir_upsample(rgb, to_rgb.get_buffer("upsample.kernel"))
+            levels_rgb = modulated_conv(x, weight, style, demodulate=False, upsample=False)
+            rgb = levels_rgb + to_rgb.bias + fir_upsample(rgb, to_rgb.get_buffer("upsample.kernel"))
         return rgb
 
 

@@ -1,8 +1,11 @@
-"""What is computed from weights alone, kept from one face to the next."""
+"""Buffers and weight layouts that a model reuses between forward passes, on a CPU and on a GPU."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar, cast
+
+from .cpu.workspace import Workspace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -14,14 +17,14 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 
-class Prepared:
-    """Results by name, each as long as its weights are the same memory, not written to since.
+class WeightCache:
+    """A cache keyed by name. An entry is valid while its weights keep their storage and version.
 
-    torch counts what is written to a tensor, but not what is written through its `.data` or in
-    inference mode: after that, `clear`. Copies and pickles are empty.
+    The version is torch's count of in-place writes. It misses writes through `.data` and in
+    inference mode: call `clear` after them. Copies and pickles of a cache are empty.
 
     Attributes:
-        cleared: how often.
+        cleared: how often `clear` was called.
     """
 
     def __init__(self) -> None:
@@ -29,34 +32,51 @@ class Prepared:
         self._entries: dict[tuple[str, int], tuple[list[Seen], object]] = {}
 
     def __reduce__(self) -> tuple[type, tuple[()]]:
-        return Prepared, ()
+        return WeightCache, ()
 
     def clear(self) -> None:
-        """Forget all results."""
+        """Drop all entries."""
         self.cleared += 1
         self._entries.clear()
 
     def get(
         self, name: str, owner: object, weights: Sequence[torch.Tensor], make: Callable[[], Result]
     ) -> Result:
-        """`make()`, or what it gave before for this name, owner and weights."""
+        """Return the entry of this name and owner, after calling `make` if it is not valid.
+
+        Args:
+            weights: the tensors that the entry is computed from.
+        """
         key = (name, id(owner))
-        entry = self._entries.get(key)  # at once: another thread may clear
+        entry = self._entries.get(key)  # a single access, because another thread may clear
         if entry is not None:
-            kept, result = entry
+            seen, result = entry
             if all(
                 _is_same_memory(before, weight) and version == version_of(weight)
-                for (before, version), weight in zip(kept, weights, strict=True)
+                for (before, version), weight in zip(seen, weights, strict=True)
             ):
                 return cast("Result", result)
         result = make()
-        # The weights' memory is held, so that no other can come to lie at its address.
+        # The entry holds the weights' storage, so that no other tensor can take its address.
         self._entries[key] = ([(weight.detach(), version_of(weight)) for weight in weights], result)
         return result
 
 
+@dataclass
+class EngineMemory:
+    """The memory that an engine reuses between forward passes of one model.
+
+    Attributes:
+        workspace: large buffers of the CPU engine.
+        cache: results computed from weights alone, mostly weights in another layout.
+    """
+
+    workspace: Workspace = field(default_factory=Workspace)
+    cache: WeightCache = field(default_factory=WeightCache)
+
+
 def version_of(weight: torch.Tensor) -> int | None:
-    """How often it was written to; None where torch does not count."""
+    """Return torch's count of in-place writes; None for inference tensors, which have none."""
     return None if weight.is_inference() else weight._version
 
 

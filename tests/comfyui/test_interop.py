@@ -1,4 +1,4 @@
-"""The pack beside ComfyUI's own nodes that speak of faces and boxes, through `/prompt`."""
+"""The pack together with ComfyUI's nodes for faces and boxes, through `/prompt`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from comfyui_graphs import DETECT_DEFAULTS, four_nodes, graph, put_photo, read
+from comfyui_graphs import DETECT_DEFAULTS, build_four_nodes, build_graph, put_photo, read_pixels
 from safetensors.numpy import save_file
 
 from gpen_core.align import align
@@ -20,33 +20,37 @@ EYES_NOSE_MOUTH = ((203.0, 107.0), (246.0, 109.0), (222.0, 134.0), (206.0, 158.0
 LANDMARKER = "constant_landmarker.safetensors"
 SIDE = 512
 BOX = 10.0
-"""Side of the box that the constant detector finds, in sides of the photograph: so large that those
-of all its anchors overlap and become one in the middle."""
+"""Side of the box that the constant detector finds, in sides of the photograph. It is so large that
+the boxes of all anchors overlap and merge into one box in the middle."""
 ROI = 1.5
-"""The mesh is looked for in the box enlarged by this, at 192 px."""
+"""Factor by which the box is enlarged before the mesh is searched in it, at 192 px."""
 CONTOURS = ("face_oval", "left_eye", "right_eye", "left_eyebrow", "right_eyebrow", "lips", "nose",
             "irises", "tesselation")  # fmt: skip
 
 
-def constant_landmarker(points: np.ndarray) -> dict[str, np.ndarray]:
-    """Weights with which ComfyUI's MediaPipe nodes find one face with this mesh [478, 2] anywhere.
+def make_constant_landmarker(points: np.ndarray) -> dict[str, np.ndarray]:
+    """Make weights with which ComfyUI's MediaPipe nodes always find one face, with this mesh.
 
-    Google's weights cannot be had here; these are zero where it matters, so that the biases speak.
+    We do not have Google's weights. In these the kernels are zero, so that the biases alone decide
+    the result.
+
+    Args:
+        points: the mesh, [478, 2] in pixels of the photograph.
     """
     weights = {}
 
-    def constant(name: str, inputs: int, bias: np.ndarray, kernel: int = 1) -> None:
+    def add_layer(name: str, inputs: int, bias: np.ndarray, kernel: int = 1) -> None:
         weights[f"{name}.weight"] = np.zeros((len(bias), inputs, kernel, kernel), np.float32)
         weights[f"{name}.bias"] = bias.astype(np.float32)
 
-    # Box centre, sides and six points around each anchor, in 128 px; the eyes lie level.
+    # Box centre, sides and six points relative to each anchor, in 128 px. The eyes are level.
     one = np.array([0, 0, BOX, BOX, -1, 0, 1, 0, *[0] * 8]) * 128
     for name, inputs, anchors in (("16", 88, 2), ("8", 96, 6)):
-        constant(f"detector_short.cls_{name}", inputs, np.full(anchors, 2.0))
-        constant(f"detector_short.reg_{name}", inputs, np.tile(one, anchors))
+        add_layer(f"detector_short.cls_{name}", inputs, np.full(anchors, 2.0))
+        add_layer(f"detector_short.reg_{name}", inputs, np.tile(one, anchors))
     in_roi = (points - SIDE / 2) * 192 / (SIDE * BOX * ROI) + 96
     mesh = np.concatenate([in_roi, np.zeros((478, 1))], axis=1)
-    constant("mesh.head_landmarks", 8, mesh.reshape(-1), kernel=3)
+    add_layer("mesh.head_landmarks", 8, mesh.reshape(-1), kernel=3)
     random = np.random.default_rng(0)
     weights["canonical_vertices"] = random.random((468, 3), np.float32)
     weights["procrustes_indices"] = np.arange(30, dtype=np.int32)
@@ -56,23 +60,23 @@ def constant_landmarker(points: np.ndarray) -> dict[str, np.ndarray]:
     return weights
 
 
-def mesh_of(landmarks: tuple[tuple[float, float], ...]) -> np.ndarray:
-    """A mesh [478, 2] with these five landmarks, its other points all over the face."""
+def make_mesh(landmarks: tuple[tuple[float, float], ...]) -> np.ndarray:
+    """Make a mesh [478, 2] with these five landmarks and random other points in the face."""
     points = np.random.default_rng(1).uniform((170, 60), (280, 200), (478, 2))
     for places, landmark in zip(MESH_LANDMARKS, landmarks, strict=True):
         points[list(places)] = landmark
-        if len(places) == 2:  # the corners of an eye; their middle is meant
+        if len(places) == 2:  # the two corners of an eye, whose middle is the landmark
             points[places[0], 0] -= 9
             points[places[1], 0] += 9
     return points
 
 
 def test_detect_faces_takes_the_landmarks_of_comfyuis_mediapipe_node(comfyui):
-    points = mesh_of(EYES_NOSE_MOUTH)
+    points = make_mesh(EYES_NOSE_MOUTH)
     folder = comfyui.base / "models" / "detection"
     folder.mkdir(exist_ok=True)
-    save_file(constant_landmarker(points), folder / LANDMARKER)
-    prompt = graph(
+    save_file(make_constant_landmarker(points), folder / LANDMARKER)
+    prompt = build_graph(
         load=("LoadImage", {"image": put_photo(comfyui)}),
         mediapipe=("LoadMediaPipeFaceLandmarker", {"model_name": LANDMARKER}),
         mesh=("MediaPipeFaceLandmarker", {
@@ -94,7 +98,7 @@ def test_detect_faces_takes_the_landmarks_of_comfyuis_mediapipe_node(comfyui):
     assert ours == pytest.approx(theirs, abs=1e-2)
     assert ours["x"] == pytest.approx(points[:, 0].min(), abs=0.05)
     (crop,) = comfyui.pictures(entry, "save")
-    photo = read(comfyui.base / "input" / "astronaut.png")
+    photo = read_pixels(comfyui.base / "input" / "astronaut.png")
     faces = Faces(
         boxes=torch.tensor([[170.0, 60.0, 280.0, 200.0]]),
         landmarks=torch.tensor([EYES_NOSE_MOUTH]),
@@ -104,13 +108,14 @@ def test_detect_faces_takes_the_landmarks_of_comfyuis_mediapipe_node(comfyui):
     )
     image = torch.from_numpy(photo).movedim(2, 0)[None] / 255
     expected = align(image, faces, size=256).pixels[0].movedim(0, 2).numpy() * 255
-    # Half a level is cut off by SaveImage; the mesh is exact to 0.02 px. Half a pixel's shift is 5.
-    assert np.abs(read(crop) - expected).mean() < 0.8
+    # SaveImage cuts off half a level on average, and the mesh is exact to 0.02 px. A shift by half
+    # a pixel would give 5.
+    assert np.abs(read_pixels(crop) - expected).mean() < 0.8
 
 
 def test_boxes_go_to_and_come_from_comfyuis_own_nodes(comfyui):
-    prompt = four_nodes(put_photo(comfyui))
-    prompt |= graph(
+    prompt = build_four_nodes(put_photo(comfyui))
+    prompt |= build_graph(
         draw=("DrawBBoxes", {"image": ["load", 0], "bboxes": ["detect", 2]}),
         cut=("CropByBBoxes", {
             "image": ["load", 0], "bboxes": ["detect", 2], "output_width": 64, "output_height": 64,
@@ -126,14 +131,14 @@ def test_boxes_go_to_and_come_from_comfyuis_own_nodes(comfyui):
     entry = comfyui.run(prompt)
     assert entry["outputs"]["count"]["text"] == ["1"]
     (drawn,), (small,) = comfyui.pictures(entry, "drawn"), comfyui.pictures(entry, "small")
-    photo = read(comfyui.base / "input" / "astronaut.png")
-    assert 0 < (read(drawn) != photo).any(axis=2).mean() < 0.1
-    assert read(small).shape == (64, 64, 3)
+    photo = read_pixels(comfyui.base / "input" / "astronaut.png")
+    assert 0 < (read_pixels(drawn) != photo).any(axis=2).mean() < 0.1
+    assert read_pixels(small).shape == (64, 64, 3)
 
 
 def test_a_box_without_a_face_is_reported_in_the_log(comfyui):
-    prompt = four_nodes(put_photo(comfyui))
-    prompt |= graph(
+    prompt = build_four_nodes(put_photo(comfyui))
+    prompt |= build_graph(
         grey=("EmptyImage", {"width": SIDE, "height": SIDE, "batch_size": 1, "color": 8421504}),
         nothing=("GPENDetectFaces", {
             "image": ["grey", 0], **DETECT_DEFAULTS, "bboxes": ["detect", 2],

@@ -1,4 +1,4 @@
-"""The pack in ComfyUI started with flags that change where and how it keeps things."""
+"""The pack in a ComfyUI whose flags change the dtype of results or the place of weights."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
-from comfyui_graphs import four_nodes, one_node, put_photo, read
+from comfyui_graphs import build_four_nodes, build_one_node, put_photo, read_pixels
 from comfyui_host import ROOT, ComfyUI
 
 pytestmark = pytest.mark.comfyui
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.comfyui
 
 @pytest.fixture
 def started(tmp_path_factory):
-    """Starts a ComfyUI of its own with these arguments."""
+    """A function that starts a separate ComfyUI with these arguments."""
     running = []
 
     def start(*flags, **options) -> ComfyUI:
@@ -28,8 +28,8 @@ def started(tmp_path_factory):
         shutil.rmtree(host.base, ignore_errors=True)
 
 
-def with_texts(prompt: dict, **shown: list) -> dict:
-    """The graph, and text previews of these outputs."""
+def add_previews(prompt: dict, **shown: list) -> dict:
+    """Return the graph with a text preview of each of these outputs."""
     previews = {
         name: {"class_type": "PreviewAny", "inputs": {"source": source}}
         for name, source in shown.items()
@@ -37,35 +37,35 @@ def with_texts(prompt: dict, **shown: list) -> dict:
     return {**prompt, **previews}
 
 
-def results(host: ComfyUI, photo: str) -> dict[str, np.ndarray]:
+def restore_both_ways(host: ComfyUI, photo: str) -> dict[str, np.ndarray]:
     found = {}
-    for name, prompt in (("one", one_node(photo)), ("four", four_nodes(photo))):
+    for name, prompt in (("one", build_one_node(photo)), ("four", build_four_nodes(photo))):
         (picture,) = host.pictures(host.run(prompt), "save")
-        found[name] = read(picture)
+        found[name] = read_pixels(picture)
     return found
 
 
-def test_with_fp16_intermediates_results_are_kept_in_half_precision(started, comfyui):
+def test_with_fp16_intermediates_the_results_are_float16(started, comfyui):
     host = started("--fp16-intermediates")
     photo = put_photo(host)
-    prompt = with_texts(
-        four_nodes(photo), crops=["detect", 1], restored=["restore", 0], pasted=["paste", 0]
+    prompt = add_previews(
+        build_four_nodes(photo), crops=["detect", 1], restored=["restore", 0], pasted=["paste", 0]
     )
     outputs = host.run(prompt)["outputs"]
     for name in ("crops", "restored", "pasted"):
         assert "dtype=torch.float16" in outputs[name]["text"][0], name
-    full = results(comfyui, put_photo(comfyui))
-    for name, picture in results(host, photo).items():
-        # SaveImage cuts fractions off, so a value rounded down in half precision is one less.
+    full = restore_both_ways(comfyui, put_photo(comfyui))
+    for name, picture in restore_both_ways(host, photo).items():
+        # SaveImage cuts off fractions: a value that half precision rounds down is one lower.
         assert np.abs(picture - full[name]).max() <= 3, name
 
 
-def test_with_novram_and_a_pretended_gpu_the_result_is_that_of_the_cpu(started, comfyui):
-    launcher = str(ROOT / "tests" / "comfyui_on_pretend_device.py")
-    # Which dtype is fast is another thing that it asks the driver.
+def test_with_novram_and_a_pretended_gpu_the_result_equals_that_of_the_cpu(started, comfyui):
+    launcher = str(ROOT / "tests" / "support" / "comfyui_on_pretend_device.py")
+    # Without --force-fp32, ComfyUI would ask the driver which dtype is fast.
     host = started("--novram", "--force-fp32", main=(launcher,))
     assert [device["type"] for device in host.get("system_stats")["devices"]] == ["meta"]
-    full = results(comfyui, put_photo(comfyui))
-    for name, picture in results(host, put_photo(host)).items():
+    full = restore_both_ways(comfyui, put_photo(comfyui))
+    for name, picture in restore_both_ways(host, put_photo(host)).items():
         assert np.abs(picture - full[name]).max() <= 1, name
     assert "Requested to load GPENNetwork" in host.log()

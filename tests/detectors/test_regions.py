@@ -4,7 +4,7 @@ import importlib
 
 import pytest
 import torch
-from node_fixtures import KnownFaces, scene
+from node_fixtures import KnownFaces, draw_scene
 
 from gpen_core.detectors.regions import detect_in_boxes, keep_in_boxes
 from gpen_core.errors import MismatchError
@@ -19,7 +19,7 @@ def detector():
 @pytest.fixture
 def image():
     """Two frames [2, 3, 96, 200] with faces of 48 px at x = 10, 80 and at x = 120, y = 20."""
-    return scene([10, 80], [120]).movedim(-1, 1)
+    return draw_scene([10, 80], [120]).movedim(-1, 1)
 
 
 def boxes(*frames):

@@ -1,4 +1,4 @@
-"""Model folders below a temporary directory, by ComfyUI's rules."""
+"""Model folders below a temporary directory, with ComfyUI's rules."""
 
 import os
 import tempfile

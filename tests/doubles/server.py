@@ -1,4 +1,4 @@
 class PromptServer:
-    """Keeps what nodes say."""
+    """A server that is not running: `instance` is None."""
 
     instance = None

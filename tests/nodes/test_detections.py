@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from node_fixtures import scene
+from node_fixtures import draw_scene
 
-IMAGE = scene([10, 80], [], [120])
+IMAGE = draw_scene([10, 80], [], [120])
 
 
 @pytest.fixture
@@ -115,7 +115,7 @@ def test_restore_image_moves_one_bar_from_0_to_its_end(node, nodes, counted, mod
     assert moved[0][0] < moved[-1][0] == moved[-1][1] == 1000
     assert len({done for done, _ in moved}) > 3
     moved.clear()
-    node("GPENRestoreImage", image=scene([]), model=model, detector=counted)
+    node("GPENRestoreImage", image=draw_scene([]), model=model, detector=counted)
     assert moved[-1] == (1000, 1000)
 
 
@@ -124,8 +124,8 @@ def test_nodes_say_how_many_faces_in_how_many_images(node, counted, model, said)
     node("GPENRestoreFaces", model=model, crops=crops)
     node("GPENPasteBack", image=IMAGE, faces=faces, crops=crops)
     node("GPENRestoreImage", image=IMAGE, model=model, detector=counted)
-    node("GPENRestoreImage", image=scene([]), model=model, detector=counted)
-    node("GPENDetectFaces", image=scene([]), model=model, detector=counted)
+    node("GPENRestoreImage", image=draw_scene([]), model=model, detector=counted)
+    node("GPENDetectFaces", image=draw_scene([]), model=model, detector=counted)
     rest = "in 2 of 3 images. No face found in 1 of 3 images."
     assert [message.strip() for message in said] == [
         f"Found 3 faces {rest}",

@@ -1,4 +1,4 @@
-"""Files in the host's model folders: offered, named when they are missing, noticed when replaced.
+"""Model files: which are offered, where a missing one goes, and how a replaced one is noticed.
 
 `test_comfyui.py` runs this file again inside ComfyUI's own modules.
 """
@@ -41,7 +41,7 @@ def put(folder: Path, name: str, content: bytes = b"x") -> Path:
     return path
 
 
-def test_folders_are_added_behind_those_that_others_gave(host, folders, tmp_path):
+def test_our_folders_come_after_those_that_others_registered(host, folders, tmp_path):
     folders["facerestore_models"] = ([str(tmp_path / "elsewhere")], set())
     theirs = folders["detection"][1]
     host.add_model_folders()
@@ -62,12 +62,12 @@ def test_folders_are_added_behind_those_that_others_gave(host, folders, tmp_path
 def test_new_files_are_offered_and_other_packs_models_are_not(host, folders, node, tmp_path):
     host.add_model_folders()
 
-    def offered(node_id, name):
+    def list_options(node_id, name):
         schema = node.classes[node_id].GET_SCHEMA()
         return next(s.options for s in schema.inputs if s.id == name)
 
-    assert offered("LoadGPEN", "file") == ["built-in (256)"]
-    assert offered("LoadGPENFaceDetector", "file") == ["none"]
+    assert list_options("LoadGPEN", "file") == ["built-in (256)"]
+    assert list_options("LoadGPENFaceDetector", "file") == ["none"]
     put(tmp_path / "gpen", "mine.safetensors")
     put(tmp_path / "gpen", "notes.txt")
     put(tmp_path / "facerestore_models", "GPEN-BFR-512.pth")
@@ -77,14 +77,14 @@ def test_new_files_are_offered_and_other_packs_models_are_not(host, folders, nod
     put(tmp_path / "facedetection", "face_detection_yunet_2023mar.onnx")
     put(tmp_path / "detection", "my_yunet.onnx")
     getattr(host.folder_paths, "filename_list_cache", {}).clear()
-    assert offered("LoadGPEN", "file") == [
+    assert list_options("LoadGPEN", "file") == [
         "built-in (256)", "mine.safetensors", "GPEN-BFR-512.pth", "pytorch_model-2048.pt",
     ]  # fmt: skip
     files = {"face_detection_yunet_2023mar.onnx", "my_yunet.onnx"}
-    assert files <= set(offered("LoadGPENFaceDetector", "file"))
+    assert files <= set(list_options("LoadGPENFaceDetector", "file"))
 
 
-def test_a_missing_file_says_where_it_goes_and_where_it_is_published(host, folders, node):
+def test_a_message_says_where_a_missing_file_goes_and_where_it_is_published(host, folders, node):
     host.add_model_folders()
     message = node.classes["LoadGPEN"].validate_inputs(file="GPEN-BFR-512.pth")
     assert str(Path(folders["gpen"][0][0])) in message
@@ -98,7 +98,7 @@ def test_a_missing_file_says_where_it_goes_and_where_it_is_published(host, folde
     assert "https://" in detector
 
 
-def test_a_file_that_a_link_will_bring_is_not_judged_before(node, folders, host):
+def test_a_linked_file_name_is_not_checked_before_it_is_known(node, folders, host):
     host.add_model_folders()
     for node_id, other in (("LoadGPEN", "dtype"), ("LoadGPENFaceDetector", "detector")):
         assert node.classes[node_id].validate_inputs(file=None) is True
@@ -107,7 +107,7 @@ def test_a_file_that_a_link_will_bring_is_not_judged_before(node, folders, host)
         stamp(**{"file": None, other: None})
 
 
-def test_files_that_are_replaced_behind_a_link_are_noticed(host, folders, node, tmp_path):
+def test_with_a_linked_file_name_any_replaced_file_is_noticed(host, folders, node, tmp_path):
     host.add_model_folders()
     paths = {
         "LoadGPEN": put(tmp_path / "gpen", "mine.safetensors"),
@@ -121,10 +121,10 @@ def test_files_that_are_replaced_behind_a_link_are_noticed(host, folders, node, 
         assert stamp(**{"file": None, other: "auto"}) != before
 
 
-def test_a_prompt_without_a_file_is_refused_in_words(node, folders, host, core):
+def test_a_prompt_without_a_file_is_refused_with_a_message(node, folders, host, core):
     host.add_model_folders()
     for node_id in ("LoadGPEN", "LoadGPENFaceDetector"):
-        assert node.classes[node_id].validate_inputs() is True  # the host names what is missing
+        assert node.classes[node_id].validate_inputs() is True  # the host reports a missing input
         with pytest.raises(core("errors").CheckpointError, match="name of a file, found None"):
             node(node_id, file=None)
 
@@ -146,7 +146,7 @@ def test_a_model_file_loads_and_a_replaced_one_is_noticed(host, folders, node, c
     assert fingerprint(**inputs) != before
 
 
-def test_detector_files_that_come_or_change_are_noticed(host, folders, node, tmp_path):
+def test_new_and_changed_detector_files_are_noticed(host, folders, node, tmp_path):
     host.add_model_folders()
     fingerprint = node.classes["LoadGPENFaceDetector"].fingerprint_inputs
     seen = [fingerprint(detector="auto", file="none")]
@@ -160,7 +160,7 @@ def test_detector_files_that_come_or_change_are_noticed(host, folders, node, tmp
 
 
 @pytest.mark.parametrize("node_id", ["GPENDetectFaces", "GPENRestoreImage"])
-def test_a_detector_chosen_automatically_is_chosen_anew_when_a_better_one_comes(
+def test_an_automatic_detector_is_chosen_again_when_a_new_file_appears(
     host, folders, node, tmp_path, node_id
 ):
     host.add_model_folders()

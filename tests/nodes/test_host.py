@@ -1,4 +1,4 @@
-"""Manners towards the host: devices, memory, progress, cancelling.
+"""How the nodes use the host's devices, memory, progress bar and Cancel.
 
 `test_comfyui.py` runs this file again inside ComfyUI's own modules.
 """
@@ -7,8 +7,12 @@ from __future__ import annotations
 
 import pytest
 import torch
-from node_fixtures import SIDE, scene
+from node_fixtures import SIDE, draw_scene
 from pretend_device import DEVICE, PretendDevice
+
+
+class Cancelled(BaseException):
+    """As the host raises it: not an Exception."""
 
 
 @pytest.fixture
@@ -16,7 +20,7 @@ def host(nodes):
     return nodes.host
 
 
-def test_one_gpu_by_two_names_is_one(host):
+def test_two_names_of_one_gpu_are_the_same_device(host):
     same = host._is_same_device
     assert same(torch.device("cuda"), torch.device("cuda:0"))
     assert not same(torch.device("cuda:1"), torch.device("cuda"))
@@ -24,18 +28,18 @@ def test_one_gpu_by_two_names_is_one(host):
 
 
 def test_the_host_unloads_a_network_whole_or_not_at_all(model):
-    # It would count parameters as freed of which the network still holds copies.
+    # After a partial unload it would count memory as freed that the network still holds.
     assert model.patcher.partially_unload(torch.device("cpu"), 1) == 0
 
 
-def test_other_models_make_room_before_faces_are_searched(node, host, detector, monkeypatch):
+def test_other_models_make_room_before_faces_are_detected(node, host, detector, monkeypatch):
     done = []
     monkeypatch.setattr(host, "prepare_device", lambda: done.append("room"))
     find = detector.find
     monkeypatch.setattr(
         detector, "find", lambda *args, **options: done.append("find") or find(*args, **options)
     )
-    node("GPENDetectFaces", image=scene([10]), detector=detector)
+    node("GPENDetectFaces", image=draw_scene([10]), detector=detector)
     assert done == ["room", "find"]
 
 
@@ -63,7 +67,7 @@ def test_running_out_of_memory_halves_the_batch_down_to_one(node, model, monkeyp
     assert torch.allclose(restored, expected, atol=1e-4)
 
 
-def test_other_errors_are_not_taken_for_a_lack_of_memory(node, model, monkeypatch):
+def test_other_errors_are_not_mistaken_for_a_lack_of_memory(node, model, monkeypatch):
     def broken(x, **options):
         raise RuntimeError("broken")
 
@@ -72,14 +76,14 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory(node, model, monkeypatc
         node("GPENRestoreFaces", model=model, crops=torch.rand(2, SIDE, SIDE, 3))
 
 
-def test_weights_are_loaded_before_every_forward_and_moved_when_the_host_leaves_them(
+def test_weights_are_loaded_before_every_pass_and_moved_if_the_host_leaves_them_behind(
     host, model, monkeypatch
 ):
     asked = []
     monkeypatch.setattr(
         host.mm, "load_models_gpu", lambda models, **options: asked.append((models, options))
     )
-    model.patcher.load_device = torch.device("meta")  # --novram: nothing is moved there
+    model.patcher.load_device = torch.device("meta")  # as with --novram, nothing is moved there
     out = model(torch.zeros(2, 3, SIDE, SIDE))
     assert out.shape == (2, 3, SIDE, SIDE)
     assert out.device.type == "meta"
@@ -90,16 +94,11 @@ def test_weights_are_loaded_before_every_forward_and_moved_when_the_host_leaves_
 
 
 @pytest.mark.parametrize("node_id", ["GPENRestoreFaces", "GPENRestoreImage"])
-def test_cancelling_stops_after_the_running_forward(
-    node, host, model, detector, monkeypatch, node_id
-):
-    class Cancelled(BaseException):
-        """As the host raises it."""
-
+def test_cancel_stops_after_the_current_pass(node, host, model, detector, monkeypatch, node_id):
     ran = []
     forward = model.network.forward
 
-    def counted(x, **options):
+    def count(x, **options):
         ran.append(len(x))
         return forward(x, **options)
 
@@ -107,12 +106,12 @@ def test_cancelling_stops_after_the_running_forward(
         if ran:
             raise Cancelled
 
-    monkeypatch.setattr(model.network, "forward", counted)
+    monkeypatch.setattr(model.network, "forward", count)
     monkeypatch.setattr(host.mm, "throw_exception_if_processing_interrupted", interrupt)
     inputs = (
         {"crops": torch.rand(3, SIDE, SIDE, 3), "batch_size": 1}
         if node_id == "GPENRestoreFaces"
-        else {"image": scene(*[[10]] * 40), "detector": detector}
+        else {"image": draw_scene(*[[10]] * 40), "detector": detector}
     )
     with pytest.raises(Cancelled):
         node(node_id, model=model, **inputs)
@@ -120,13 +119,10 @@ def test_cancelling_stops_after_the_running_forward(
 
 
 @pytest.mark.parametrize("node_id", ["GPENCropFaces", "GPENPasteBack"])
-def test_cancelling_stops_cutting_and_pasting_after_the_running_face(
+def test_cancel_stops_cutting_and_pasting_after_the_current_face(
     node_id, node, host, detector, core, monkeypatch
 ):
-    class Cancelled(BaseException):
-        """As the host raises it."""
-
-    image = scene([10, 80, 140], [10, 80])
+    image = draw_scene([10, 80, 140], [10, 80])
     faces, crops, *_ = node("GPENDetectFaces", image=image, detector=detector).args
     asked = []
 
@@ -148,7 +144,7 @@ def test_progress_ends_at_the_number_of_faces(node, host, model, detector, monke
     monkeypatch.setattr(
         host, "make_progress", lambda total: lambda done, total: seen.append((done, total))
     )
-    image = scene([10, 80], [120])
+    image = draw_scene([10, 80], [120])
     faces, crops, *_ = node("GPENDetectFaces", image=image, detector=detector).args
     assert seen[-1] == (1000, 1000)
     assert seen == sorted(seen)
@@ -160,10 +156,10 @@ def test_progress_ends_at_the_number_of_faces(node, host, model, detector, monke
     assert seen == [(1, 3), (2, 3), (3, 3)]
 
 
-def test_crops_that_would_fill_memory_are_warned_of(node, host, detector, monkeypatch):
+def test_the_node_warns_of_crops_that_would_fill_the_memory(node, host, detector, monkeypatch):
     messages = []
     monkeypatch.setattr(host, "warn", lambda node_id, message: messages.append(message))
-    image = scene([10, 80])
+    image = draw_scene([10, 80])
     node("GPENDetectFaces", image=image, detector=detector, crop_size="256")
     assert not messages
     monkeypatch.setattr(host, "measure_free_memory", lambda: 2_000_000)
@@ -172,7 +168,7 @@ def test_crops_that_would_fill_memory_are_warned_of(node, host, detector, monkey
     assert "2 crops" in messages[0]
 
 
-def test_results_go_where_the_host_keeps_them(node, host, model, monkeypatch):
+def test_results_have_the_device_and_dtype_that_the_host_keeps(node, host, model, monkeypatch):
     monkeypatch.setattr(host.mm, "intermediate_dtype", lambda: torch.float16)
     restored = node("GPENRestoreFaces", model=model, crops=torch.rand(1, SIDE, SIDE, 3))[0]
     assert (restored.dtype, restored.device.type) == (torch.float16, "cpu")
@@ -182,15 +178,15 @@ def test_restore_image_holds_one_chunk_of_crops_at_a_time(node, model, detector,
     cut = core("warp").cut_crops
     held = []
 
-    def recorded(image, to_image, *others):
+    def record(image, to_image, *others):
         held.append(len(to_image))
         return cut(image, to_image, *others)
 
-    # Ten crops of this model, before and after restoring.
+    # Room for ten crops of this model, before and after restoring.
     monkeypatch.setattr(core("pipeline"), "CROPS_BUDGET", 10 * 2 * 3 * 4 * SIDE**2)
     for module in ("warp", "align"):
-        monkeypatch.setattr(core(module), "cut_crops", recorded)
-    image = scene(*[[10, 80, 140]] * 20)
+        monkeypatch.setattr(core(module), "cut_crops", record)
+    image = draw_scene(*[[10, 80, 140]] * 20)
     node("GPENRestoreImage", image=image, model=model, detector=detector)
     assert sum(held) == 60
     assert max(held) <= 10
@@ -205,10 +201,10 @@ def second_device(host, monkeypatch):
     return freed
 
 
-def test_faces_are_cut_and_pasted_on_the_hosts_device_and_kept_on_the_cpu(
+def test_faces_are_cut_and_pasted_on_the_hosts_device_and_results_kept_on_the_cpu(
     node, detector, monkeypatch, request
 ):
-    image = scene([10, 80], [], [120])
+    image = draw_scene([10, 80], [], [120])
     found = node("GPENDetectFaces", image=image, detector=detector, crop_size="256").args
     white = torch.ones(3, SIDE, SIDE, 3)
     pasted = node("GPENPasteBack", image=image, faces=found[0], crops=white).args
@@ -229,11 +225,9 @@ def test_faces_are_cut_and_pasted_on_the_hosts_device_and_kept_on_the_cpu(
             assert torch.allclose(here, there, atol=1e-5)
 
 
-def test_with_novram_the_network_runs_on_the_device_all_the_same(
-    host, node, detector, model, monkeypatch
-):
-    """ComfyUI then leaves the weights on the CPU, whatever it is asked."""
-    image = scene([10, 80], [120])
+def test_with_novram_the_network_still_runs_on_the_device(host, node, detector, model, monkeypatch):
+    """With --novram, ComfyUI leaves the weights on the CPU despite `force_full_load`."""
+    image = draw_scene([10, 80], [120])
     expected = node("GPENRestoreImage", image=image, model=model, detector=detector).args
     if hasattr(host.mm, "VRAMState"):
         monkeypatch.setattr(host.mm, "vram_state", host.mm.VRAMState.NO_VRAM)
@@ -243,11 +237,11 @@ def test_with_novram_the_network_runs_on_the_device_all_the_same(
     ran = []
     forward = model.network.forward
 
-    def spied(faces, **options):
-        ran.append({faces.device, *(p.device for p in model.network.parameters())})
-        return forward(faces, **options)
+    def record(x, **options):
+        ran.append({x.device, *(p.device for p in model.network.parameters())})
+        return forward(x, **options)
 
-    monkeypatch.setattr(model.network, "forward", spied)
+    monkeypatch.setattr(model.network, "forward", record)
     model.patcher.load_device = DEVICE
     with PretendDevice():
         result = node("GPENRestoreImage", image=image, model=model, detector=detector).args

@@ -1,4 +1,4 @@
-"""What the nodes accept from other nodes, and what they say about what does not fit.
+"""Inputs from other nodes: which ones a node accepts, and the errors for those that do not fit.
 
 `test_comfyui.py` runs this file again inside ComfyUI's own modules.
 """
@@ -8,13 +8,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from node_fixtures import SIDE, scene
+from node_fixtures import SIDE, draw_scene
 
 
 @pytest.fixture
 def found(node, detector, model):
     """Image, faces and crops of three faces in two frames."""
-    image = scene([10, 80], [120])
+    image = draw_scene([10, 80], [120])
     faces, crops, *_ = node("GPENDetectFaces", image=image, detector=detector, model=model).args
     return image, faces, crops
 
@@ -23,14 +23,14 @@ def box(x, y, width, height):
     return {"x": x, "y": y, "width": width, "height": height, "label": "face", "score": 1.0}
 
 
-def said(monkeypatch, nodes):
-    """What nodes warn of, as a list that grows."""
+def collect_warnings(monkeypatch, nodes):
+    """Return a list to which the nodes' warnings will be added."""
     messages = []
     monkeypatch.setattr(nodes.host, "warn", lambda node_id, message: messages.append(message))
     return messages
 
 
-def test_crops_without_their_faces_are_refused_with_both_numbers(node, found):
+def test_a_wrong_number_of_crops_is_refused_with_both_numbers(node, found):
     image, faces, crops = found
     with pytest.raises(ValueError, match="2 crops do not fit 3 faces"):
         node("GPENPasteBack", image=image, faces=faces, crops=crops[:2])
@@ -38,7 +38,7 @@ def test_crops_without_their_faces_are_refused_with_both_numbers(node, found):
         node("GPENSelectFaces", faces=faces, crops=torch.cat([crops, crops[:1]]))
 
 
-def test_another_image_than_the_one_detected_in_is_refused_with_both_sizes(node, found):
+def test_an_image_of_another_size_than_the_detected_one_is_refused_with_both_sizes(node, found):
     image, faces, crops = found
     with pytest.raises(ValueError, match=r"2 × 200×96.*2 × 200×48.*background"):
         node("GPENPasteBack", image=image[:, :48], faces=faces, crops=crops)
@@ -59,7 +59,7 @@ def test_a_mask_of_another_size_is_refused_with_both_sizes(node, found):
         node("GPENSelectFaces", faces=faces, crops=crops, region=torch.ones(1, 64, 64))
 
 
-def test_select_hands_on_faces_with_their_crops_and_the_rest(node, found):
+def test_select_outputs_the_chosen_faces_with_their_crops_and_the_rest(node, found):
     _, faces, crops = found
     kept, kept_crops, rest = node(
         "GPENSelectFaces", faces=faces, crops=crops, order="left to right", count=1
@@ -83,7 +83,7 @@ def test_faces_not_selected_stay_bit_exact(node, found):
     assert [int(x) for x in rest.faces.boxes[:, 0]] == [80]
 
 
-def test_crop_faces_cuts_the_selected_at_another_size(node, found):
+def test_crop_faces_cuts_the_selected_faces_at_another_size(node, found):
     image, faces, crops = found
     kept, _, rest = node("GPENSelectFaces", faces=faces, crops=crops, indices="0").args
     _same, same_crops = node("GPENCropFaces", image=image, faces=rest).args
@@ -100,7 +100,7 @@ def test_crop_faces_cuts_the_selected_at_another_size(node, found):
                               big[:, :2] @ mid[1][:2] + big[:, 2])  # fmt: skip
 
 
-def test_landmarks_of_a_face_mesh_take_the_place_of_a_detector(node, found, core):
+def test_landmarks_of_a_face_mesh_replace_a_detector(node, found, core):
     image, faces, _ = found
     mesh_landmarks = core("detectors.face_mesh").MESH_LANDMARKS
 
@@ -134,17 +134,17 @@ def test_landmarks_of_a_face_mesh_take_the_place_of_a_detector(node, found, core
         ([[box(70, 10, 70, 80), box(60, 0, 80, 96)], []], [80]),
     ],
 )
-def test_boxes_limit_where_faces_are_looked_for(node, found, detector, bboxes, lefts):
+def test_only_faces_inside_the_boxes_are_found(node, found, detector, bboxes, lefts):
     faces = node("GPENDetectFaces", image=found[0], detector=detector, bboxes=bboxes)[0]
     assert sorted(int(x) for x in faces.faces.boxes[:, 0]) == lefts
 
 
-def test_no_boxes_at_all_means_nowhere_to_look(node, found, detector):
+def test_without_any_box_no_face_is_found(node, found, detector):
     assert node("GPENDetectFaces", image=found[0], detector=detector, bboxes=[[], []])[3] == 0
 
 
 def test_a_box_without_a_face_is_reported(node, found, detector, nodes, monkeypatch):
-    messages = said(monkeypatch, nodes)
+    messages = collect_warnings(monkeypatch, nodes)
     boxes = [[box(70, 10, 70, 80), box(150, 5, 40, 40)], []]
     assert node("GPENDetectFaces", image=found[0], detector=detector, bboxes=boxes)[3] == 1
     assert len(messages) == 1
@@ -153,19 +153,19 @@ def test_a_box_without_a_face_is_reported(node, found, detector, nodes, monkeypa
 
 
 @pytest.mark.parametrize("node_id", ["GPENDetectFaces", "GPENRestoreImage"])
-def test_a_detection_that_is_no_face_is_left_out_and_named(
+def test_a_detection_that_is_no_face_is_left_out_and_reported(
     node, found, detector, model, nodes, monkeypatch, node_id
 ):
     image, faces, _ = found
     find = detector.find
 
-    def find_unlike(pixels, **options):
+    def find_no_face(pixels, **options):
         seen = find(pixels, **options)
-        seen.landmarks[0] = seen.landmarks[0, [1, 0, 2, 4, 3]]  # left and right exchanged
+        seen.landmarks[0] = seen.landmarks[0, [1, 0, 2, 4, 3]]  # left and right swapped
         return seen
 
-    monkeypatch.setattr(detector, "find", find_unlike)
-    messages = said(monkeypatch, nodes)
+    monkeypatch.setattr(detector, "find", find_no_face)
+    messages = collect_warnings(monkeypatch, nodes)
     result = node(node_id, image=image, model=model, detector=detector).args
     assert len(messages) == 1
     assert "image 0" in messages[0]
@@ -177,19 +177,19 @@ def test_a_detection_that_is_no_face_is_left_out_and_named(
         assert not torch.equal(result[0], image)
 
 
-def test_a_detection_that_is_no_face_takes_no_other_faces_place(
+def test_a_detection_that_is_no_face_does_not_replace_a_face(
     node, found, detector, nodes, monkeypatch
 ):
     find = detector.find
 
-    def find_unlike(pixels, **options):
+    def find_no_face(pixels, **options):
         seen = find(pixels, **options)
         seen.boxes[0] += torch.tensor([-5.0, -5, 5, 5])  # the largest of its image
         seen.landmarks[0] = seen.landmarks[0, [1, 0, 2, 4, 3]]
         return seen
 
-    monkeypatch.setattr(detector, "find", find_unlike)
-    said(monkeypatch, nodes)
+    monkeypatch.setattr(detector, "find", find_no_face)
+    collect_warnings(monkeypatch, nodes)
     options = {"image": found[0][:1], "detector": detector, "max_faces": 1}
     for boxes in (None, [[box(0, 0, 200, 96)]]):
         faces = node("GPENDetectFaces", **options, bboxes=boxes)[0]
@@ -205,7 +205,7 @@ def test_a_detection_that_is_no_face_takes_no_other_faces_place(
         ([[box(0, 0, float("nan"), 9)]], "without NaN or infinity"),
     ],
 )
-def test_what_is_no_box_is_refused_in_words(node, found, detector, bboxes, words):
+def test_malformed_boxes_are_refused_with_a_message(node, found, detector, bboxes, words):
     with pytest.raises(ValueError, match=words):
         node("GPENDetectFaces", image=found[0], detector=detector, bboxes=bboxes)
 
@@ -217,7 +217,7 @@ def test_an_empty_batch_has_no_faces_and_no_preview(node, detector, model):
     assert result.ui is None
 
 
-def test_restore_faces_shows_the_first_crops_no_larger_than_needed(node, model, monkeypatch, nodes):
+def test_the_preview_of_restore_faces_shows_the_first_crops_shrunk(node, model, monkeypatch, nodes):
     shown = []
     monkeypatch.setattr(nodes.restore, "PREVIEW_SIDE", SIDE // 2)
     monkeypatch.setattr(nodes.restore, "make_preview", shown.append)
@@ -225,7 +225,7 @@ def test_restore_faces_shows_the_first_crops_no_larger_than_needed(node, model, 
     assert [crops.shape for crops in shown] == [(16, 3, SIDE // 2, SIDE // 2)]
 
 
-def test_masks_count_as_white_at_most(node, found):
+def test_mask_values_above_1_count_as_white(node, found):
     image, faces, crops = found
     options = {"image": image, "faces": faces, "crops": crops}
     strong = node("GPENPasteBack", **options, mask=torch.full(image.shape[:3], 3.0)).args
@@ -234,7 +234,7 @@ def test_masks_count_as_white_at_most(node, found):
     assert torch.equal(strong[1], whole[1])
 
 
-def test_masks_of_another_number_are_refused_with_both_numbers(node, found):
+def test_a_wrong_number_of_masks_is_refused_with_both_numbers(node, found):
     image, faces, crops = found
     with pytest.raises(ValueError, match="3 masks do not fit 2 images"):
         node("GPENPasteBack", image=image, faces=faces, crops=crops, mask=torch.ones(3, 96, 200))
@@ -248,7 +248,7 @@ def test_crops_of_nan_are_not_pasted(node, found, core):
         node("GPENPasteBack", image=image, faces=faces, crops=crops)
 
 
-def test_landmarks_given_that_are_no_face_are_an_error(node, found, core):
+def test_given_landmarks_that_are_no_face_are_an_error(node, found, core):
     mesh = {"landmarks_xy": np.zeros((478, 2), np.float32), "bbox_xyxy": np.array([1, 2, 3, 4.0])}
     landmarks = {"frames": [[mesh], []], "image_size": (96, 200)}
     with pytest.raises(ValueError, match=r"face 0 are not arranged like a face.*0\.00"):
@@ -260,13 +260,13 @@ def test_boxes_of_another_batch_are_refused_with_both_numbers(node, found, detec
         node("GPENDetectFaces", image=found[0], detector=detector, bboxes=[[], [], []])
 
 
-def test_limits_of_size_and_number_reach_the_detector(node, found, detector):
+def test_threshold_min_size_and_max_faces_reach_the_detector(node, found, detector):
     image = found[0]
     assert node("GPENDetectFaces", image=image, detector=detector, max_faces=1)[3] == 2
     assert node("GPENDetectFaces", image=image, detector=detector, min_size=49)[3] == 0
     assert node("GPENDetectFaces", image=image, detector=detector, threshold=0.95)[3] == 0
 
 
-def test_the_preview_shows_the_first_frames_only(node, detector):
-    preview = node("GPENDetectFaces", image=scene(*[[10]] * 20), detector=detector).ui
+def test_the_preview_of_detect_faces_shows_only_the_first_images(node, detector):
+    preview = node("GPENDetectFaces", image=draw_scene(*[[10]] * 20), detector=detector).ui
     assert len(preview.values) == 16

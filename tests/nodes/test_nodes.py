@@ -1,4 +1,4 @@
-"""What every node promises, without running the network.
+"""The contract of every node: ids, sockets, texts and help pages. No network runs.
 
 `test_comfyui.py` runs this file again inside ComfyUI's own modules.
 """
@@ -17,15 +17,14 @@ from node_fixtures import SIGNATURES
 
 ROOT = Path(__file__).resolve().parents[2]
 
-"""Saved workflows rely on ids, on names, and on the order of widgets: append, never change."""
-
 
 @pytest.fixture(scope="session")
 def schemas(nodes):
     return {node.GET_SCHEMA().node_id: node.GET_SCHEMA() for node in nodes.NODES}
 
 
-def test_ids_sockets_and_widgets_are_those_that_saved_workflows_hold(schemas):
+def test_ids_sockets_and_widgets_are_those_of_saved_workflows(schemas):
+    # Saved workflows hold ids, names and the order of widgets: append, never change.
     found = {
         node_id: ([i.id for i in schema.inputs], [o.id for o in schema.outputs])
         for node_id, schema in schemas.items()
@@ -45,7 +44,7 @@ def test_the_root_offers_v3_only():
     assert "NODE_CLASS_MAPPINGS" not in text
 
 
-def test_every_node_socket_and_widget_says_what_it_is(schemas):
+def test_every_node_socket_and_widget_has_an_explanation(schemas):
     for schema in schemas.values():
         assert schema.description, schema.node_id
         assert schema.category == "image/face restoration"
@@ -53,14 +52,14 @@ def test_every_node_socket_and_widget_says_what_it_is(schemas):
             assert socket.tooltip, f"{schema.node_id}.{socket.id} has no tooltip"
 
 
-def test_users_find_the_nodes_by_what_they_want(schemas):
+def test_users_find_the_nodes_by_common_search_words(schemas):
     wanted = {"face restore", "face enhance", "gpen", "upscale face", "fix face"}
     for node_id in ("GPENRestoreFaces", "GPENRestoreImage"):
         assert wanted <= {*schemas[node_id].search_aliases}
     assert all(schema.search_aliases for schema in schemas.values())
 
 
-def test_rare_widgets_are_folded_away(schemas):
+def test_rare_widgets_are_advanced(schemas):
     advanced = {
         f"{node_id}.{socket.id}"
         for node_id, schema in schemas.items()
@@ -104,7 +103,7 @@ print(time.perf_counter() - start, *sys.modules)
 
 
 @pytest.mark.parametrize("language", ["en", "zh", "ja"])
-def test_every_text_is_there_in_every_language(schemas, language):
+def test_every_text_exists_in_every_language(schemas, language):
     file = ROOT / "locales" / language / "nodeDefs.json"
     texts = json.loads(file.read_text(encoding="utf-8"))
     assert {*texts} == {*schemas}
@@ -142,7 +141,7 @@ def test_every_node_has_a_help_page_with_a_picture_that_exists(schemas):
 
 
 @pytest.mark.parametrize("language", ["zh", "ja"])
-def test_help_pages_in_other_languages_say_what_the_english_ones_say(schemas, language):
+def test_help_pages_in_other_languages_have_the_outline_of_the_english_ones(schemas, language):
     folder = ROOT / "web" / "docs"
     for node_id in schemas:
         texts = json.loads((ROOT / "locales" / language / "nodeDefs.json").read_text("utf-8"))
@@ -150,12 +149,12 @@ def test_help_pages_in_other_languages_say_what_the_english_ones_say(schemas, la
         translated = (folder / node_id / f"{language}.md").read_text(encoding="utf-8")
         assert outline(translated) == outline(english), node_id
         assert translated.splitlines()[0] == f"# {texts[node_id]['display_name']}"
-        spoken = re.sub(r"`[^`]*`|\*[^*]*\*|!\[|[|():/.,\s\d#-]", "", translated)
-        assert sum(letter.isascii() for letter in spoken) < len(spoken) / 3, node_id
+        prose = re.sub(r"`[^`]*`|\*[^*]*\*|!\[|[|():/.,\s\d#-]", "", translated)
+        assert sum(letter.isascii() for letter in prose) < len(prose) / 3, node_id
 
 
 def outline(page: str) -> dict[str, list]:
-    """What a translation keeps: headings, pictures, the rows of its tables, names in code."""
+    """Return the parts that a translation keeps: headings, pictures, table rows, code."""
     lines = page.splitlines()
     return {
         "headings": [line.split(" ")[0] for line in lines if line.startswith("#")],

@@ -1,4 +1,4 @@
-"""What the ComfyUI registry and its manager read."""
+"""The files that the ComfyUI registry and ComfyUI-Manager read."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def project():
     return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 
-def test_name_version_and_repository_are_as_the_registry_demands(project):
+def test_name_version_and_repository_follow_the_rules_of_the_registry(project):
     facts = project["project"]
     assert re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,98}", facts["name"])
     assert "comfyui" not in facts["name"].lower()
@@ -45,7 +45,7 @@ def test_comfy_section_is_complete(project):
 
 
 @pytest.mark.parametrize(("key", "largest", "ratio"), [("Icon", 400, 1), ("Banner", 1600, 21 / 9)])
-def test_icon_and_banner_are_pictures_of_the_pack(project, key, largest, ratio):
+def test_icon_and_banner_have_the_size_that_the_registry_shows(project, key, largest, ratio):
     url = project["tool"]["comfy"][key]
     repository = urlparse(project["project"]["urls"]["Repository"]).path
     assert urlparse(url).path.startswith(repository)
@@ -55,12 +55,12 @@ def test_icon_and_banner_are_pictures_of_the_pack(project, key, largest, ratio):
     assert width / height == pytest.approx(ratio, rel=0.02)
 
 
-def test_the_manager_knows_every_node_by_its_name(nodes):
+def test_node_list_holds_every_node(nodes):
     names = {cls.GET_SCHEMA().node_id: cls.GET_SCHEMA().display_name for cls in nodes.NODES}
     assert json.loads((ROOT / "node_list.json").read_text(encoding="utf-8")) == names
 
 
-def test_requirements_leave_the_hosts_pytorch_alone():
+def test_requirements_do_not_replace_the_hosts_pytorch():
     lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
     names = {re.split(r"[<>=;\[ ]", line)[0].lower() for line in lines if line[:1] not in ("", "#")}
     assert names
@@ -68,7 +68,7 @@ def test_requirements_leave_the_hosts_pytorch_alone():
 
 
 @pytest.mark.parametrize("path", PACK, ids=lambda path: path.relative_to(ROOT).as_posix())
-def test_the_pack_runs_no_built_code_and_installs_nothing(path):
+def test_the_pack_runs_no_code_from_strings_and_installs_nothing(path):
     tree = ast.parse(path.read_text(encoding="utf-8"))
     called = {
         node.func.id

@@ -1,4 +1,4 @@
-"""What the nodes do with images, faces and crops.
+"""Images, faces and crops on their way through the nodes.
 
 `test_comfyui.py` runs this file again inside ComfyUI's own modules.
 """
@@ -9,15 +9,11 @@ import socket
 
 import pytest
 import torch
-from node_fixtures import SIDE, scene
+from node_fixtures import SIDE, draw_scene
 
 
-def outside(mask):
-    return mask == 0
-
-
-def test_detect_gives_faces_crops_boxes_and_count(node, detector, model):
-    image = scene([10, 80], [], [120])
+def test_detect_outputs_faces_crops_boxes_and_count(node, detector, model):
+    image = draw_scene([10, 80], [], [120])
     faces, crops, boxes, count = node(
         "GPENDetectFaces", image=image, detector=detector, model=model
     ).args
@@ -31,7 +27,7 @@ def test_detect_gives_faces_crops_boxes_and_count(node, detector, model):
 
 
 def test_crop_size_is_the_models_or_the_widgets_or_512(node, detector, model):
-    image = scene([10])
+    image = draw_scene([10])
     for inputs, side in (
         ({"model": model}, SIDE),
         ({"model": model, "crop_size": "256"}, 256),
@@ -42,7 +38,7 @@ def test_crop_size_is_the_models_or_the_widgets_or_512(node, detector, model):
 
 
 def test_a_batch_without_faces_goes_through_every_node_unchanged(node, detector, model):
-    image = scene([], [])
+    image = draw_scene([], [])
     faces, crops, boxes, count = node(
         "GPENDetectFaces", image=image, detector=detector, model=model
     ).args
@@ -63,30 +59,30 @@ def test_a_batch_without_faces_goes_through_every_node_unchanged(node, detector,
     assert not mask.any()
 
 
-def test_frames_keep_their_number_and_those_without_a_face_their_pixels(node, detector, model):
-    image = scene([], [10, 80, 140], [80], [])
+def test_no_frame_is_lost_and_frames_without_a_face_keep_their_pixels(node, detector, model):
+    image = draw_scene([], [10, 80, 140], [80], [])
     faces, crops, *_ = node("GPENDetectFaces", image=image, detector=detector, model=model).args
     restored = node("GPENRestoreFaces", model=model, crops=crops)[0]
     pasted, mask = node("GPENPasteBack", image=image, faces=faces, crops=restored).args
     assert pasted.shape == image.shape
     assert torch.equal(pasted[[0, 3]], image[[0, 3]])
     assert [bool(m.any()) for m in mask] == [False, True, True, False]
-    assert torch.equal(pasted[outside(mask)], image[outside(mask)])
+    assert torch.equal(pasted[mask == 0], image[mask == 0])
     assert not torch.equal(pasted[1], image[1])
 
 
-def test_one_node_gives_what_four_in_a_row_give(node, detector, model):
-    image = scene([10, 120], [80])
+def test_restore_image_equals_the_three_single_nodes(node, detector, model):
+    image = draw_scene([10, 120], [80])
     faces, crops, *_ = node("GPENDetectFaces", image=image, detector=detector, model=model).args
     restored = node("GPENRestoreFaces", model=model, crops=crops)[0]
-    four = node("GPENPasteBack", image=image, faces=faces, crops=restored).args
-    one = node("GPENRestoreImage", image=image, model=model, detector=detector).args
-    for a, b in zip(four, one, strict=True):
+    single = node("GPENPasteBack", image=image, faces=faces, crops=restored).args
+    whole = node("GPENRestoreImage", image=image, model=model, detector=detector).args
+    for a, b in zip(single, whole, strict=True):
         assert torch.allclose(a, b, atol=1e-4)
 
 
 def test_strength_mixes_the_restored_image_with_the_image_itself(node, detector, model):
-    image = scene([10, 120], [80])
+    image = draw_scene([10, 120], [80])
     images, masks = zip(
         *(
             node("GPENRestoreImage", image=image, model=model, detector=detector, strength=s).args
@@ -100,21 +96,19 @@ def test_strength_mixes_the_restored_image_with_the_image_itself(node, detector,
 
 
 @pytest.mark.parametrize(("detail", "same"), [("on", True), ("off", False)])
-def test_detail_keeps_what_the_crops_cannot_hold_or_leaves_it_out(
-    node, detector, model, detail, same
-):
-    image = scene([10, 120])
+def test_detail_finer_than_the_crops_is_kept_or_dropped(node, detector, model, detail, same):
+    image = draw_scene([10, 120])
     faces, crops, *_ = node("GPENDetectFaces", image=image, detector=detector, model=model).args
     pasted, mask = node("GPENPasteBack", image=image, faces=faces, crops=crops, detail=detail).args
     assert mask.max() == 1
     assert torch.allclose(pasted, image, atol=1e-5) == same
 
 
-def test_lazy_crops_are_asked_for_only_when_there_are_faces(node, detector, model):
+def test_lazy_crops_are_requested_only_if_there_are_faces(node, detector, model):
     for node_id in ("GPENPasteBack", "GPENSelectFaces"):
         status = node.classes[node_id].check_lazy_status
         some, none = (
-            node("GPENDetectFaces", image=scene(lefts), detector=detector, model=model)[0]
+            node("GPENDetectFaces", image=draw_scene(lefts), detector=detector, model=model)[0]
             for lefts in ([10], [])
         )
         assert status(faces=some, crops=None, image=None, feather=0.1) == ["crops"]
@@ -122,8 +116,8 @@ def test_lazy_crops_are_asked_for_only_when_there_are_faces(node, detector, mode
 
 
 @pytest.mark.parametrize("side", [32, 64, 200])
-def test_crops_that_come_back_at_another_size_paste_in_place(node, detector, model, side):
-    image = scene([10])
+def test_crops_of_another_size_paste_in_place(node, detector, model, side):
+    image = draw_scene([10])
     faces, _crops, *_ = node("GPENDetectFaces", image=image, detector=detector, model=model).args
     white = torch.ones(1, side, side, 3)
     pasted, mask = node("GPENPasteBack", image=image, faces=faces, crops=white).args
@@ -135,8 +129,8 @@ def test_crops_that_come_back_at_another_size_paste_in_place(node, detector, mod
     )
 
 
-def test_alpha_survives(node, detector, model):
-    rgb = scene([10])
+def test_alpha_stays(node, detector, model):
+    rgb = draw_scene([10])
     alpha = torch.rand(1, 96, 200, 1, generator=torch.Generator().manual_seed(2))
     image = torch.cat([rgb, alpha], dim=3)
     faces, crops, *_ = node("GPENDetectFaces", image=image, detector=detector, model=model).args
@@ -149,27 +143,27 @@ def test_alpha_survives(node, detector, model):
 
 def test_alpha_enlarged_for_a_background_stays_between_0_and_1(node, detector, model):
     alpha = (torch.arange(200) % 20 < 10).float().expand(1, 96, 200)[..., None]
-    image = torch.cat([scene([10]), alpha], dim=3)
+    image = torch.cat([draw_scene([10]), alpha], dim=3)
     faces, crops, *_ = node("GPENDetectFaces", image=image, detector=detector, model=model).args
-    background = scene([10], height=192, width=400)
+    background = draw_scene([10], height=192, width=400)
     pasted = node("GPENPasteBack", image=image, faces=faces, crops=crops, background=background)[0]
     assert pasted.shape == (1, 192, 400, 4)
     assert 0 <= pasted[..., 3].min() < 0.1 < 0.9 < pasted[..., 3].max() <= 1
 
 
 def test_one_channel_and_half_precision_images_work(node, detector, model):
-    image = scene([10])
+    image = draw_scene([10])
     faces, _, *_ = node("GPENDetectFaces", image=image.half(), detector=detector, model=model).args
     assert len(faces) == 1
     result, mask = node("GPENRestoreImage", image=image.half(), model=model, detector=detector).args
-    assert torch.equal(result[outside(mask)].half(), image.half()[outside(mask)])
+    assert torch.equal(result[mask == 0].half(), image.half()[mask == 0])
     grey = image.mean(dim=3, keepdim=True)
     grey_result = node("GPENRestoreImage", image=grey, model=model, detector=detector)[0]
     assert torch.equal(grey_result, grey.expand(-1, -1, -1, 3))
 
 
 def test_inputs_are_never_modified(node, detector, model):
-    image = scene([10, 80], [])
+    image = draw_scene([10, 80], [])
     faces, crops, *_ = node("GPENDetectFaces", image=image, detector=detector, model=model).args
     mask = torch.rand(image.shape[:3], generator=torch.Generator().manual_seed(3))
     background = image.repeat_interleave(2, dim=1).repeat_interleave(2, dim=2)
@@ -184,7 +178,7 @@ def test_inputs_are_never_modified(node, detector, model):
         assert torch.equal(value, copy)
 
 
-def test_nothing_is_fetched_while_nodes_are_listed_or_run(node, nodes, detector, monkeypatch):
+def test_nothing_is_downloaded_while_nodes_are_listed_or_run(node, nodes, detector, monkeypatch):
     opened = []
 
     def refuse(*args, **kwargs):
@@ -199,7 +193,7 @@ def test_nothing_is_fetched_while_nodes_are_listed_or_run(node, nodes, detector,
     with pytest.raises(Exception, match=r"detection_Resnet50_Final\.pth.*https://"):
         node("LoadGPENFaceDetector", detector="retinaface_resnet50")
     restored, mask = node(
-        "GPENRestoreImage", image=scene([10]), model=model, detector=detector
+        "GPENRestoreImage", image=draw_scene([10]), model=model, detector=detector
     ).args
     assert mask.any()
     assert restored.shape == (1, 96, 200, 3)
@@ -207,7 +201,7 @@ def test_nothing_is_fetched_while_nodes_are_listed_or_run(node, nodes, detector,
 
 
 def test_a_mask_limits_where_faces_are_pasted(node, detector, model):
-    image = scene([10])
+    image = draw_scene([10])
     faces, _, *_ = node("GPENDetectFaces", image=image, detector=detector, model=model).args
     white = torch.ones(1, SIDE, SIDE, 3)
     limit = torch.zeros(1, 96, 200)
@@ -219,7 +213,7 @@ def test_a_mask_limits_where_faces_are_pasted(node, detector, model):
 
 
 def test_an_upscaled_background_gives_the_result_its_size(node, detector, model):
-    image = scene([10], [])
+    image = draw_scene([10], [])
     background = image.repeat_interleave(2, dim=1).repeat_interleave(2, dim=2)
     faces, _, *_ = node("GPENDetectFaces", image=image, detector=detector, model=model).args
     white = torch.ones(1, SIDE, SIDE, 3)

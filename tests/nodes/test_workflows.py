@@ -1,4 +1,4 @@
-"""The workflow files: what they hold, and that they run in a real ComfyUI and in its page."""
+"""The workflow files fit the nodes, and they run in a real ComfyUI and in its page."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from comfyui_host import COMFYUI_PYTHON, ROOT
 from comfyui_page import open_page
-from comfyui_pictures import astronaut, clip, write_video
+from comfyui_pictures import draw_clip, load_astronaut, write_video
 from node_fixtures import SIGNATURES
 from PIL import Image
 
@@ -16,26 +16,26 @@ FOLDER = ROOT / "workflows"
 FILES = sorted(FOLDER.glob("*.json"))
 NAMES = [path.stem for path in FILES]
 ONLY_LOAD = {"diffusion_between"}
-"""Needs a checkpoint of several gigabytes."""
-STORIES = {
+"""Workflows that are not run: they need a checkpoint of several gigabytes."""
+EXPECTED = {
     "restore_photo", "restore_step_by_step", "choose_faces", "pass_between", "diffusion_between",
     "upscaled_background", "video_frames", "compare",
 }  # fmt: skip
 WIDGETS = {"INT", "FLOAT", "STRING", "COMBO", "BOOLEAN"}
 
 
-def read(path: Path) -> dict:
+def read_json(path: Path) -> dict:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def api(name: str) -> dict:
-    return read(FOLDER / "api" / f"{name}.json")
+def read_api_twin(name: str) -> dict:
+    return read_json(FOLDER / "api" / f"{name}.json")
 
 
-def test_every_story_has_its_files():
-    assert {*NAMES} == STORIES
-    assert {path.stem for path in (FOLDER / "api").glob("*.json")} == STORIES
-    assert {path.stem for path in FOLDER.glob("*.jpg")} == STORIES
+def test_every_workflow_has_its_files():
+    assert {*NAMES} == EXPECTED
+    assert {path.stem for path in (FOLDER / "api").glob("*.json")} == EXPECTED
+    assert {path.stem for path in FOLDER.glob("*.jpg")} == EXPECTED
 
 
 def test_no_other_folder_hides_the_workflows_from_the_template_browser():
@@ -53,8 +53,8 @@ def test_thumbnails_are_small_pictures(path):
 
 
 @pytest.mark.parametrize("path", FILES, ids=NAMES)
-def test_workflow_is_whole(path):
-    workflow = read(path)
+def test_links_of_a_workflow_are_consistent(path):
+    workflow = read_json(path)
     assert workflow["version"] == 0.4
     nodes = {node["id"]: node for node in workflow["nodes"]}
     links = {link[0]: link for link in workflow["links"]}
@@ -68,10 +68,10 @@ def test_workflow_is_whole(path):
 
 
 @pytest.mark.parametrize("path", FILES, ids=NAMES)
-def test_workflow_holds_the_sockets_and_widgets_that_the_nodes_have(path, nodes):
+def test_workflow_has_the_sockets_and_widgets_of_the_nodes(path, nodes):
     schemas = {cls.GET_SCHEMA().node_id: cls.GET_SCHEMA() for cls in nodes.NODES}
     seen = set()
-    for node in read(path)["nodes"]:
+    for node in read_json(path)["nodes"]:
         schema = schemas.get(node["type"])
         if schema is None:
             continue
@@ -85,8 +85,8 @@ def test_workflow_holds_the_sockets_and_widgets_that_the_nodes_have(path, nodes)
 
 @pytest.mark.parametrize("name", NAMES)
 def test_api_twin_has_the_same_nodes_and_values(name):
-    twin = {int(key): node for key, node in api(name).items()}
-    shown = {n["id"]: n for n in read(FOLDER / f"{name}.json")["nodes"]}
+    twin = {int(key): node for key, node in read_api_twin(name).items()}
+    shown = {n["id"]: n for n in read_json(FOLDER / f"{name}.json")["nodes"]}
     shown = {key: node for key, node in shown.items() if node["type"] != "MarkdownNote"}
     assert {key: node["class_type"] for key, node in twin.items()} == {
         key: node["type"] for key, node in shown.items()
@@ -98,11 +98,11 @@ def test_api_twin_has_the_same_nodes_and_values(name):
 
 
 def put_inputs(comfyui) -> None:
-    """What the workflows load, and an empty file where one needs a checkpoint."""
+    """Write the files that the workflows load. An empty file stands for the checkpoint."""
     folder = comfyui.base / "input"
-    astronaut().save(folder / "example.png")
+    load_astronaut().save(folder / "example.png")
     if not (folder / "example.mp4").exists():
-        write_video(COMFYUI_PYTHON, folder / "example.mp4", clip(8))
+        write_video(COMFYUI_PYTHON, folder / "example.mp4", draw_clip(8))
     checkpoints = comfyui.base / "models" / "checkpoints"
     checkpoints.mkdir(exist_ok=True)
     (checkpoints / "v1-5-pruned-emaonly-fp16.safetensors").touch()
@@ -112,32 +112,32 @@ def put_inputs(comfyui) -> None:
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in ONLY_LOAD])
 def test_api_twin_runs(comfyui, name):
     put_inputs(comfyui)
-    entry = comfyui.run(api(name))
+    entry = comfyui.run(read_api_twin(name))
     assert entry["outputs"]
 
 
 @pytest.mark.comfyui
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in ONLY_LOAD])
-def test_api_twin_runs_where_there_is_no_face(comfyui, name):
+def test_api_twin_runs_on_an_image_without_a_face(comfyui, name):
     put_inputs(comfyui)
     Image.effect_noise((320, 240), 40).save(comfyui.base / "input" / "example.png")
-    assert comfyui.run(api(name))["outputs"]
+    assert comfyui.run(read_api_twin(name))["outputs"]
 
 
 @pytest.mark.comfyui
 def test_the_template_browser_lists_the_workflows_with_their_pictures(comfyui):
-    assert {*comfyui.get("workflow_templates")["gpen-restore"]} == STORIES
+    assert {*comfyui.get("workflow_templates")["gpen-restore"]} == EXPECTED
 
 
 @pytest.mark.browser
 @pytest.mark.parametrize("vue", [False, True], ids=["classic", "nodes-2.0"])
-def test_every_workflow_loads_and_runs_in_the_page_without_a_complaint(comfyui, vue, tmp_path):
+def test_every_workflow_loads_and_runs_in_the_page_without_an_error(comfyui, vue, tmp_path):
     put_inputs(comfyui)
     for path in FILES:
         with open_page(comfyui, vue=vue) as page:
             page.load(path)
             assert not page.complaints(), f"{path.name} loaded"
-            assert page.api_graph() == api(path.stem), f"{path.name}: its API twin differs"
+            assert page.api_graph() == read_api_twin(path.stem), f"{path.name}: API twin differs"
             if path.stem not in ONLY_LOAD:
                 entry = page.run()
                 assert entry["status"]["status_str"] == "success", path.name

@@ -1,11 +1,11 @@
-"""Graphs in API format that tests send to a real ComfyUI, and reading what comes back."""
+"""Graphs in API format for a real ComfyUI, and functions that read their results."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import numpy as np
-from comfyui_pictures import astronaut
+from comfyui_pictures import load_astronaut
 from PIL import Image, ImageFilter
 
 if TYPE_CHECKING:
@@ -20,20 +20,20 @@ DETECT_DEFAULTS = {
 
 
 def put_photo(host: ComfyUI) -> str:
-    """Puts a photograph into ComfyUI's input folder; returns its name."""
-    astronaut().save(host.base / "input" / "astronaut.png")
+    """Put a photograph into ComfyUI's input folder; return its file name."""
+    load_astronaut().save(host.base / "input" / "astronaut.png")
     return "astronaut.png"
 
 
-def graph(**nodes) -> dict:
-    """An API-format graph from `id=(class, inputs)`."""
+def build_graph(**nodes) -> dict:
+    """Build an API-format graph from `id=(class, inputs)`."""
     return {
         key: {"class_type": kind, "inputs": {**inputs}} for key, (kind, inputs) in nodes.items()
     }
 
 
-def four_nodes(image: str, *, strength: float = 1.0, threshold: float = 0.0) -> dict:
-    return graph(
+def build_four_nodes(image: str, *, strength: float = 1.0, threshold: float = 0.0) -> dict:
+    return build_graph(
         load=("LoadImage", {"image": image}),
         model=("LoadGPEN", {"file": "built-in (256)", "dtype": "auto"}),
         detect=(
@@ -62,8 +62,8 @@ def four_nodes(image: str, *, strength: float = 1.0, threshold: float = 0.0) -> 
     )  # fmt: skip
 
 
-def one_node(image: str, **inputs) -> dict:
-    return graph(
+def build_one_node(image: str, **inputs) -> dict:
+    return build_graph(
         load=("LoadImage", {"image": image}),
         model=("LoadGPEN", {"file": "built-in (256)", "dtype": "auto"}),
         restore=(
@@ -75,10 +75,10 @@ def one_node(image: str, **inputs) -> dict:
     )
 
 
-def read(path: Path) -> np.ndarray:
+def read_pixels(path: Path) -> np.ndarray:
     return np.asarray(Image.open(path).convert("RGB")).astype(int)
 
 
-def outside_of(mask: Path) -> np.ndarray:
-    """Where a mask is zero, and not only too small for the 8 bits of its preview."""
+def find_outside(mask: Path) -> np.ndarray:
+    """Return where a mask is zero, with a margin for values too small for its 8-bit preview."""
     return np.asarray(Image.open(mask).convert("L").filter(ImageFilter.MaxFilter(15))) == 0

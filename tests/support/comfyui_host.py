@@ -1,8 +1,9 @@
-"""Fixtures: the pack as its host loads it, and a real ComfyUI to run it in.
+"""Fixtures: the pack as ComfyUI loads it, and a real ComfyUI that runs it.
 
-COMFYUI_PATH is a checkout of ComfyUI, COMFYUI_PYTHON an interpreter with its requirements and those
-of the pack (the running one when unset). Without COMFYUI_PATH tests marked `comfyui` and `browser`
-are skipped, and the others load the pack with `tests/doubles` in ComfyUI's place.
+COMFYUI_PATH is a checkout of ComfyUI. COMFYUI_PYTHON is an interpreter with its requirements and
+those of the pack; if unset, it is the running interpreter. Without COMFYUI_PATH, tests marked
+`comfyui` or `browser` are skipped, and other tests load the pack with `tests/doubles` in place of
+ComfyUI.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
 COMFYUI_PATH = os.environ.get("COMFYUI_PATH")
 COMFYUI_PYTHON = os.environ.get("COMFYUI_PYTHON", sys.executable)
 REAL_HOST = "GPEN_TEST_IN_COMFYUI"
-"""Set when the direct tests run a second time, with ComfyUI's own modules."""
+"""Set when the direct tests run a second time, with the modules of ComfyUI itself."""
 START_SECONDS = 180
 PACK = "gpen_pack"
 
@@ -48,7 +49,7 @@ def pack(tmp_path_factory):
         import comfy.cli_args
 
         comfy.cli_args.args.cpu = True
-        # Models of the checkout's user would change what the nodes find.
+        # The nodes must not find the models in the checkout.
         comfy.cli_args.args.base_directory = str(tmp_path_factory.mktemp("comfyui"))
     else:
         sys.path.insert(0, str(ROOT / "tests" / "doubles"))
@@ -75,7 +76,7 @@ class ComfyUI:
     Args:
         base: folder for its models, inputs and outputs.
         flags: for its command line.
-        main: the script to start, which decides on the device.
+        main: the script to start, and its first arguments; it decides on the device.
     """
 
     def __init__(self, base: Path, *flags: str, main: tuple[str, ...] = ("main.py", "--cpu")):
@@ -85,7 +86,7 @@ class ComfyUI:
         link = base / "custom_nodes" / "gpen-restore"
         if not link.exists():
             link.symlink_to(ROOT, target_is_directory=True)
-        # A second place for models, as users of several installations have.
+        # A second folder of models, as users with several installations have.
         self.extra_models = base / "elsewhere" / "gpen"
         self.extra_models.mkdir(parents=True, exist_ok=True)
         extra = base / "extra_model_paths.yaml"
@@ -127,7 +128,7 @@ class ComfyUI:
             return json.loads(answer.read() or "null")
 
     def post(self, path: str, value) -> dict:
-        """The answer to a POST, also where it is an error."""
+        """Send a POST; return the answer even if it is an error."""
         request = urllib.request.Request(
             self.url + path, json.dumps(value).encode(), {"Content-Type": "application/json"}
         )
@@ -138,13 +139,13 @@ class ComfyUI:
             return json.loads(error.read())
 
     def queue(self, graph: dict) -> str:
-        """Queue an API-format graph; returns its prompt id."""
+        """Queue an API-format graph; return its prompt id."""
         answer = self.post("prompt", {"prompt": graph})
         assert not answer.get("node_errors") and "prompt_id" in answer, json.dumps(answer, indent=1)
         return answer["prompt_id"]
 
     def wait(self, prompt_id: str, seconds: float = 300) -> dict:
-        """The history entry of a prompt, once it has ended."""
+        """Wait until a prompt has ended; return its history entry."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             entry = self.get(f"history/{prompt_id}").get(prompt_id)
@@ -155,20 +156,21 @@ class ComfyUI:
         raise TimeoutError(f"Still running after {seconds} s:\n{self.log()[-2000:]}")
 
     def run(self, graph: dict, seconds: float = 300) -> dict:
-        """Run a graph to its end; returns its history entry, which must say success."""
+        """Run a graph to its end; return its history entry, which must say success."""
         entry = self.wait(self.queue(graph), seconds)
-        assert entry["status"]["status_str"] == "success", error_of(entry) or self.log()[-3000:]
+        succeeded = entry["status"]["status_str"] == "success"
+        assert succeeded, describe_error(entry) or self.log()[-3000:]
         return entry
 
     def pictures(self, entry: dict, node: str) -> list[Path]:
-        """The files that an output node of a finished prompt wrote."""
+        """Return the files that an output node of a finished prompt wrote."""
         return [
             self.base / image["type"] / image["subfolder"] / image["filename"]
             for image in entry["outputs"][node]["images"]
         ]
 
     def resident_bytes(self) -> int:
-        """Memory that the process holds, where Linux says so."""
+        """Return the memory that the process holds, as Linux reports it."""
         status = Path(f"/proc/{self._run.pid}/status")
         if not status.exists():
             pytest.skip("needs /proc")
@@ -185,19 +187,19 @@ class ComfyUI:
         self._log.close()
 
 
-def message_of(entry: dict, kind: str) -> dict | None:
-    """The data of the first status message of a kind in a history entry."""
+def find_message(entry: dict, kind: str) -> dict | None:
+    """Return the data of the first status message of a kind in a history entry."""
     return next((data for name, data in entry["status"]["messages"] if name == kind), None)
 
 
-def error_of(entry: dict) -> str:
-    error = message_of(entry, "execution_error")
+def describe_error(entry: dict) -> str:
+    error = find_message(entry, "execution_error")
     return f"{error['node_type']}: {error['exception_message']}" if error else ""
 
 
-def nodes_run(entry: dict, graph: dict) -> set[str]:
-    """Ids of the nodes of a graph that ran, rather than came from the cache."""
-    cached = message_of(entry, "execution_cached") or {"nodes": []}
+def find_nodes_that_ran(entry: dict, graph: dict) -> set[str]:
+    """Return the ids of the nodes that ran; the results of the others came from the cache."""
+    cached = find_message(entry, "execution_cached") or {"nodes": []}
     return {*graph} - {*cached["nodes"]}
 
 

@@ -1,7 +1,8 @@
 """Starts ComfyUI's main.py as on a machine with a GPU: `PretendDevice` takes the GPU's place.
 
-`--novram` and its like exist only where there is a GPU; with `--cpu` ComfyUI refuses them. What it
-asks the driver (which device, how much memory) is answered here, everything else is its own code.
+ComfyUI accepts `--novram` and similar flags only with a GPU, not with `--cpu`. This script answers
+the questions that ComfyUI asks the driver (which device, how much memory). Everything else is
+ComfyUI's code.
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ def pretend() -> None:
     from comfy.cli_args import args
     from pretend_device import DEVICE, PretendDevice
 
-    args.cpu = True  # while it looks for devices
+    args.cpu = True  # while ComfyUI searches for devices
     import comfy.model_management as mm
 
     args.cpu = False
-    assert args.novram, "the only way to keep weights off the device that is pretended here"
+    assert args.novram, "only --novram is supported here"
     mm.cpu_state, mm.vram_state = mm.CPUState.GPU, mm.VRAMState.NO_VRAM
     mm.is_nvidia = lambda: False
     mm.get_torch_device = lambda: DEVICE

@@ -1,4 +1,4 @@
-"""A real browser on a real ComfyUI: load a workflow as a user does, run it, look for complaints."""
+"""A real browser on a real ComfyUI: loads a workflow as a user does, runs it, finds errors."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from comfyui_host import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,7 +58,7 @@ COMPLAINTS = """() => {
 
 
 class Page:
-    """ComfyUI's page in a browser; `complaints()` is {} while nothing is wrong."""
+    """ComfyUI's page in a browser. `complaints()` is {} while the page shows no error."""
 
     def __init__(self, page, host: ComfyUI) -> None:
         self.page = page
@@ -67,8 +68,11 @@ class Page:
         self._open()
 
     def _open(self) -> None:
-        """Open the page anew until it is free: on a busy machine the mask that covers it while it
-        starts misses the end of its own animation, and then stays for good."""
+        """Open the page, again if needed, until nothing covers it.
+
+        A mask covers the page while it starts. On a busy machine the mask can miss the end of its
+        animation and then stays for ever.
+        """
         for _ in range(STARTS):
             self.page.goto(self.host.url)
             self.page.wait_for_function(READY, timeout=90_000)
@@ -76,7 +80,7 @@ class Page:
                 self.page.wait_for_timeout(2500)
                 if not self.page.locator(".p-blockui-mask").count():
                     return
-        raise TimeoutError(f"The page stayed covered, {STARTS} times in a row.")
+        raise TimeoutError(f"The page stayed covered in {STARTS} attempts.")
 
     def load(self, workflow: Path) -> None:
         """Drop a workflow file on the canvas and fit the view to it."""
@@ -102,26 +106,42 @@ class Page:
         self.page.get_by_test_id("info-button").first.click()
 
     def api_graph(self) -> dict:
-        """What the page would send to run the workflow."""
+        """Return the graph that the page would send to run the workflow."""
         return self.page.evaluate("async () => (await app.graphToPrompt()).output")
 
     def serialized(self) -> dict:
-        """The workflow as the page would save it."""
+        """Return the workflow as the page would save it."""
         return self.page.evaluate("() => JSON.parse(JSON.stringify(app.rootGraph.serialize()))")
 
     def shoot(self, name: str) -> None:
-        """Save a screenshot where COMFYUI_SCREENSHOTS says; look at them."""
+        """Save a screenshot to the folder COMFYUI_SCREENSHOTS, if it is set."""
         if SCREENSHOTS:
             self.fit()
             self.page.screenshot(path=Path(SCREENSHOTS) / f"{name}.png")
 
-    def run(self, seconds: float = 240) -> dict:
-        """Press Run and wait; returns the new history entry."""
-        before = {*self.host.get("history")}
+    def open_template(self, name: str) -> None:
+        """Open one of the pack's templates from the page's list, as a user does."""
+        self.page.evaluate(
+            "() => { app.extensionManager.command.execute('Comfy.BrowseTemplates') }"
+        )
+        self.page.get_by_role("dialog").get_by_text("gpen-restore", exact=True).click()
+        self.page.get_by_test_id(f"template-workflow-{name}").click()
+        count = len(json.loads((ROOT / "workflows" / f"{name}.json").read_text("utf-8"))["nodes"])
+        self.page.wait_for_function(f"() => app.graph.nodes.length === {count}", timeout=20_000)
+        self.page.wait_for_timeout(1500)
+        self.fit()
+
+    def press_run(self) -> None:
+        """Press Run."""
         button = self.page.get_by_test_id("queue-button")
         if not button.count():
             button = self.page.get_by_role("button", name="Run", exact=True)
         button.first.click()
+
+    def run(self, seconds: float = 240) -> dict:
+        """Press Run and wait; return the new history entry."""
+        before = {*self.host.get("history")}
+        self.press_run()
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             self.page.wait_for_timeout(250)
@@ -135,7 +155,7 @@ class Page:
 
 @contextmanager
 def open_page(host: ComfyUI, *, vue: bool, language: str = "en") -> Iterator[Page]:
-    """ComfyUI's page, with classic nodes or Nodes 2.0 (`vue`), first-run dialogs out of the way."""
+    """Open ComfyUI's page with classic nodes or Nodes 2.0 (`vue`), without first-run dialogs."""
     driver_api = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
     if not CHROMIUM:
         pytest.skip("needs chromium: install it, or say where it is in CHROMIUM")

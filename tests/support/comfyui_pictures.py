@@ -14,27 +14,27 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FACES_PER_FRAME = (0, 1, 2, 3, 2, 0)
-"""How many faces the frames of a clip show, over and over."""
+"""Number of faces in the frames of a clip; the sequence repeats."""
 
 
-def astronaut() -> Image.Image:
-    """A photograph of 512×512 with one face."""
+def load_astronaut() -> Image.Image:
+    """Load a photograph of 512×512 with one face."""
     data = pytest.importorskip("skimage.data", reason="pip install scikit-image")
     return Image.fromarray(data.astronaut())
 
 
-def head(side: int) -> Image.Image:
-    return astronaut().crop((140, 10, 320, 190)).resize((side, side), Image.Resampling.LANCZOS)
+def cut_head(side: int) -> Image.Image:
+    return load_astronaut().crop((140, 10, 320, 190)).resize((side, side), Image.Resampling.LANCZOS)
 
 
-def clip(frames: int, width: int = 384, height: int = 160) -> list[Image.Image]:
-    """Frames with 0 to 3 heads that move; grey in between."""
+def draw_clip(frames: int, width: int = 384, height: int = 160) -> list[Image.Image]:
+    """Draw frames with 0 to 3 moving heads on grey."""
     made = []
     for number in range(frames):
         shades = np.linspace(90 + number % 7, 140, width, dtype=np.uint8)
         frame = Image.fromarray(np.tile(shades[None, :, None], (height, 1, 3)))
         for place in range(FACES_PER_FRAME[number % len(FACES_PER_FRAME)]):
-            frame.paste(head(104), (12 + 124 * place + number % 5, 20 + (number * 3) % 20))
+            frame.paste(cut_head(104), (12 + 124 * place + number % 5, 20 + (number * 3) % 20))
         made.append(frame)
     return made
 
@@ -62,7 +62,7 @@ with av.open(sys.argv[1], "w") as out:
 
 
 def write_video(python: str, path: Path, frames: list[Image.Image]) -> None:
-    """Write frames as H.264, by `python`, which has PyAV as ComfyUI requires it."""
+    """Write frames as H.264 with the interpreter `python`, which must have PyAV like ComfyUI's."""
     with tempfile.TemporaryDirectory() as folder:
         files = [f"{folder}/{number:03}.png" for number in range(len(frames))]
         for file, frame in zip(files, frames, strict=True):

@@ -1,4 +1,4 @@
-"""With and without the C++ compiler that `torch.compile` needs."""
+"""Tests with and without the C++ compiler that `torch.compile` needs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ needs_compiler = pytest.mark.skipif(
 
 
 def no_compiler() -> AbstractContextManager[None]:
-    """Nothing compiles within; what was compiled before still runs."""
+    """Let compilation fail within this context; code that is compiled already still runs."""
     return torch._inductor.config.patch(
         {"cpp.cxx": ("no-such-compiler",), "force_disable_caches": True}
     )

@@ -1,4 +1,4 @@
-"""Fixtures for tests of single nodes: a runner, a small random GPEN, a detector that knows."""
+"""Fixtures for tests of single nodes: a function that runs them, a small GPEN, a detector."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 import torch
 
 SIDE = 64
-"""Side of the test's network and crops."""
+"""Side in pixels of the test network's crops."""
 SCORE = 0.9
 
 
@@ -40,7 +40,7 @@ SIGNATURES = {
 
 
 class KnownFaces:
-    """A detector of faces whose places are known: bright squares' landmarks lie inside them."""
+    """A detector that finds saturated rectangles, so that tests know where the faces are."""
 
     name = "known"
     device = torch.device("cpu")
@@ -51,7 +51,7 @@ class KnownFaces:
         self.core = core
 
     def find(self, pixels, *, threshold, largest):
-        """One face per saturated red, green or blue rectangle of each image."""
+        """Find one face per saturated red, green or blue rectangle of each image."""
         boxes, index = [], []
         for number, image in enumerate(pixels):
             for channel in range(3):
@@ -76,13 +76,13 @@ class KnownFaces:
 
 @pytest.fixture(scope="session")
 def core(pack):
-    """Modules of the library as the pack sees them."""
+    """A function that imports a module of the library as the pack does."""
     return lambda name: importlib.import_module(f"{pack.__name__}.gpen_core.{name}")
 
 
 @pytest.fixture(scope="session")
 def node(nodes):
-    """Runs a node as the host does: `node("GPENDetectFaces", image=…)`."""
+    """A function that runs a node as the host does: `node("GPENDetectFaces", image=…)`."""
     classes = {cls.GET_SCHEMA().node_id: cls for cls in nodes.NODES}
     defaults = {
         node_id: {
@@ -115,8 +115,11 @@ def model(core, nodes):
     return nodes.host.HostedGPEN(core("arch").GPEN(config).eval().requires_grad_(False))
 
 
-def scene(*frames, height=96, width=200):
-    """Frames of quiet noise, each with faces at the given left edges: 48 px, one colour each."""
+def draw_scene(*frames, height=96, width=200):
+    """Draw frames of weak noise, [B, H, W, 3], with 48 px faces at the given left edges.
+
+    The first face of a frame is red, the second green, the third blue.
+    """
     generator = torch.Generator().manual_seed(1)
     image = 0.3 + 0.2 * torch.rand(len(frames), height, width, 3, generator=generator)
     for number, lefts in enumerate(frames):

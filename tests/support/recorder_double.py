@@ -1,4 +1,4 @@
-"""Stands for `gpen_core.arch.cuda.graphs.Recorder` where there is no GPU."""
+"""A double of `gpen_core.arch.cuda.graphs.Recorder` for tests without a GPU."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 
 
 class Recorder:
-    """Like a CUDA graph: once recorded, it reads and writes the same memory whenever it runs."""
+    """Works like CUDA graphs: every replay reads and writes the buffers of the recording."""
 
     recorded = replayed = 0
     refusal: RuntimeError | None = None

@@ -1,6 +1,6 @@
-"""Takes the pictures of finished graphs: help pages, thumbnails of the template browser, README.
+"""Takes pictures of finished graphs for help pages, the template browser and README.
 
-Run it where the tests marked `browser` run, then look at every picture:
+It needs everything that the tests marked `browser` need. Look at every picture afterwards:
 
     COMFYUI_PATH=… COMFYUI_PYTHON=… python tests/support/take_pictures.py [NAME…]
 """
@@ -21,7 +21,7 @@ sys.path[:0] = [str(SUPPORT), str(ROOT), str(ROOT / "demo")]
 
 from comfyui_host import COMFYUI_PYTHON, ComfyUI  # noqa: E402
 from comfyui_page import Page, open_page  # noqa: E402
-from comfyui_pictures import astronaut, write_video  # noqa: E402
+from comfyui_pictures import load_astronaut, write_video  # noqa: E402
 from make_demo import degrade  # noqa: E402
 from PIL import Image, ImageOps  # noqa: E402
 
@@ -75,23 +75,23 @@ NODES_AT = """() => [...document.querySelectorAll('[data-node-id]')]
   .map(e => e.getBoundingClientRect()).map(r => [r.left, r.top, r.right, r.bottom])"""
 
 
-def damaged(picture: Image.Image) -> Image.Image:
+def damage(picture: Image.Image) -> Image.Image:
     return degrade(np.asarray(picture))
 
 
-def group() -> Image.Image:
-    """Three portraits of different sizes side by side."""
-    portrait = astronaut()
+def draw_group() -> Image.Image:
+    """Draw three portraits of different sizes side by side."""
+    portrait = load_astronaut()
     scene = Image.new("RGB", (1100, 512), (74, 72, 70))
     for left, side, mirrored in ((0, 400, False), (330, 512, True), (760, 340, False)):
         part = portrait.crop((90, 0, 390, 300)).resize((side, side), Image.Resampling.LANCZOS)
         scene.paste(ImageOps.mirror(part) if mirrored else part, (left, 512 - side))
-    return damaged(scene)
+    return damage(scene)
 
 
 def put_inputs(base: Path, name: str) -> None:
     folder = base / "input"
-    picture = group() if name == "choose_faces" else damaged(astronaut())
+    picture = draw_group() if name == "choose_faces" else damage(load_astronaut())
     picture.save(folder / "example.png")
     if name == "video_frames":
         frames = [picture.crop((n, 0, n + 448, 336)) for n in range(0, 64, 4)]
@@ -112,12 +112,12 @@ def load(page: Page, name: str) -> None:
     page.page.wait_for_timeout(1500)
 
 
-def picture_of(page: Page) -> Image.Image:
-    """The graph, cut out of the page."""
+def take_picture(page: Page) -> Image.Image:
+    """Take a screenshot of the graph, cut out of the page."""
     page.page.evaluate("() => app.canvas.deselectAll()")
     page.fit()
     page.page.mouse.move(5, VIEW["height"] - 5)
-    page.page.wait_for_timeout(6000)  # the note that the job is done leaves
+    page.page.wait_for_timeout(6000)  # until the message that the job is done disappears
     lefts, tops, rights, bottoms = zip(*page.page.evaluate(NODES_AT), strict=True)
     left, top = min(lefts) - MARGIN, min(tops) - MARGIN
     clip = {
@@ -145,7 +145,7 @@ def main(names: list[str]) -> None:
                     if name not in ONLY_LOAD:
                         entry = page.run()
                         assert entry["status"]["status_str"] == "success", json.dumps(entry)
-                    picture = picture_of(page)
+                    picture = take_picture(page)
                 write(picture, DOCS / f"{name}.jpg", HELP_WIDTH)
                 if name not in GRAPHS:
                     write(picture, WORKFLOWS / f"{name}.jpg", THUMBNAIL_WIDTH)

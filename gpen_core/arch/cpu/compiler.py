@@ -1,6 +1,6 @@
-"""Kernels for CPUs made machine code by LLVM, and run on OpenMP's threads.
+"""Compiles the CPU kernels to machine code with LLVM, and runs them on OpenMP's threads.
 
-llvmlite comes with numba, which facexlib needs.
+facexlib needs numba, which brings llvmlite.
 """
 
 from __future__ import annotations
@@ -12,28 +12,28 @@ from collections.abc import Callable, Sequence
 import torch
 from llvmlite import binding, ir
 
-from .simd import INT32, INT64, Code, Floats, Halves, Index, Operand, Pointer, integer
+from .simd import INT32, INT64, BFloat16s, Code, Floats, Index, Operand, Pointer, integer
 
 Kernel = Callable[..., None]
 
 POINTER = ctypes.c_void_p
 
 
-class MachineCode:
-    """Kernels for the CPU that this process runs on.
+class CompiledKernels:
+    """Machine code of kernels for the CPU at hand.
 
     Args:
-        kernels: given `code` and the index of an item, then what `run` is given.
-        pixels: what `Pixels` is.
-        openmp: GNU's OpenMP, whose threads run them.
+        kernels: functions of a `Code`, the index of an item, and the arguments of `run`.
+        pixels: the type of their `Pixels`.
+        openmp: GNU's OpenMP library, whose threads run them.
     """
 
     def __init__(
-        self, kernels: Sequence[Kernel], pixels: type[Floats | Halves], openmp: ctypes.CDLL
+        self, kernels: Sequence[Kernel], pixels: type[Floats | BFloat16s], openmp: ctypes.CDLL
     ) -> None:
         module = ir.Module()
         for kernel in kernels:
-            _write(module, kernel, pixels, openmp)
+            _write_function(module, kernel, pixels, openmp)
         binding.initialize_native_target()
         binding.initialize_native_asmprinter()
         machine = binding.Target.from_default_triple().create_target_machine(
@@ -43,7 +43,7 @@ class MachineCode:
         )
         engine = binding.create_mcjit_compiler(binding.parse_assembly(str(module)), machine)
         engine.finalize_object()
-        self._engine = engine  # holds the code
+        self._engine = engine  # owns the machine code
         self._addresses = {
             kernel.__name__: engine.get_function_address(kernel.__name__) for kernel in kernels
         }
@@ -51,20 +51,20 @@ class MachineCode:
         self._run_in_parallel = signature(("GOMP_parallel", openmp))
 
     def run(self, kernel: str, items: int, *arguments: torch.Tensor | int) -> None:
-        """Compute items 0 … items − 1 of a kernel, on as many threads as torch uses."""
+        """Compute items 0 … items − 1 of a kernel, on the number of threads that torch uses."""
         values = [x.data_ptr() if isinstance(x, torch.Tensor) else x for x in arguments]
         task = (ctypes.c_int64 * (1 + len(values)))(items, *values)
         address, threads = self._addresses[kernel], torch.get_num_threads()
         self._run_in_parallel(address, ctypes.addressof(task), threads, 0)
 
 
-def _write(
-    module: ir.Module, kernel: Kernel, pixels: type[Floats | Halves], openmp: ctypes.CDLL
+def _write_function(
+    module: ir.Module, kernel: Kernel, pixels: type[Floats | BFloat16s], openmp: ctypes.CDLL
 ) -> None:
-    """A function of the kernel's name, which takes the address of an array of int64.
+    """Write a function that has the kernel's name and computes the items of one thread.
 
-    The array holds how many items there are, and what fills the kernel's other parameters. The
-    function computes those items that are its thread's.
+    Its only parameter is the address of an array of int64: the number of items, then the arguments
+    of the kernel.
     """
     signature = ir.FunctionType(ir.VoidType(), [INT64.as_pointer()])
     function = ir.Function(module, signature, kernel.__name__)
@@ -74,10 +74,10 @@ def _write(
         address = builder.gep(function.args[0], [integer(place)])
         return Index(builder, builder.load(address))
 
-    def ask(name: str) -> Index:
+    def call(name: str) -> Index:
         address = ctypes.cast(getattr(openmp, name), POINTER).value
-        asked = ir.FunctionType(INT32, []).as_pointer()
-        answer = builder.call(builder.inttoptr(ir.Constant(INT64, address), asked), [])
+        pointer = ir.FunctionType(INT32, []).as_pointer()
+        answer = builder.call(builder.inttoptr(ir.Constant(INT64, address), pointer), [])
         return Index(builder, builder.sext(answer, INT64))
 
     kinds: dict[str, type[Operand]] = {"Pixels": pixels, "Floats": Floats, "Index": Index}
@@ -89,7 +89,7 @@ def _write(
             value = builder.inttoptr(value, kind.element.as_pointer())
         operands.append(kind(builder, value))
     items = argument(0)
-    threads, thread = ask("omp_get_num_threads"), ask("omp_get_thread_num")
+    threads, thread = call("omp_get_num_threads"), call("omp_get_thread_num")
     code = Code(builder)
     for item in code.range(items * thread // threads, items * (thread + 1) // threads):
         kernel(code, item, *operands)

@@ -1,120 +1,88 @@
-"""What is known before the pixels, folded into weights and biases: the encoder, and factors."""
+"""Folds everything that is known before the pixels into weights, biases and factors."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
 from .. import ops
-from ..layers import BiasedLeakyReLU, EqualizedConv
 from . import launch, packed, polyphase
+from .factors import Factors
 
 if TYPE_CHECKING:
-    from torch import nn
-
-    from ..kept import Kept
-    from ..layers import StyledConv
-
-
-class Folded(NamedTuple):
-    """What `conv2d` takes."""
-
-    weight: torch.Tensor  # [O, I, k, k]
-    bias: torch.Tensor  # [O]
+    from ..layers import EncoderStage, StyledConv
+    from ..weight_cache import EngineMemory
 
 
 class Downsampling(NamedTuple):
-    """One of the encoder's stages that downsample.
+    """A stage of the encoder that downsamples.
 
     Attributes:
-        blur: FIR, [1, I, H, W] to [1, I, H + 1, W + 1].
-        convolve: [1, I, 2H + 1, 2W + 1] into [1, O, H, W], activation included.
+        blur: applies the FIR, [1, I, H, W] to [1, I, H + 1, W + 1].
+        convolve: convolves with stride 2 and activates, [1, I, 2H + 1, 2W + 1] into [1, O, H, W].
     """
 
     blur: packed.Convolution
     convolve: Callable[[torch.Tensor, torch.Tensor], object]
 
 
-class Factors(NamedTuple):
-    """A `StyledConv` but for its weights, all in float32.
+def fold_first_stage(
+    stage: EncoderStage, dtype: torch.dtype, size: int, memory: EngineMemory
+) -> packed.Convolution:
+    """Make the convolution and activation of the encoder's first stage.
 
-    Attributes:
-        style: [I], of the inputs.
-        gain: [O], of the outputs.
-        bias: [O].
-        noise_gain: [1].
-        noise_bias: [O], or None where the noise is added instead of appended.
+    Args:
+        size: side of the image in pixels.
     """
 
-    style: torch.Tensor
-    gain: torch.Tensor
-    bias: torch.Tensor
-    noise_gain: torch.Tensor
-    noise_bias: torch.Tensor | None
-
-    @property
-    def channels_out(self) -> int:
-        """Channels that the layer hands on, the appended noise included."""
-        return len(self.bias) * (1 if self.noise_bias is None else 2)
-
-
-def fold_first_stage(
-    stage: nn.Sequential, dtype: torch.dtype, size: int, kept: Kept
-) -> packed.Convolution:
-    """Convolution and activation of the encoder's first stage."""
-
     def make() -> packed.Convolution:
-        weight, bias = (tensor.to(dtype) for tensor in fold_gain(stage))
-        return packed.convolution(weight, bias, size, slope=ops.SLOPE)
+        weight, bias = (tensor.to(dtype) for tensor in stage.fold_gain())
+        return packed.make_convolution(weight, bias, size, slope=ops.SLOPE)
 
-    return kept.prepared.get("convolution", stage, tuple(stage.parameters()), make)
+    return memory.cache.get("convolution", stage, tuple(stage.parameters()), make)
 
 
 def fold_downsampling(
-    stage: nn.Sequential, dtype: torch.dtype, size: int, rows: int, kept: Kept
+    stage: EncoderStage, dtype: torch.dtype, size: int, rows: int, memory: EngineMemory
 ) -> Downsampling:
-    """One of the encoder's other stages.
+    """Make one of the encoder's other stages.
 
     Args:
-        size: of its output.
-        rows: of the output, as many as are computed at a time.
+        size: side of its output in pixels.
+        rows: rows of the output that are computed at a time.
     """
 
     def make() -> Callable[[torch.Tensor, torch.Tensor], object]:
-        weight, bias = fold_gain(stage)
+        weight, bias = stage.fold_gain()
         weight = weight.to(dtype)
-        if polyphase.pays(weight, size):
-            phases = polyphase.lay_out(weight, rows // 4, size // 4)
-            return polyphase.convolution(phases, bias, kept.workspace)
-        convolve = packed.convolution(
+        if polyphase.is_faster(weight, size):
+            phases = polyphase.prepare(weight, rows // 4, size // 4)
+            return polyphase.make_convolution(phases, bias, memory.workspace)
+        convolve = packed.make_convolution(
             weight, bias.to(dtype), 2 * size + 1, stride=2, slope=ops.SLOPE
         )
         return lambda x, out: out.copy_(convolve(x))
 
-    convolve = kept.prepared.get("convolution", stage, tuple(stage.parameters()), make)
-    taps = stage.get_buffer("0.kernel").float().contiguous()
-    if launch.suits(dtype, cast(EqualizedConv, stage[-2]).weight.shape[1]):
+    convolve = memory.cache.get("convolution", stage, tuple(stage.parameters()), make)
+    assert stage.blur is not None
+    taps = stage.blur.kernel.float().contiguous()
+    if launch.supports(dtype, stage.conv.weight.shape[1]):
         return Downsampling(lambda x: launch.blur(x, taps), convolve)
     return Downsampling(lambda x: ops.fir(x, taps, (2, 2)), convolve)
 
 
-def fold_gain(stage: nn.Sequential) -> Folded:
-    """Weight and bias of one of the encoder's stages, the activation's √2 included; float32."""
-    conv, activation = cast(EqualizedConv, stage[-2]), cast(BiasedLeakyReLU, stage[-1])
-    weight = conv.weight.float() * (conv.scale * ops.SQRT2)
-    return Folded(weight, activation.bias.float() * ops.SQRT2)
-
-
-def fold_latent(layer: StyledConv, latent: torch.Tensor, kept: Kept) -> Factors:
-    """Fold the latent [1, D]."""
+def fold_latent(layer: StyledConv, latent: torch.Tensor, memory: EngineMemory) -> Factors:
+    """Compute a layer's factors from the latent [1, D]."""
     stored = layer.conv.weight[0]
     style = layer.conv.modulation(latent)[0] * layer.conv.scale
-    squares = kept.prepared.get("squares", layer, (layer.conv.weight,), lambda: _squares(stored))
+    squares = memory.cache.get("squares", layer, (layer.conv.weight,), lambda: _squares(stored))
     energy = squares.double() @ style.double().square()
     demodulation = ops.demodulation(energy).float()
-    norm = demodulation.mean()  # keeps what is stored in half precision near one
+    # Part of the gain goes into the style: the convolution's results, which half precision rounds,
+    # then stay near one.
+    norm = demodulation.mean()
     bias = layer.activate.bias.float() * ops.SQRT2
     outputs = len(stored)
     return Factors(
@@ -127,7 +95,7 @@ def fold_latent(layer: StyledConv, latent: torch.Tensor, kept: Kept) -> Factors:
 
 
 def _squares(weight: torch.Tensor) -> torch.Tensor:
-    """The squared norm [O, I] of each filter of a weight [O, I, k, k], in float32."""
+    """Return the squared norm [O, I] of each filter of a weight [O, I, k, k], in float32."""
     taps = weight.flatten(2).unbind(2)
     squares = taps[0].float().square()
     for tap in taps[1:]:

@@ -1,4 +1,4 @@
-"""RGB of a level for one face, in float32 whatever the model's dtype."""
+"""Computes a level's RGB for one face, always in float32."""
 
 from __future__ import annotations
 
@@ -8,38 +8,38 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from ..layers import FoldedConv
 from . import launch, packed
-from .folding import Folded
 
 if TYPE_CHECKING:
     from ..layers import ToRGB
 
 AddRGB = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], None]
-"""RGB of x [1, I, H, W], plus that of the levels below [1, 3, H, W], into out [1, 3, H, W]."""
+"""Writes the RGB of x [1, I, H, W] plus `below` [1, 3, H, W] into out [1, 3, H, W]."""
 
 BYTES = 4 << 20
-"""Size of what torch turns to float32 at a time."""
+"""Bytes of float32 that torch converts x to at a time."""
 
 
-def fold_rgb(layer: ToRGB, latent: torch.Tensor) -> Folded:
-    """Weight [3, I, 1, 1] and bias [3], the latent [1, D] folded in."""
+def fold_rgb(layer: ToRGB, latent: torch.Tensor) -> FoldedConv:
+    """Fold the latent [1, D] into a weight [3, I, 1, 1] and a bias [3]."""
     style = layer.conv.modulation(latent)[0] * layer.conv.scale
     weight = layer.conv.weight[0].float() * style[:, None, None]
-    return Folded(weight, layer.bias.flatten().float())
+    return FoldedConv(weight, layer.bias.flatten().float())
 
 
-def fold_adding(layer: ToRGB, latent: torch.Tensor, size: int, dtype: torch.dtype) -> AddRGB:
-    """Fold the latent [1, D], for a level of `size` pixels a side in `dtype`."""
+def fold_add_rgb(layer: ToRGB, latent: torch.Tensor, size: int, dtype: torch.dtype) -> AddRGB:
+    """Fold the latent [1, D] into a function that adds RGB, for `size` pixels a side in `dtype`."""
     weight, bias = fold_rgb(layer, latent)
-    if launch.suits(dtype, weight.shape[1]):
-        laid_out = launch.lay_out_rgb(weight.flatten(1))
-        return functools.partial(launch.add_rgb, laid_out, bias)
-    convolve = packed.convolution(weight, bias, size)
+    if launch.supports(dtype, weight.shape[1]):
+        prepared = launch.prepare_rgb_weight(weight.flatten(1))
+        return functools.partial(launch.add_rgb, prepared, bias)
+    convolve = packed.make_convolution(weight, bias, size)
 
     def add(x: torch.Tensor, below: torch.Tensor, out: torch.Tensor) -> None:
         rows = max(BYTES // (4 * x.shape[1] * x.shape[3]), 1)
         parts = (tensor.split(rows, dim=2) for tensor in (x, below, out))
-        for part, under, sum_ in zip(*parts, strict=True):
-            torch.add(convolve(part.float()), under, out=sum_)
+        for part, part_below, part_out in zip(*parts, strict=True):
+            torch.add(convolve(part.float()), part_below, out=part_out)
 
     return add

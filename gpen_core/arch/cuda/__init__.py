@@ -1,1 +1,1 @@
-"""The engine for GPUs: one Triton kernel between two convolutions, and CUDA graphs."""
+"""The engine for GPUs: a Triton kernel between two convolutions, and CUDA graphs."""

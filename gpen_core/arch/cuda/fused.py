@@ -1,10 +1,11 @@
-"""GPEN on a GPU: the modules' arithmetic, with what lies between two convolutions in one kernel.
+"""Runs GPEN on a GPU with one fused Triton kernel after each convolution.
 
-A GPU computes GPEN's convolutions about as fast as it moves their inputs through memory, and as
-modules the network reads and writes every pixel ten times per convolution. Here a convolution is
-followed by one Triton kernel (`kernels.py`) that filters, activates, appends the encoder's feature,
-computes RGB, and multiplies by the style of the layer that follows. So all faces share the weights,
-which are laid out once per model; a face adds two small matrix products for its factors.
+A GPU computes GPEN's convolutions about as fast as it moves their inputs through memory, and the
+plain modules read and write every pixel about ten times per convolution. Here one Triton kernel
+(`kernels.py`) follows each convolution: it filters, activates, appends the encoder's feature,
+computes RGB, and multiplies by the style of the next layer. Because the kernel applies the style,
+all faces share the same weights, which are prepared once per model. A batch of faces adds two small
+matrix products for its factors.
 """
 
 from __future__ import annotations
@@ -15,26 +16,26 @@ from typing import TYPE_CHECKING
 import torch
 import torch.nn.functional as F
 
-from .. import half, ops
-from ..cpu.folding import fold_gain
+from .. import ops
+from ..precision import clamp_activations
 from . import launch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..gpen import GPEN, FreshNoise
-    from ..kept import Kept
     from ..layers import StyledConv, ToRGB
+    from ..network import FreshNoise, Network
+    from ..weight_cache import EngineMemory
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage of the encoder; √2 is in all but the taps.
+    """A stage of the encoder. Weight and bias include the activation's √2.
 
     Attributes:
         weight: [O, I, k, k].
         bias: [O], float32.
-        taps: [4, 4], of the FIR before the next stage; None in the last.
+        taps: [4, 4], the FIR before the next stage; None in the last stage.
     """
 
     weight: torch.Tensor
@@ -44,12 +45,12 @@ class Stage:
 
 @dataclass(frozen=True)
 class Styled:
-    """A `StyledConv` without its style; √2 is in all but the weight.
+    """A `StyledConv` without its style. Biases and the noise gain include the activation's √2.
 
     Attributes:
-        weight: [O, I, 3, 3], or [I, O, 3, 3] where it upsamples; normalised, so that unit styles
-            give unit variance.
-        taps: [4, 4], of the FIR where it upsamples, else None.
+        weight: [O, I, 3, 3], or [I, O, 3, 3] if the layer upsamples. It is normalised: styles of
+            one give unit variance.
+        taps: [4, 4], the FIR of a layer that upsamples, else None.
         bias: [O], float32.
         noise_gain: [1], float32.
         noise_bias: [O], float32.
@@ -63,23 +64,23 @@ class Styled:
 
 
 @dataclass(frozen=True)
-class Laid:
-    """All that follows from a model's weights alone, as the GPU reads it.
+class GpuWeights:
+    """A model's weights in the layout that the kernels read.
 
-    K convolutions and R layers of RGB; C and O, the most inputs and outputs of any, pad the others
-    with zeros. All but the convolutions' weights is float32.
+    There are K convolutions and R RGB layers. Their matrices are padded to C inputs and O outputs,
+    the largest numbers of any layer. Everything but the weights of convolutions is float32.
 
     Attributes:
-        encoder: finest first.
-        constant: [1, C', 4, 4].
+        encoder: the stages, finest first.
+        constant: [1, C', 4, 4], the start of the generator.
         styled: the K convolutions.
-        modulation: [D, (K + R)·C], latent to styles.
+        modulation: [D, (K + R)·C], maps the latent to styles.
         modulation_bias: [(K + R)·C].
         energy: [K, C, O], squared norms of the filters.
-        unit: [K, 1, O], what `Styled.weight` was multiplied by.
+        unit: [K, 1, O], the factor that normalised `Styled.weight`.
         rgb_weight: [R, 3, C].
         rgb_bias: [R, 3].
-        rgb_taps: [4, 4] each, of the FIR of RGB, turned round; the first level has none.
+        rgb_taps: the FIRs [4, 4] that upsample RGB, flipped; None for the first level.
     """
 
     encoder: list[Stage]
@@ -95,13 +96,13 @@ class Laid:
 
 
 @dataclass(frozen=True)
-class Factors:
-    """What a batch of latents makes of the layers.
+class BatchFactors:
+    """The factors that a batch of latents gives the layers; float32.
 
     Attributes:
-        scale: [N, K, C], what a convolution's inputs are multiplied by, at most 1.
-        gain: [N, K, O], what its outputs are multiplied by, √2 included.
-        rgb_weight: [N, R, 3, C].
+        scale: [N, K, C], multiplies the inputs of a convolution; at most 1.
+        gain: [N, K, O], multiplies its outputs, √2 included.
+        rgb_weight: [N, R, 3, C], the modulated weights of RGB.
     """
 
     scale: torch.Tensor
@@ -110,19 +111,21 @@ class Factors:
 
 
 def restore_faces(
-    model: GPEN, x: torch.Tensor, fresh_noise: FreshNoise, kept: Kept
+    model: Network, x: torch.Tensor, fresh_noise: FreshNoise, memory: EngineMemory
 ) -> torch.Tensor:
-    """As `GPEN.compute`, for models that append noise and at least one face."""
+    """Compute the same as `Network.compute`; the model must append noise, and N must not be 0."""
     with torch.cuda.device_of(x):
-        return _restore(model, x, fresh_noise, kept)
+        return _restore(model, x, fresh_noise, memory)
 
 
-def _restore(model: GPEN, x: torch.Tensor, fresh_noise: FreshNoise, kept: Kept) -> torch.Tensor:
-    weights = [*model.parameters(), *model.buffers()]
-    laid = kept.prepared.get("laid", model, weights, lambda: lay_out(model))
-    latent, features = _encode(model, laid, x)
-    factors = _modulate(laid, latent)
-    x = laid.constant * factors.scale[:, 0, : laid.constant.shape[1], None, None]
+def _restore(
+    model: Network, x: torch.Tensor, fresh_noise: FreshNoise, memory: EngineMemory
+) -> torch.Tensor:
+    tensors = [*model.parameters(), *model.buffers()]
+    weights = memory.cache.get("gpu weights", model, tensors, lambda: prepare_weights(model))
+    latent, features = _encode(model, weights, x)
+    factors = _modulate(weights, latent)
+    x = weights.constant * factors.scale[:, 0, : weights.constant.shape[1], None, None]
     x = x.to(model.dtype, memory_format=torch.channels_last)
     rgb = None
     for index in range(len(model.config.resolutions)):
@@ -131,31 +134,31 @@ def _restore(model: GPEN, x: torch.Tensor, fresh_noise: FreshNoise, kept: Kept) 
                 noise = features[index]
             else:
                 noise = fresh_noise(index).to(x, memory_format=torch.channels_last)
-            layer = laid.styled[number]
-            activation = _activation(laid, factors, number)
+            layer = weights.styled[number]
+            activation = _activation_of(weights, factors, number)
             if layer.taps is not None:
                 x = F.conv_transpose2d(x, layer.weight, stride=2)
-                x = launch.upsampled(x, layer.taps, activation, noise)
+                x = launch.upsample(x, layer.taps, activation, noise)
                 continue
             x = F.conv2d(x, layer.weight, padding=1)
-            taps = laid.rgb_taps[index]
+            taps = weights.rgb_taps[index]
             below = None if rgb is None or taps is None else (rgb, taps)
-            weight, bias = factors.rgb_weight[:, index], laid.rgb_bias[index]
-            out, rgb = launch.finished(x, activation, noise, weight, bias, below)
+            weight, bias = factors.rgb_weight[:, index], weights.rgb_bias[index]
+            out, rgb = launch.finish_level(x, activation, noise, weight, bias, below)
             x = rgb if out is None else out
     assert rgb is not None
     return rgb
 
 
-def _activation(laid: Laid, factors: Factors, number: int) -> launch.Activation:
-    layer = laid.styled[number]
-    scale = None if number + 1 == len(laid.styled) else factors.scale[:, number + 1]
+def _activation_of(weights: GpuWeights, factors: BatchFactors, number: int) -> launch.Activation:
+    layer = weights.styled[number]
+    scale = None if number + 1 == len(weights.styled) else factors.scale[:, number + 1]
     gain = factors.gain[:, number]
     return launch.Activation(gain, layer.bias, layer.noise_gain, layer.noise_bias, scale)
 
 
-def lay_out(model: GPEN) -> Laid:
-    """Prepare a model's weights."""
+def prepare_weights(model: Network) -> GpuWeights:
+    """Put a model's weights into the layout that the kernels read."""
     generator, dtype = model.generator, model.dtype
     styled: list[StyledConv] = [generator.conv1]
     rgbs: list[ToRGB] = [generator.to_rgb1]
@@ -168,20 +171,22 @@ def lay_out(model: GPEN) -> Laid:
     convolutions, to_rgb = weights[: len(styled)], weights[len(styled) :]
     energies = [weight.square().sum(dim=(2, 3)).t() for weight in convolutions]  # [I, O]
     units = [ops.demodulation(energy.sum(dim=0, keepdim=True)) for energy in energies]  # [1, O]
-    modulation = _padded([layer.modulation.weight * layer.modulation.scale for layer in modulated])
+    modulation = _stack_padded(
+        [layer.modulation.weight * layer.modulation.scale for layer in modulated]
+    )
     biases = [layer.modulation.bias[:, None] for layer in modulated]
-    return Laid(
-        encoder=[_lay_out_stage(model, level) for level in range(model.encoder_levels)],
+    return GpuWeights(
+        encoder=[_prepare_stage(model, level) for level in range(model.encoder_levels)],
         constant=generator.input.input.float(),
         styled=[
-            _lay_out_styled(layer, weight * unit.view(-1, 1, 1, 1), dtype)
+            _prepare_styled(layer, weight * unit.view(-1, 1, 1, 1), dtype)
             for layer, weight, unit in zip(styled, convolutions, units, strict=True)
         ],
         modulation=modulation.flatten(0, 1).t().contiguous(),
-        modulation_bias=_padded(biases).flatten(),
-        energy=_padded(energies),
-        unit=_padded(units, value=1),
-        rgb_weight=_padded([weight[:, :, 0, 0] for weight in to_rgb], modulation.shape[1]),
+        modulation_bias=_stack_padded(biases).flatten(),
+        energy=_stack_padded(energies),
+        unit=_stack_padded(units, value=1),
+        rgb_weight=_stack_padded([weight[:, :, 0, 0] for weight in to_rgb], modulation.shape[1]),
         rgb_bias=torch.stack([layer.bias.flatten() for layer in rgbs]),
         rgb_taps=[
             None if layer.upsample is None else layer.upsample.kernel.flip(0, 1).contiguous()
@@ -190,17 +195,18 @@ def lay_out(model: GPEN) -> Laid:
     )
 
 
-def _lay_out_stage(model: GPEN, level: int) -> Stage:
-    weight, bias = fold_gain(model.encoder_stage(level))
+def _prepare_stage(model: Network, level: int) -> Stage:
+    weight, bias = model.encoder_stage(level).fold_gain()
     last = level == model.encoder_levels - 1
+    blur = None if last else model.encoder_stage(level + 1).blur
     return Stage(
         weight.to(model.dtype).contiguous(memory_format=torch.channels_last),
         bias,
-        None if last else model.encoder_stage(level + 1).get_buffer("0.kernel"),
+        None if blur is None else blur.kernel,
     )
 
 
-def _lay_out_styled(layer: StyledConv, weight: torch.Tensor, dtype: torch.dtype) -> Styled:
+def _prepare_styled(layer: StyledConv, weight: torch.Tensor, dtype: torch.dtype) -> Styled:
     upsamples = layer.conv.blur is not None
     if upsamples:
         weight = weight.transpose(0, 1)
@@ -214,10 +220,10 @@ def _lay_out_styled(layer: StyledConv, weight: torch.Tensor, dtype: torch.dtype)
     )
 
 
-def _padded(
+def _stack_padded(
     matrices: Sequence[torch.Tensor], columns: int = 0, *, value: float = 0
 ) -> torch.Tensor:
-    """Matrices of several sizes in one tensor, with `value` below and to the right of them."""
+    """Stack matrices of several sizes, padding with `value` below and to the right."""
     rows = max(matrix.shape[0] for matrix in matrices)
     columns = max(columns, *(matrix.shape[1] for matrix in matrices))
     return torch.stack(
@@ -225,33 +231,35 @@ def _padded(
     )
 
 
-def _encode(model: GPEN, laid: Laid, x: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
-    """As `GPEN.encode`."""
+def _encode(
+    model: Network, weights: GpuWeights, x: torch.Tensor
+) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    """Compute the same as `Network.encode`."""
     features = []
     x = x.to(model.dtype, memory_format=torch.channels_last)
-    for level, stage in enumerate(laid.encoder):
+    for level, stage in enumerate(weights.encoder):
         x = F.conv2d(x, stage.weight, stride=2 if level else 1)
         if stage.taps is None:
             x = F.leaky_relu(x + stage.bias.to(x)[:, None, None], ops.SLOPE)
-            feature = half.clamp(x).contiguous(memory_format=torch.channels_last)
+            feature = clamp_activations(x).contiguous(memory_format=torch.channels_last)
         else:
             feature, x = launch.blur(x, stage.bias, stage.taps)
         features.append(feature)
     return model.latent_of(features[-1]), features[::-1]
 
 
-def _modulate(laid: Laid, latent: torch.Tensor) -> Factors:
-    count, convolutions = len(latent), len(laid.styled)
-    styles = torch.addmm(laid.modulation_bias, latent, laid.modulation)
-    styles = styles.view(count, convolutions + len(laid.rgb_bias), -1)
+def _modulate(weights: GpuWeights, latent: torch.Tensor) -> BatchFactors:
+    count, convolutions = len(latent), len(weights.styled)
+    styles = torch.addmm(weights.modulation_bias, latent, weights.modulation)
+    styles = styles.view(count, convolutions + len(weights.rgb_bias), -1)
     style, rgb_style = styles[:, :convolutions], styles[:, convolutions:]
     peak = style.abs().amax(dim=2, keepdim=True).clamp_min(1e-20)  # [N, K, 1]
     scale = style / peak
-    energy = torch.bmm(scale.square().transpose(0, 1), laid.energy)  # [K, N, O]
-    peak_of = peak.transpose(0, 1)
-    gain = ops.demodulation(energy * peak_of.square()) * peak_of / laid.unit * ops.SQRT2
-    return Factors(
+    energy = torch.bmm(scale.square().transpose(0, 1), weights.energy)  # [K, N, O]
+    peaks = peak.transpose(0, 1)  # [K, N, 1]
+    gain = ops.demodulation(energy * peaks.square()) * peaks / weights.unit * ops.SQRT2
+    return BatchFactors(
         scale.contiguous(),
         gain.transpose(0, 1).contiguous(),
-        laid.rgb_weight * rgb_style[:, :, None],
+        weights.rgb_weight * rgb_style[:, :, None],
     )

@@ -1,8 +1,9 @@
-"""GPEN as CUDA graphs: its kernels are recorded once and started together, without Python between.
+"""Runs a GPEN as CUDA graphs: records its kernels once, then starts them together without Python.
 
-A forward pass is some 150 kernels, most of them short at batch 1; starting each from Python takes
-longer than a fast GPU computes: on an H200 GPEN-512 takes 1.9 instead of 5 ms, GPEN-2048 4.4
-instead of 5.4. It holds the memory of a pass, so nothing in gpen_core does this unasked:
+A forward pass is about 150 kernels, most of them short at batch 1, and starting each from Python
+takes longer than a fast GPU computes: with graphs, GPEN-512 takes 1.9 instead of 5 ms on an H200,
+GPEN-2048 4.4 instead of 5.4. A graph holds the memory of a pass, so gpen_core makes none unasked.
+Wrap the model and pass the wrapper as the model:
 
     restore_image(GraphedGPEN(model), detector, image)
 """
@@ -26,11 +27,11 @@ if TYPE_CHECKING:
 
 DEVICES = ("cuda",)
 MOST_GRAPHS = 4
-"""Batch sizes recorded at a time; they share their memory, which is that of the largest."""
+"""Batch sizes that stay recorded. Their graphs share memory, as much as the largest needs."""
 
 
 class Recorder:
-    """Records what runs on a device; its recordings share memory and run one after the other."""
+    """Records CUDA graphs on one device. They share memory, so they run one after the other."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
@@ -39,10 +40,13 @@ class Recorder:
             self._idle = torch.cuda.Event()
 
     def record(self, run: Callable[[], torch.Tensor]) -> tuple[torch.Tensor, Callable[[], object]]:
-        """What `run` returns, whose values are undefined until the function with it has run."""
+        """Record `run`; return its result and a function that replays it.
+
+        The values of the result are undefined until the first replay.
+        """
         graph = torch.cuda.CUDAGraph()
         pool: Any = self._pool
-        # What other threads do with the GPU meanwhile is none of this recording's business.
+        # "thread_local": other threads may use the GPU meanwhile without breaking the recording.
         with (
             torch.cuda.device(self._device),
             torch.cuda.graph(graph, pool=pool, capture_error_mode="thread_local"),
@@ -52,37 +56,45 @@ class Recorder:
 
     @contextlib.contextmanager
     def turn(self) -> Iterator[None]:
-        """Where a recording may run: other threads' streams wait for each other."""
+        """Replay within this context: the streams of other threads wait until it ends."""
         with torch.cuda.device(self._device):
             self._idle.wait()
             yield
             self._idle.record()
 
     def finish(self) -> None:
-        """Wait for the last pass, whose memory is about to be freed."""
+        """Wait for the last replay, before its memory is freed."""
         self._idle.synchronize()
 
 
 @dataclass
 class _Graph:
-    """A recorded pass: what it reads, what it writes, and how it is started."""
+    """A recorded pass.
 
-    faces: torch.Tensor
-    noise: list[torch.Tensor]  # [1, C, r, r] of each convolution above the input's size
-    noise_seed: int  # that `noise` was drawn with
+    Attributes:
+        crops: the buffer that it reads.
+        noise: the noise [1, C, r, r] of each convolution above the input's size.
+        noise_seed: the seed of `noise`.
+        output: the buffer that it writes.
+        replay: starts the pass.
+    """
+
+    crops: torch.Tensor
+    noise: list[torch.Tensor]
+    noise_seed: int
     output: torch.Tensor
     replay: Callable[[], object]
 
 
 class GraphedGPEN:
-    """Computes what a GPEN computes; `forward` for `restore_pixels` and `restore_image`.
+    """Computes the same as its GPEN; pass it to `restore` and `restore_image` as the model.
 
-    The first pass of a batch size runs as ever, which loads kernels and shows that memory suffices;
-    the second is recorded, later ones only start the recording. It is recorded anew when a weight
-    has moved, as hosts do that offload models, or was written to. Passes run plainly where they
-    cannot be recorded: elsewhere than on CUDA, while training or with gradients, and after a
-    recording has failed. Until `clear` is called, recordings hold the memory of their largest
-    pass. Any thread may call.
+    The first pass of a batch size runs without a graph: it loads kernels and shows that memory
+    suffices. The second pass is recorded, and later ones replay it. When a weight was written to,
+    or has moved as in a host that offloads models, the graphs are dropped and recorded again. A
+    pass runs without a graph wherever it cannot be recorded: on a device other than CUDA, while
+    training, with gradients, and after a recording has failed. Until `clear` is called, the graphs
+    hold the memory of their largest pass. Threads may share it.
 
     Args:
         model: from `load_gpen`.
@@ -98,34 +110,34 @@ class GraphedGPEN:
 
     @property
     def config(self) -> GPENConfig:
-        """The model's."""
+        """The model's sizes and widths."""
         return self._model.config
 
     @property
     def device(self) -> torch.device:
-        """The model's."""
+        """The model's device."""
         return self._model.device
 
     @property
     def dtype(self) -> torch.dtype:
-        """The model's."""
+        """The dtype that the model's convolutions compute in."""
         return self._model.dtype
 
     @property
     def sharpen(self) -> float:
-        """The model's."""
+        """The amount of sharpening that the model's results need."""
         return self._model.sharpen
 
     def __call__(self, faces: torch.Tensor, *, noise_seed: int = 0) -> torch.Tensor:
-        """As the model: [N, 3, in, in] in [-1, 1] to [N, 3, out, out], on the model's device."""
+        """Restore crops [N, 3, in, in] in [-1, 1] to [N, 3, out, out], on the model's device."""
         model = self._model
         if model.device.type not in DEVICES:
-            self.clear()  # the host has put the model away, and wants the memory
+            self.clear()  # the host has offloaded the model and needs the memory
             return model(faces, noise_seed=noise_seed)
         if self._refused or model.training or torch.is_grad_enabled() or not len(faces):
             return model(faces, noise_seed=noise_seed)
         with self._lock:
-            self._forget_other_weights()
+            self._drop_stale_graphs()
             key = (tuple(faces.shape), faces.dtype)
             if key not in self._graphs:
                 result = model(faces, noise_seed=noise_seed)
@@ -138,10 +150,10 @@ class GraphedGPEN:
                 if graph is None:
                     return model(faces, noise_seed=noise_seed)
                 self._graphs[key] = graph
-            return self._run(graph, faces, noise_seed)
+            return self._replay(graph, faces, noise_seed)
 
     def clear(self) -> None:
-        """Forget all recordings and free their memory."""
+        """Drop all graphs and free their memory."""
         with self._lock:
             self._clear()
 
@@ -151,7 +163,7 @@ class GraphedGPEN:
         self._graphs.clear()
         self._recorder = None
 
-    def _forget_other_weights(self) -> None:
+    def _drop_stale_graphs(self) -> None:
         weights = self._model.fingerprint()
         if weights != self._weights:
             self._clear()
@@ -162,9 +174,9 @@ class GraphedGPEN:
             return
         if self._recorder is not None:
             self._recorder.finish()
-        del self._graphs[next(iter(self._graphs))]  # the one made first
+        del self._graphs[next(iter(self._graphs))]  # the oldest
 
-    def _record(self, faces: torch.Tensor) -> _Graph | None:
+    def _record(self, crops: torch.Tensor) -> _Graph | None:
         model = self._model
 
         def run() -> torch.Tensor:
@@ -173,9 +185,9 @@ class GraphedGPEN:
 
         self._recorder = self._recorder or Recorder(model.device)
         try:
-            # What is made in inference mode could not be written to outside it.
+            # Tensors made in inference mode could not be written to outside it.
             with torch.inference_mode(False), torch.no_grad():
-                x = faces.to(model.device, copy=True, memory_format=torch.contiguous_format)
+                x = crops.to(model.device, copy=True, memory_format=torch.contiguous_format)
                 drawn = [noise.to(model.device) for noise in self._draw(0)]
                 output, replay = self._recorder.record(run)
         except RuntimeError as error:
@@ -189,10 +201,10 @@ class GraphedGPEN:
             return None
         return _Graph(x, drawn, 0, output, replay)
 
-    def _run(self, graph: _Graph, faces: torch.Tensor, noise_seed: int) -> torch.Tensor:
+    def _replay(self, graph: _Graph, crops: torch.Tensor, noise_seed: int) -> torch.Tensor:
         assert self._recorder is not None
         with self._recorder.turn():
-            graph.faces.copy_(faces, non_blocking=True)
+            graph.crops.copy_(crops, non_blocking=True)
             if graph.noise and noise_seed != graph.noise_seed:
                 for noise, fresh in zip(graph.noise, self._draw(noise_seed), strict=True):
                     noise.copy_(fresh)
@@ -201,7 +213,7 @@ class GraphedGPEN:
             return graph.output.clone()
 
     def _draw(self, seed: int) -> list[torch.Tensor]:
-        """The noise of one pass, on the CPU, in the order in which the generator asks for it."""
+        """Draw the noise of one pass on the CPU, in the order in which the generator asks."""
         model = self._model
         fresh_noise = model.fresh_noise(seed)
         levels = range(model.encoder_levels, len(model.config.resolutions))

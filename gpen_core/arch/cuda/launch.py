@@ -1,4 +1,4 @@
-"""Launches the Triton kernels on tensors; what they compute is said in `kernels.py`."""
+"""Launches the Triton kernels on tensors; `kernels.py` says what they compute."""
 
 from __future__ import annotations
 
@@ -9,29 +9,32 @@ from typing import Any, NamedTuple
 
 import torch
 
-from .. import half
+from ..precision import largest_activation
 
 
-def available() -> bool:
-    """Whether Triton is installed: PyTorch brings it on Linux."""
+def has_triton() -> bool:
+    """Tell whether Triton is installed; PyTorch brings it on Linux."""
     return importlib.util.find_spec("triton") is not None
 
 
 @functools.cache
-def works(device: torch.device) -> bool:
-    """Whether the kernels run on a device, tried once; says why where Triton is there and fails."""
-    if not available():
+def is_available(device: torch.device) -> bool:
+    """Tell whether the kernels run on a device, by running them once.
+
+    If Triton is installed but fails, a warning says why.
+    """
+    if not has_triton():
         return False
     try:
         _try_all(device)
     except torch.cuda.OutOfMemoryError:
         raise
-    except Exception as error:  # noqa: BLE001, a compiler's errors have no kind in common
+    except Exception as error:  # noqa: BLE001, a compiler's errors share no class
         reason = next((line for line in str(error).splitlines() if line.strip()), repr(error))
         warnings.warn(
-            f"Triton cannot compile for {device}, so GPEN takes longer there, no more. "
-            "It needs a C compiler and Python's headers (Debian: `apt install gcc python3-dev`) "
-            f"and a GPU that it knows. It says: {reason}",
+            f"Triton cannot compile for {device}. GPEN runs without it there, only slower. "
+            "Triton needs a C compiler, Python's headers (Debian: `apt install gcc python3-dev`) "
+            f"and a GPU that it supports. It says: {reason}",
             stacklevel=2,
         )
         return False
@@ -39,7 +42,10 @@ def works(device: torch.device) -> bool:
 
 
 def _try_all(device: torch.device) -> None:
-    """Run every kernel of a forward pass on two pixels, in a form that is needed anyway."""
+    """Run every kernel of a forward pass on an image of 2×2 pixels.
+
+    It compiles the variants for float16 and few channels, which most passes need anyway.
+    """
 
     def zeros(*shape: int) -> torch.Tensor:
         return torch.zeros(shape, device=device, dtype=torch.float32)
@@ -48,25 +54,24 @@ def _try_all(device: torch.device) -> None:
     activation = Activation(zeros(1, 16), zeros(16), zeros(1), zeros(16), zeros(1, 32))
     with torch.cuda.device_of(x):
         noise, y = blur(x, activation.bias, taps)
-        upsampled(y, taps, activation, noise)
-        finished(x, activation, noise, zeros(1, 3, 32), zeros(3), (zeros(1, 3, 1, 1), taps))
+        upsample(y, taps, activation, noise)
+        finish_level(x, activation, noise, zeros(1, 3, 32), zeros(3), (zeros(1, 3, 1, 1), taps))
 
 
-def suits(x: torch.Tensor) -> bool:
-    """Whether the kernels can compute with x as things are."""
-    return x.device.type == "cuda" and not torch.compiler.is_compiling() and works(x.device)
+def supports(x: torch.Tensor) -> bool:
+    """Tell whether the kernels can take x: on CUDA, where they run, and outside `torch.compile`."""
+    return x.device.type == "cuda" and not torch.compiler.is_compiling() and is_available(x.device)
 
 
 class Activation(NamedTuple):
-    """How a layer's outputs [N, C, S, S] and its noise are activated; float32 on their device.
+    """Factors that activate a layer's outputs [N, C, S, S] and its noise; float32.
 
     Attributes:
-        gain: [N, C], of the outputs.
-        bias: [C].
-        noise_gain: [1].
-        noise_bias: [C].
-        scale: [N, 2C or more], by which the result is multiplied for the layer that follows; None
-            where none does.
+        gain: [N, C], multiplies the outputs.
+        bias: [C], added to the outputs.
+        noise_gain: [1], multiplies the noise.
+        noise_bias: [C], added to the noise.
+        scale: [N, 2C or more], multiplies the result for the next layer; None for the last layer.
     """
 
     gain: torch.Tensor
@@ -77,7 +82,7 @@ class Activation(NamedTuple):
 
 
 class FIR(torch.autograd.Function):
-    """`ops.fir(x, kernel, (before, after))`, whatever the kernel's symmetry."""
+    """Computes `ops.fir(x, kernel, (before, after))`; the kernel need not be symmetric."""
 
     @staticmethod
     def forward(
@@ -112,22 +117,28 @@ def _fir(x: torch.Tensor, kernel: torch.Tensor, before: int, after: int) -> torc
 def blur(
     x: torch.Tensor, bias: torch.Tensor, taps: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The encoder's activation of x [N, C, S, S], and its FIR [N, C, S + 1, S + 1]."""
+    """Activate x [N, C, S, S] of the encoder, and apply the FIR, padded by 2.
+
+    Returns:
+        the feature [N, C, S, S] and its FIR [N, C, S + 1, S + 1].
+    """
     count, channels, size, _ = x.shape
     x = x.contiguous(memory_format=torch.channels_last)
     feature = torch.empty_like(x)
     blurred = _empty((count, channels, size + 1, size + 1), x)
     _kernels().blur[_grid(size + 1, size + 1, channels, count)](
-        x, bias, taps, feature, blurred, size, channels, _blocks(channels), half.limit(x.dtype),
-        *_program(channels),
+        x, bias, taps, feature, blurred, size, channels, _blocks(channels),
+        largest_activation(x.dtype), *_program(channels),
     )  # fmt: skip
     return feature, blurred
 
 
-def upsampled(
+def upsample(
     x: torch.Tensor, taps: torch.Tensor, activation: Activation, noise: torch.Tensor
 ) -> torch.Tensor:
-    """FIR, activation and appended noise: x [N, C, S + 1, S + 1] to [N, 2C, S, S].
+    """Apply the FIR after a transposed convolution, activate, and append the noise.
+
+    It maps x [N, C, S + 1, S + 1] to [N, 2C, S, S].
 
     Args:
         noise: [N or 1, C, S, S], channels_last.
@@ -137,15 +148,15 @@ def upsampled(
     assert scale is not None
     x = x.contiguous(memory_format=torch.channels_last)
     out = _empty((count, 2 * channels, size, size), x)
-    _kernels().upsampled[_grid(size, size, channels, count)](
+    _kernels().upsample[_grid(size, size, channels, count)](
         x, taps, gain, bias, noise, noise_gain, noise_bias, scale, out,
         size, channels, _blocks(channels), gain.stride(0), _stride(noise), scale.stride(0),
-        half.limit(x.dtype), *_program(channels),
+        largest_activation(x.dtype), *_program(channels),
     )  # fmt: skip
     return out
 
 
-def finished(
+def finish_level(
     x: torch.Tensor,
     activation: Activation,
     noise: torch.Tensor,
@@ -153,40 +164,44 @@ def finished(
     rgb_bias: torch.Tensor,
     below: tuple[torch.Tensor, torch.Tensor] | None,
 ) -> tuple[torch.Tensor | None, torch.Tensor]:
-    """Activation, appended noise and RGB of a level: x [N, C, S, S] to [N, 2C, S, S], [N, 3, S, S].
+    """Activate the outputs x [N, C, S, S] of a level, append the noise, and compute RGB.
 
     Args:
         noise: [N or 1, C, S, S], channels_last.
         rgb_weight: [N, 3, 2C or more].
         rgb_bias: [3].
-        below: RGB of the level below [N, 3, S/2, S/2], and the taps [4, 4] that enlarge it.
+        below: RGB of the level below [N, 3, S/2, S/2], and the taps [4, 4] that upsample it.
+
+    Returns:
+        the next layer's input [N, 2C, S, S], None after the last layer; and RGB [N, 3, S, S].
     """
     count, channels, size, _ = x.shape
     gain, bias, noise_gain, noise_bias, scale = activation
     x = x.contiguous(memory_format=torch.channels_last)
     out = None if scale is None else _empty((count, 2 * channels, size, size), x)
     rgb = torch.empty(count, 3, size, size, device=x.device, dtype=torch.float32)
-    skip, taps = below or (rgb, rgb)  # what is not used needs an address all the same
+    skip, taps = below or (rgb, rgb)  # unused arguments need an address, too
     pixels, block, warps = (128, 16, 2) if channels <= 64 else (8, 128, 4)
-    _kernels().finished[(-(-size * size // pixels), count)](
+    _kernels().finish_level[(-(-size * size // pixels), count)](
         x, gain, bias, noise, noise_gain, noise_bias,
         gain if scale is None else scale, x if out is None else out,
         rgb_weight, rgb_bias, skip, taps, rgb,
         size, channels, gain.stride(0), _stride(noise), 0 if scale is None else scale.stride(0),
         rgb_weight.stride(0), rgb_weight.stride(1),
-        half.limit(x.dtype), pixels, block, below is not None, scale is not None, num_warps=warps,
+        largest_activation(x.dtype), pixels, block, below is not None, scale is not None,
+        num_warps=warps,
     )  # fmt: skip
     return out, rgb
 
 
-def _kernels() -> Any:  # their types are Triton's own
+def _kernels() -> Any:  # Triton's types mean nothing to pyright
     from . import kernels
 
     return kernels
 
 
 def _program(channels: int) -> tuple[int, int]:
-    """PIXELS and BLOCK: few choices, for each is compiled by itself."""
+    """Return PIXELS and BLOCK. There are few choices because each is compiled separately."""
     return (32, 16) if channels <= 64 else (8, 128)
 
 
@@ -195,14 +210,14 @@ def _blocks(channels: int) -> int:
 
 
 def _grid(height: int, width: int, channels: int, count: int) -> tuple[int, int, int]:
-    """Programs of two rows of 2·PIXELS pixels."""
+    """Return the grid of programs, each of which computes two rows of 2·PIXELS pixels."""
     pixels, _ = _program(channels)
     across = -(-width // (2 * pixels))
     return across * _blocks(channels), -(-height // 2), count
 
 
 def _stride(noise: torch.Tensor) -> int:
-    """From one face's noise to the next one's; 0 where all have the same."""
+    """Return the stride from one face's noise to the next; 0 if all faces share it."""
     return noise.stride(0) if len(noise) > 1 else 0
 
 

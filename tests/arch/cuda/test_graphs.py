@@ -1,4 +1,4 @@
-"""When passes are recorded, replayed and recorded anew; what a GPU would do, a double does."""
+"""When passes are recorded, replayed and recorded again, with a double in place of a GPU."""
 
 from __future__ import annotations
 
@@ -29,36 +29,36 @@ def counts() -> tuple[int, int]:
     return Recorder.recorded, Recorder.replayed
 
 
-def faces(count: int, seed: int = 0, size: int = 32) -> torch.Tensor:
+def random_crops(count: int, seed: int = 0, size: int = 32) -> torch.Tensor:
     generator = torch.Generator().manual_seed(seed)
     return torch.rand(count, 3, size, size, generator=generator) * 2 - 1
 
 
-def test_the_second_pass_of_a_batch_size_is_recorded_and_all_give_the_models_faces(tiny_gpen):
+def test_the_second_pass_of_a_batch_size_is_recorded_and_all_equal_the_model(tiny_gpen):
     graphed = GraphedGPEN(tiny_gpen)
     seen = []
     for seed, count in enumerate((2, 2, 2, 1, 2)):
-        x = faces(count, seed)
+        x = random_crops(count, seed)
         assert torch.allclose(graphed(x), tiny_gpen(x), atol=1e-5)
         seen.append(counts())
     assert seen == [(0, 0), (1, 1), (1, 2), (1, 2), (1, 3)]
 
 
-def test_a_result_stays_when_the_next_pass_runs(tiny_gpen):
+def test_the_next_pass_does_not_overwrite_a_result(tiny_gpen):
     graphed = GraphedGPEN(tiny_gpen)
-    graphed(faces(1))
-    first = graphed(faces(1))
+    graphed(random_crops(1))
+    first = graphed(random_crops(1))
     before = first.clone()
-    graphed(faces(1, seed=1))
+    graphed(random_crops(1, seed=1))
     assert torch.equal(first, before)
 
 
-def test_what_inference_mode_recorded_runs_outside_it(tiny_gpen):
+def test_a_recording_made_in_inference_mode_runs_outside_it(tiny_gpen):
     graphed = GraphedGPEN(tiny_gpen)
     with torch.inference_mode():
         for _ in range(2):
-            graphed(faces(1))
-    x = faces(1, seed=1)
+            graphed(random_crops(1))
+    x = random_crops(1, seed=1)
     assert torch.allclose(graphed(x), tiny_gpen(x), atol=1e-5)
     assert counts() == (1, 2)
 
@@ -70,7 +70,7 @@ def test_noise_above_the_input_size_follows_the_seed():
         if name.endswith("noise.weight"):
             parameter.data.fill_(0.3)
     graphed = GraphedGPEN(model)
-    x = faces(2, size=16)
+    x = random_crops(2, size=16)
     for seed in (0, 0, 7, 7, 0):
         expected = model(x, noise_seed=seed)
         assert torch.allclose(graphed(x, noise_seed=seed), expected, atol=1e-5)
@@ -88,19 +88,19 @@ def write_uncounted(model):
 
 
 def move(model):
-    kept.extend(parameter.data for parameter in model.parameters())
+    moved.extend(parameter.data for parameter in model.parameters())
     for parameter in model.parameters():
         parameter.data = parameter.data.clone()
 
 
-kept = []  # what was moved, so that no address is used again
+moved = []  # the old weights, so that no address is used again
 
 
 @pytest.mark.parametrize("change", [write_in_place, write_uncounted, move])
-def test_other_weights_are_recorded_anew(tiny_gpen, change):
+def test_changed_weights_are_recorded_again(tiny_gpen, change):
     model = copy.deepcopy(tiny_gpen)
     graphed = GraphedGPEN(model)
-    x = faces(1)
+    x = random_crops(1)
     for _ in range(2):
         graphed(x)
     assert counts() == (1, 1)
@@ -110,33 +110,33 @@ def test_other_weights_are_recorded_anew(tiny_gpen, change):
     assert counts() == (2, 3)
 
 
-def test_another_dtype_is_recorded_anew(tiny_gpen):
+def test_another_dtype_is_recorded_again(tiny_gpen):
     model = copy.deepcopy(tiny_gpen)
     graphed = GraphedGPEN(model)
     for _ in range(2):
-        graphed(faces(1))
+        graphed(random_crops(1))
     model.set_dtype(torch.bfloat16)
     for _ in range(2):
-        rounded = graphed(faces(1))
+        rounded = graphed(random_crops(1))
     assert Recorder.recorded == 2
-    assert torch.allclose(rounded, model(faces(1)), atol=0.1)
+    assert torch.allclose(rounded, model(random_crops(1)), atol=0.1)
 
 
-def test_few_batch_sizes_are_kept(tiny_gpen):
+def test_only_the_latest_batch_sizes_stay_recorded(tiny_gpen):
     graphed = GraphedGPEN(tiny_gpen)
     for count in range(1, MOST_GRAPHS + 2):
         for _ in range(2):
-            graphed(faces(count))
+            graphed(random_crops(count))
     assert len(graphed._graphs) == MOST_GRAPHS
     assert Recorder.recorded == MOST_GRAPHS + 1
-    graphed(faces(MOST_GRAPHS + 1))  # still there
+    graphed(random_crops(MOST_GRAPHS + 1))  # still there
     assert Recorder.recorded == MOST_GRAPHS + 1
     graphed.clear()
     assert not graphed._graphs
 
 
-def test_what_cannot_be_recorded_runs_plainly(tiny_gpen, monkeypatch):
-    x = faces(1)
+def test_a_pass_that_cannot_be_recorded_runs_without_a_graph(tiny_gpen, monkeypatch):
+    x = random_crops(1)
     with torch.enable_grad():
         graphed = GraphedGPEN(tiny_gpen)
         for _ in range(3):
@@ -148,19 +148,19 @@ def test_what_cannot_be_recorded_runs_plainly(tiny_gpen, monkeypatch):
     assert counts() == (0, 0)
 
 
-def test_a_model_put_away_gives_its_graphs_memory_back(tiny_gpen, monkeypatch):
+def test_graphs_of_an_offloaded_model_are_freed(tiny_gpen, monkeypatch):
     graphed = GraphedGPEN(tiny_gpen)
     for _ in range(2):
-        graphed(faces(1))
+        graphed(random_crops(1))
     monkeypatch.setattr(graphs, "DEVICES", ("cuda",))
-    graphed(faces(1))
+    graphed(random_crops(1))
     assert not graphed._graphs
 
 
-def test_a_failed_recording_is_said_once_and_the_faces_are_right(tiny_gpen, monkeypatch):
+def test_a_failed_recording_warns_once_and_the_results_are_right(tiny_gpen, monkeypatch):
     monkeypatch.setattr(Recorder, "refusal", RuntimeError("not permitted when stream is capturing"))
     graphed = GraphedGPEN(tiny_gpen)
-    x = faces(1)
+    x = random_crops(1)
     graphed(x)
     with pytest.warns(UserWarning, match="cannot record this network .* runs without graphs"):
         assert torch.equal(graphed(x), tiny_gpen(x))
@@ -169,7 +169,7 @@ def test_a_failed_recording_is_said_once_and_the_faces_are_right(tiny_gpen, monk
 
 def test_memory_that_runs_out_while_recording_halves_the_batch(tiny_gpen, monkeypatch):
     out_of_memory = torch.cuda.OutOfMemoryError("CUDA out of memory")
-    pixels = faces(8) / 2 + 0.5
+    pixels = random_crops(8) / 2 + 0.5
     expected = restore_pixels(tiny_gpen, pixels)
     monkeypatch.setattr(Recorder, "refusal", out_of_memory)
     graphed = GraphedGPEN(tiny_gpen)
@@ -189,11 +189,11 @@ def test_memory_that_runs_out_while_recording_halves_the_batch(tiny_gpen, monkey
 def test_threads_take_turns(tiny_gpen):
     graphed = GraphedGPEN(tiny_gpen)
     for _ in range(2):
-        graphed(faces(1))
+        graphed(random_crops(1))
     wrong: list[int] = []
 
     def work(seed: int) -> None:
-        x = faces(1, seed)
+        x = random_crops(1, seed)
         with torch.no_grad():
             expected = tiny_gpen(x)
             for _ in range(20):

@@ -1,4 +1,4 @@
-"""A host with one device, the CPU, on which nothing needs to be moved."""
+"""A host whose only device is the CPU, so that nothing needs to be moved."""
 
 import torch
 

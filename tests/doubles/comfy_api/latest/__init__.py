@@ -1,6 +1,6 @@
-"""Records the schemas of nodes, so that they can be imported and run without ComfyUI.
+"""Holds the schemas of nodes, so that the nodes can be imported and run without ComfyUI.
 
-The same tests run against the real `comfy_api` under the marker `comfyui`.
+The marker `comfyui` runs the same tests with the real `comfy_api`.
 """
 
 from . import io, ui

@@ -1,4 +1,4 @@
 class PreviewImage:
     def __init__(self, image, cls=None):
-        image[0]  # the host names its files after the size of the first
+        image[0]  # the host fails on an empty batch: its file names hold the first image's size
         self.values = list(image)
