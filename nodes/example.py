@@ -7,7 +7,6 @@ from pathlib import Path
 import torch
 from comfy_api.latest import io
 
-from ..gpen_core.media.reading import read_image
 from .sockets import CATEGORY, make_preview, to_host_image
 
 FOLDER = Path(__file__).parent / "photographs"
@@ -43,6 +42,8 @@ class ExamplePhotograph(io.ComfyNode):
 
     @classmethod
     def execute(cls, photograph: str) -> io.NodeOutput:
+        from ..gpen_core.media.reading import read_image  # imports OpenCV
+
         file = GROUP if photograph == GROUP else PORTRAIT
         image = read_image(FOLDER / f"{file}.jpg")
         images = _pan(image) if photograph == CLIP else image

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import sys
-from dataclasses import replace
 
 import pytest
 import torch
@@ -14,7 +13,6 @@ from gpen_core import Alignment, Crops, ImageError, MismatchError, paste
 from gpen_core.align import cut
 from gpen_core.pasting import PasteOptions, paste_parts
 from gpen_core.pasting.detail import noise_level
-from gpen_core.pasting.options import parse_strengths
 
 skimage_data = pytest.importorskip("skimage.data", reason="pip install scikit-image runs this")
 
@@ -95,43 +93,6 @@ def test_strength_mixes_what_is_pasted_with_the_image_itself(large, detail, enla
     assert torch.equal(none.image, base)
     assert torch.equal(some.mask, whole.mask)
     assert torch.equal(none.mask, whole.mask)
-
-
-def test_each_face_has_its_own_strength_in_the_order_of_the_crops(photograph):
-    images = photograph.repeat(2, 1, 1, 1)
-    place = both(alignment(60.0, 64, (2, 512, 512)), alignment(90.0, 64, (2, 512, 512)))
-    place = replace(place, image_index=torch.tensor([1, 0]))
-    crops = Crops(torch.rand(2, 3, 64, 64), place)
-    whole = paste(images, crops)
-    mixed = paste(images, crops, strengths=[0, 0.5])
-    assert torch.equal(mixed.image[1], images[1])
-    assert torch.allclose(mixed.image[0], images[0].lerp(whole.image[0], 0.5), atol=1e-6)
-    assert torch.equal(mixed.mask, whole.mask)
-
-
-def test_a_face_of_strength_0_keeps_its_pixels_beside_one_that_changes(photograph):
-    place = both(alignment(60.0, 64, (1, 512, 512)), alignment(200.0, 64, (1, 512, 512)))
-    crops = Crops(torch.rand(2, 3, 64, 64), place)
-    small = paste(photograph, crops[[0]]).mask[:, 0] > 0
-    kept = paste(photograph, crops, strengths=[0.7, 0])
-    changed = (kept.image != photograph).any(dim=1)
-    assert changed.any()
-    assert not changed[~small].any()
-
-
-@pytest.mark.parametrize("strengths", [[1.0], [1, 1, 1], [1, 1.5], [float("nan"), 1]])
-def test_strengths_of_another_number_or_beyond_1_are_refused(photograph, strengths):
-    place = both(alignment(60.0, 64, (1, 512, 512)), alignment(90.0, 64, (1, 512, 512)))
-    with pytest.raises(MismatchError, match="strengths"):
-        paste(photograph, Crops(torch.rand(2, 3, 64, 64), place), strengths=strengths)
-
-
-def test_strengths_are_parsed_from_text():
-    assert parse_strengths("") is None
-    assert parse_strengths("1, 0.5 0") == [1.0, 0.5, 0.0]
-    for text in ("1, x", "1.01", "-0.1", "nan", "9" * 5000):
-        with pytest.raises(MismatchError, match="is not a strength"):
-            parse_strengths(text)
 
 
 @pytest.mark.parametrize("count", [0, 1])
