@@ -20,7 +20,7 @@ SAID = {
     "restore_photo": [f"Restored {ONE}"],
     "compare": [f"Restored {ONE}"],
     "restore_step_by_step": [f"Found {ONE}", f"Pasted {ONE}"],
-    "choose_faces": [f"Pasted {ONE}"],
+    "choose_faces": ["Restored 10 faces.", "Pasted 10 faces in 1 of 1 image."],
     "pass_between": [f"Found {ONE}", f"Pasted {ONE}"],
     "upscaled_background": [f"Found {ONE}", f"Pasted {ONE}"],
     "video_frames": ["Restored 16 faces in 16 of 16 images."],
@@ -81,6 +81,6 @@ def test_a_template_runs_at_once_and_shows_restored_faces(fresh, name):
     original = photograph("group" if name == "choose_faces" else "portrait")
     if name == "upscaled_background":
         picture = picture[::2, ::2]
-    changed = np.abs(picture - original).max(axis=2) > 8
     assert picture.shape == original.shape
+    changed = np.abs(picture - original).max(axis=2) > 4
     assert 0.0005 < changed.mean() < 0.6

@@ -1,7 +1,7 @@
 """Workflows that users saved before a widget or node was added: they run, with the same pixels.
 
-`saved/ui` and `saved/api` hold the pack's workflows of November 2026, `saved/pixels` the face of each
-result on the astronaut.
+`saved/ui` and `saved/api` hold the pack's workflows of November 2026, `saved/pixels` the face of
+each result on the astronaut.
 """
 
 from __future__ import annotations

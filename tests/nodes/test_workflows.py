@@ -52,6 +52,20 @@ def test_thumbnails_are_small_pictures(path):
 
 
 @pytest.mark.parametrize("path", FILES, ids=NAMES)
+def test_every_node_of_a_workflow_names_its_pack_and_version(path):
+    for node in read_json(path)["nodes"]:
+        ours = node["type"] in SIGNATURES
+        assert node["properties"]["cnr_id"] == ("gpen-restore" if ours else "comfy-core")
+        assert node["properties"]["ver"]
+
+
+@pytest.mark.parametrize("path", FILES, ids=NAMES)
+def test_workflow_loads_no_file_that_a_new_user_lacks(path):
+    types = {node["type"] for node in read_json(path)["nodes"]}
+    assert not {"LoadImage", "LoadVideo"} & types
+
+
+@pytest.mark.parametrize("path", FILES, ids=NAMES)
 def test_links_of_a_workflow_are_consistent(path):
     workflow = read_json(path)
     assert workflow["version"] == 0.4
