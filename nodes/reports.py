@@ -20,7 +20,7 @@ def describe_faces(done: str, faces: Faces) -> str:
     """
     images = faces.image_size[0]
     with_faces = len(faces.image_index.unique())
-    of_all = f"of {images} image{'' if images == 1 else 's'}"
+    of_all = f"of {images} images"
     sentences = []
     if len(faces):
         sentences.append(f"{done} {count_faces(len(faces))} in {with_faces} {of_all}.")

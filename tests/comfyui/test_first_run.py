@@ -15,12 +15,12 @@ pytestmark = pytest.mark.browser
 
 NAMES = sorted(path.stem for path in (ROOT / "workflows").glob("*.json"))
 CHECKPOINT = "v1-5-pruned-emaonly-fp16.safetensors"
-ONE = "1 face in 1 of 1 image."
+ONE = "1 face in 1 of 1 images."
 SAID = {
     "restore_photo": [f"Restored {ONE}"],
     "compare": [f"Restored {ONE}"],
     "restore_step_by_step": [f"Found {ONE}", f"Pasted {ONE}"],
-    "choose_faces": ["Restored 10 faces.", "Pasted 10 faces in 1 of 1 image."],
+    "choose_faces": ["Restored 10 faces.", "Pasted 10 faces in 1 of 1 images."],
     "pass_between": [f"Found {ONE}", f"Pasted {ONE}"],
     "upscaled_background": [f"Found {ONE}", f"Pasted {ONE}"],
     "video_frames": ["Restored 16 faces in 16 of 16 images."],

@@ -132,8 +132,8 @@ def test_nodes_say_how_many_faces_in_how_many_images(node, counted, model, said)
         "Restored 3 faces.",
         f"Pasted 3 faces {rest}",
         f"Restored 3 faces {rest}",
-        "No face found in 1 of 1 image.",
-        "No face found in 1 of 1 image.",
+        "No face found in 1 of 1 images.",
+        "No face found in 1 of 1 images.",
     ]
 
 
