@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --no-deps
 
-.PHONY: setup demo test test-all lint format clean
+.PHONY: setup demo test test-all soak lint format clean
 
 setup: .venv/.ready
 
@@ -17,6 +17,9 @@ test: setup
 
 test-all: setup
 	$(BIN)/python -m pytest
+
+soak: setup
+	$(BIN)/python benchmarks/soak.py
 
 lint: setup
 	$(BIN)/ruff check .

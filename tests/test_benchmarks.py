@@ -155,3 +155,18 @@ def test_landmarks_measures_how_much_nearer_a_restored_face_is(script):
     assert (same[:, 0] == perfect[:, 0])[[0, 2]].all()
     assert module.describe_gains(perfect).startswith("   2 faces  eyes, px ")
     assert "→ 0.000 (+" in module.describe_gains(perfect)
+
+
+def test_soak_fails_if_memory_threads_or_files_grow(script, capsys):
+    soak = script("soak")
+    steady = [soak.Usage(1000, 2, 5)] * 10
+    assert soak.report(steady, 100, 9) == 0
+    assert "+0.00%" in capsys.readouterr().out
+    for worse in (soak.Usage(1010, 2, 5), soak.Usage(1000, 3, 5), soak.Usage(1000, 2, 6)):
+        assert soak.report([*steady, worse], 110, 9) == 1
+
+
+@pytest.mark.slow
+def test_soak_restores_and_cancels(script, capsys):
+    assert script("soak", "--most", "50").main() in (0, 1)
+    assert re.search(r"restorations 50, \d+ of them cancelled", capsys.readouterr().out)
