@@ -40,6 +40,9 @@ def _make_strength(tooltip: str) -> io.Float.Input:
 PLANNED_BATCH = 8
 """Faces per pass for which the host frees memory beforehand. If more fit, more run together."""
 
+DEFAULTS = {"threshold": None, "min_size": 0}
+"""Those of Detect Faces' widgets, so that both nodes share what was found."""
+
 SEARCH_SHARE = 0.5
 """The part of Restore Image's bar that the search takes. Models differ too much to know it."""
 
@@ -149,7 +152,7 @@ class RestoreImage(io.ComfyNode):
         options.check(pixels)  # before a long search
         searching, restoring = host.make_stages(SEARCH_SHARE, 1 - SEARCH_SHARE)
         model.load(PLANNED_BATCH)
-        found, _ = find_faces(detector, pixels, None, {}, searching)
+        found, _ = find_faces(detector, pixels, None, DEFAULTS, searching)
         fit = alignable(found)
         warnings = left_out_messages(found[~fit])
         if warnings:

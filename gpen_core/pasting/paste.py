@@ -142,11 +142,14 @@ def paste_parts(
             for row in _order_by_image(crops):
                 placement = place(crops.alignment, row, crops.size, target, device)
                 strength = options.strength_of(first + row)
-                pixels = crops.pixels[row][None]
-                for patch in _make_patches(pixels, placement, target, options, strength):
+                patches = _make_patches(
+                    crops.pixels[row][None], placement, target, options, strength
+                )
+                for patch in patches:
                     yield placement.image, patch
+                del patches
             first += len(crops)
-            del crops, pixels  # frees them before the next part is made
+            del crops  # frees them before the next part is made
 
     for index, group in itertools.groupby(number_patches(), key=itemgetter(0)):
         patches = [patch for _, patch in group]
