@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import secrets
-from contextlib import contextmanager
+import stat
+import sys
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -33,6 +36,65 @@ def write_atomically(target: Path, *, overwrite: bool) -> Iterator[Path]:
         scratch.unlink(missing_ok=True)
 
 
+@contextmanager
+def hold_lock(path: Path) -> Iterator[None]:
+    """Hold a lock that one thread of one process has at a time; wait until it is free.
+
+    The system frees the lock of a process that ended. The file is deleted at the end.
+    """
+    file = _open_locked(path)
+    try:
+        yield
+    finally:
+        if sys.platform != "win32":
+            path.unlink(missing_ok=True)  # before it is unlocked: nobody else has it yet
+        os.close(file)
+        if sys.platform == "win32":  # Windows deletes no open file
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
+
+
+def _open_locked(path: Path) -> int:
+    while True:
+        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            _lock(file)
+            if _is_same(file, path):
+                return file
+        except BaseException:
+            os.close(file)
+            raise
+        os.close(file)  # the file was deleted while we waited
+
+
+def _is_same(file: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _lock(file: int) -> None:
+    if sys.platform == "win32":
+        import msvcrt
+
+        while True:
+            try:
+                msvcrt.locking(file, msvcrt.LK_LOCK, 1)  # gives up after 10 s
+                return
+            except OSError as error:
+                if error.errno != errno.EDEADLK:
+                    raise
+    else:
+        import fcntl
+
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+        except OSError as error:
+            if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
+                raise  # some network drives have no locks: two downloads may disturb each other
+
+
 def exists(path: str | Path) -> bool:
     """Tell whether a file or folder exists; False where we may not look.
 
@@ -49,6 +111,24 @@ def is_file(path: str | Path) -> bool:
 def is_folder(path: str | Path) -> bool:
     """Tell whether a folder exists; False where we may not look."""
     return os.path.isdir(path)  # noqa: PTH112
+
+
+def name_special(path: str | Path) -> str | None:
+    """Say in words which special file this is; None for a regular file or a folder.
+
+    Opening a FIFO waits for ever, and a device may never end.
+
+    Raises:
+        OSError: there is no such file, or we may not look.
+    """
+    mode = os.stat(path).st_mode  # noqa: PTH116
+    kinds = {
+        stat.S_IFIFO: "a FIFO",
+        stat.S_IFSOCK: "a socket",
+        stat.S_IFCHR: "a device",
+        stat.S_IFBLK: "a device",
+    }
+    return kinds.get(stat.S_IFMT(mode))
 
 
 def sha256(path: Path) -> str:

@@ -62,7 +62,7 @@ class SelectFaces(io.ComfyNode):
                                tooltip="Unit of min_size and max_size: pixels, or percent of the "
                                "image's shorter side."),
                 io.Mask.Input("region", optional=True,
-                              tooltip="Keep only faces whose centre lies in this mask. It must "
+                              tooltip="Keep only faces whose centre is in this mask. It must "
                               "have the size of the image."),
             ],
             outputs=[

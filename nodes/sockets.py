@@ -122,7 +122,7 @@ def to_host_image(image: torch.Tensor, alpha: torch.Tensor | None = None) -> tor
 def make_preview(images: Sequence[torch.Tensor] | torch.Tensor) -> ui.PreviewImage | None:
     """Show the first of some RGB images [3, H, W] in [0, 1], of any sizes, on the node.
 
-    Returns None without an image, on which the host's own preview fails.
+    Returns None without an image, on which the host's preview fails.
     """
     shown: Any = [image.movedim(0, -1) for image in images[:PREVIEW_IMAGES]]
     return ui.PreviewImage(shown) if shown else None

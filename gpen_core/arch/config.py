@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..errors import CheckpointError, MismatchError
+from ..printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -116,7 +117,7 @@ def read_config(shapes: Mapping[str, Sequence[int]]) -> GPENConfig:
         raise CheckpointError(
             f"Not a GPEN checkpoint: `{missing[0]}` is missing ({len(missing)} of "
             f"{len(SIGNATURE)} signature tensors absent). Found {len(shapes)} tensors"
-            + (f", the first `{first}`" if first else "")
+            + (f", the first `{printable(first)}`" if first else "")
             + ". `gpen models` lists files that work."
         )
     encoder_levels = _count(shapes, r"ecd([1-9]\d*)\.")

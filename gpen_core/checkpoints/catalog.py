@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import CheckpointError
 from ..files import exists
+from ..names import MODEL_SUFFIXES
 from . import download as _download
 
 if sys.version_info >= (3, 11):
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..progress import OnBytes
-
-MODEL_SUFFIXES = (".safetensors", ".pth", ".pt")
 
 
 @dataclass(frozen=True)
@@ -44,6 +43,7 @@ class Entry:
         bytes: the size, or None if no size is published.
         sha256: the hash in hexadecimal, or None if no hash is published.
         also: other names of the same file.
+        pixels: the size of the faces that a GPEN restores; None for other kinds.
     """
 
     name: str
@@ -56,6 +56,7 @@ class Entry:
     bytes: int | None = None
     sha256: str | None = None
     also: tuple[str, ...] = ()
+    pixels: int | None = None
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -204,8 +205,10 @@ def download(
 ) -> Path:
     """Download named weights unless the folder holds them already; verify them in both cases.
 
-    An interrupted download continues where it stopped. If no hash is published, the hash of the
-    first download is stored beside the file, and later calls compare the file with it.
+    An interrupted download continues where it stopped, and two downloads of one file wait for each
+    other. The file is accepted only if it is the kind of network that the catalogue names, and if
+    it has the published hash. If no hash is published, the hash of the first download is stored
+    beside the file, and later calls compare the file with it.
 
     Args:
         name: a name of the catalogue.
@@ -232,7 +235,18 @@ def download(
             raise CheckpointError(explain_missing(entry))
         return found
     target = Path(folder or download_folder()) / entry.file
+
+    def check(path: Path) -> None:
+        from .accepting import check_file  # imports PyTorch
+
+        check_file(path, name=entry.file, kind=entry.kind, pixels=entry.pixels)
+
     _download.fetch(
-        entry.url, target, size=entry.bytes, expected=entry.sha256, on_progress=on_progress
+        entry.url,
+        target,
+        size=entry.bytes,
+        expected=entry.sha256,
+        check=check,
+        on_progress=on_progress,
     )
     return target

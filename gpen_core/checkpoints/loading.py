@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -14,8 +14,9 @@ from ..arch import GPEN, GPENConfig
 from ..devices import DTYPES, resolve_device, resolve_dtype
 from ..errors import CheckpointError, DeviceError, MismatchError
 from ..files import sha256
+from ..printable import printable
 from . import catalog
-from .state_dicts import DTYPE_NAMES, is_kernel, read_state_dict
+from .state_dicts import DTYPE_NAMES, find_network, is_kernel, read_state_dict
 from .tensor_files import read_tensor_file, write_safetensors
 
 if TYPE_CHECKING:
@@ -140,7 +141,14 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
         CheckpointError: the file cannot be read safely, or is not a GPEN that can be used.
     """
     path = Path(path)
-    file = read_tensor_file(path)
+
+    def check(contents: Any) -> None:
+        try:
+            find_network(contents)
+        except CheckpointError as error:
+            raise CheckpointError(f"`{path}`: {error}") from error
+
+    file = read_tensor_file(path, check=check)
     try:
         tensors, config, container = read_state_dict(file.contents)
         sharpen = _read_sharpen(file.metadata)
@@ -202,8 +210,8 @@ def _read_sharpen(metadata: Mapping[str, str]) -> float:
         amount = -1.0
     if not 0 <= amount <= MAX_SHARPEN:
         raise CheckpointError(
-            f"its metadata says `{SHARPEN_KEY}` is {text!r}; expected a number from 0 to "
-            f"{MAX_SHARPEN}. `gpen convert --sharpen` writes one."
+            f"its metadata says `{SHARPEN_KEY}` is `{printable(text)}`; expected a number from 0 "
+            f"to {MAX_SHARPEN}. `gpen convert --sharpen` writes one."
         )
     return amount
 

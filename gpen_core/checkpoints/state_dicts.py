@@ -13,6 +13,7 @@ from ..arch.config import SIGNATURE
 from ..arch.layers import FIR_TAPS
 from ..devices import DTYPES
 from ..errors import CheckpointError
+from ..printable import printable
 
 WRAPPERS = ("g_ema", "generator_ema", "params_ema", "params", "state_dict")
 """Entries under which training scripts store a network; averaged weights come first."""
@@ -62,6 +63,19 @@ def read_state_dict(contents: Any) -> tuple[dict[str, torch.Tensor], GPENConfig,
     Raises:
         CheckpointError: these are not the tensors of a GPEN that can be used.
     """
+    tensors, config, container = find_network(contents)
+    _check_values(tensors)
+    return tensors, config, container
+
+
+def find_network(contents: Any) -> tuple[dict[str, torch.Tensor], GPENConfig, str]:
+    """Find the tensors of one GPEN as `read_state_dict` does, but do not look at their numbers.
+
+    The tensors may be on the device "meta".
+
+    Raises:
+        CheckpointError: these are not the names and shapes of a GPEN.
+    """
     tensors, container = _unwrap(contents)
     if not all(name in tensors for name in SIGNATURE):
         _refuse_foreign(tensors)
@@ -77,7 +91,6 @@ def read_state_dict(contents: Any) -> tuple[dict[str, torch.Tensor], GPENConfig,
     kernels = {name: _make_kernel(name).to(device) for name in expected if is_kernel(name)}
     tensors = kernels | tensors
     _check_names_and_shapes(tensors, expected, config)
-    _check_values(tensors)
     return {name: tensors[name] for name in expected}, config, container
 
 
@@ -110,7 +123,7 @@ def _take_tensors(
 ) -> tuple[dict[str, torch.Tensor], str]:
     """Return the tensors of a mapping, and in words the `path` that leads to it in the file."""
     if not any(isinstance(value, torch.Tensor) for value in contents.values()):
-        entries = ", ".join(f"`{key}`" for key in list(contents)[:5]) or "none"
+        entries = ", ".join(f"`{_show(key)}`" for key in list(contents)[:5]) or "none"
         raise CheckpointError(
             f"Not a GPEN checkpoint: no tensors in it. Its entries: {entries}; expected tensors by "
             f"name, bare or under {', '.join(f'`{key}`' for key in WRAPPERS)}."
@@ -118,8 +131,8 @@ def _take_tensors(
     for name, value in contents.items():
         if not isinstance(name, str) or not isinstance(value, torch.Tensor):
             raise CheckpointError(
-                f"Not a GPEN checkpoint: `{name}` is of type {type(value).__name__}; expected only "
-                "tensors by name."
+                f"Not a GPEN checkpoint: `{_show(name)}` is of type {type(value).__name__}; "
+                "expected only tensors by name."
             )
     tensors, prefix = _strip_module(contents)
     return tensors, " › ".join(path or ["flat"]) + (f", prefixed `{prefix}`" if prefix else "")
@@ -169,7 +182,7 @@ def _check_names_and_shapes(
     config: GPENConfig,
 ) -> None:
     missing = [f"`{name}` is missing" for name in expected if name not in tensors]
-    extra = [f"`{name}` is not part of it" for name in tensors if name not in expected]
+    extra = [f"`{_show(name)}` is not part of it" for name in tensors if name not in expected]
     misshapen = [
         f"`{name}` must be {list(shape)}, found {list(tensors[name].shape)}"
         for name, shape in expected.items()
@@ -206,6 +219,10 @@ def _check_values(tensors: Mapping[str, torch.Tensor]) -> None:
                 f"the outer product of {FIR_TAPS} with a sum of {_make_kernel(name).sum():.0f} "
                 f"(found a sum of {tensor.float().sum():.4g})."
             )
+
+
+def _show(key: Any) -> str:
+    return printable(str(key))
 
 
 def _make_kernel(name: str) -> torch.Tensor:

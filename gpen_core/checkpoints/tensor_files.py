@@ -1,17 +1,17 @@
 """Read and write files of tensors without ever running code that a file contains.
 
-A pickle is a program. So this module checks the first bytes of a file before it opens it, and reads
-pickles only with PyTorch's restricted unpickler (`weights_only=True`).
+A pickle is a program. So this module checks the first bytes of a file, walks its pickle without
+running it (`pickles.py`), and then reads it with PyTorch's restricted unpickler
+(`weights_only=True`).
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import pickle
 import re
-import struct
 import threading
-import zipfile
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,8 +23,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 
 from ..errors import CheckpointError
-from ..files import write_atomically
-from .catalog import MODEL_SUFFIXES
+from ..files import name_special, write_atomically
+from ..names import MODEL_SUFFIXES
+from ..printable import printable
+from .archives import check_legacy, check_zip
+from .outlines import sketch
+from .safetensors_header import read_header
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -60,12 +64,6 @@ OTHER_FILES: tuple[tuple[Callable[[bytes], bool], str, str], ...] = (
 """Files that are no complete file of tensors: a test of the first bytes, what the file is, how to
 mend it. The first test that holds counts."""
 
-DAMAGED_PICKLE_ERRORS = (
-    pickle.UnpicklingError, RuntimeError, ValueError, EOFError, KeyError, IndexError, TypeError,
-    AttributeError, AssertionError, OverflowError, struct.error, zipfile.BadZipFile,
-)  # fmt: skip
-"""Errors that torch.load raised for truncated and randomly altered files; a test alters files."""
-
 _ALLOWING = threading.Lock()
 
 
@@ -84,8 +82,18 @@ class TensorFile:
     metadata: Mapping[str, str] = field(default_factory=dict)
 
 
-def read_tensor_file(path: str | Path) -> TensorFile:
+def read_tensor_file(
+    path: str | Path, *, check: Callable[[Any], object] | None = None
+) -> TensorFile:
     """Read a `.safetensors` file or a file of `torch.save`, whatever its suffix is.
+
+    The file is checked before any tensor is read: it takes no more memory than a sound file of its
+    length.
+
+    Args:
+        path: the file.
+        check: called with the contents before the numbers are read, when all tensors are on the
+            device "meta"; it may raise an error of its own, such as CheckpointError.
 
     Raises:
         CheckpointError: the file is missing, unreadable, damaged, of another format, or a pickle
@@ -93,13 +101,15 @@ def read_tensor_file(path: str | Path) -> TensorFile:
     """
     path = Path(path)
     try:
-        found = _identify(path)
-        if found == "safetensors":
-            # load_file maps the file; copies stay valid when the file is replaced.
-            tensors = {name: tensor.clone() for name, tensor in load_file(path).items()}
-            with safe_open(path, "pt") as file:
-                return TensorFile(tensors, found, file.metadata() or {})
+        refuse_special(path)
         with path.open("rb") as file:
+            found = _identify(file, path)
+            outline = _outline(file, found, path)
+            if check is not None:
+                check(sketch(outline))
+            if found == "safetensors":
+                return _read_safetensors(path)
+            file.seek(0)
             return TensorFile(_unpickle(file, path), found)
     except FileNotFoundError as error:
         raise CheckpointError(f"There is no file `{path}`.") from error
@@ -109,6 +119,37 @@ def read_tensor_file(path: str | Path) -> TensorFile:
         ) from error
     except OSError as error:
         raise CheckpointError(f"`{path}` cannot be read: {error.strerror or error}.") from error
+
+
+def read_outline(path: Path) -> Any:
+    """Return the contents of a file with all tensors on the device "meta": no number is read.
+
+    Raises:
+        CheckpointError: the file is not a sound file of tensors, as far as its header and its
+            length show, or it cannot be read.
+    """
+    try:
+        refuse_special(path)
+        with path.open("rb") as file:
+            return sketch(_outline(file, _identify(file, path), path))
+    except OSError as error:
+        raise CheckpointError(f"`{path}` cannot be read: {error.strerror or error}.") from error
+
+
+def _outline(file: BinaryIO, found: str, path: Path) -> Any:
+    """Return the outline of the contents of a file, whose format is `found`."""
+    readers = {"safetensors": read_header, "torch zip": check_zip, "torch legacy": check_legacy}
+    try:
+        return readers[found](file)
+    except CheckpointError as error:
+        raise CheckpointError(f"`{path}` {error}") from error.__cause__
+
+
+def _read_safetensors(path: Path) -> TensorFile:
+    # load_file maps the file; copies stay valid when the file is replaced.
+    tensors = {name: tensor.clone() for name, tensor in load_file(path).items()}
+    with safe_open(path, "pt") as file:
+        return TensorFile(tensors, "safetensors", file.metadata() or {})
 
 
 def write_safetensors(
@@ -138,17 +179,14 @@ def write_safetensors(
         raise CheckpointError(f"`{target}` cannot be written: {error}.") from error
 
 
-def _identify(path: Path) -> str:
+def _identify(file: BinaryIO, path: Path) -> str:
     """Return the format of a file of tensors, or raise an error that says what the file is."""
-    if path.is_dir():
-        raise CheckpointError(_explain_folder(path))
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        head = file.read(512)
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    head = file.read(512)
     if path.suffix.lower() == ".onnx" and head:
         raise CheckpointError(_explain_onnx(path))
     if head.startswith(ZIP_MAGIC):
-        _check_zip(path)
         return "torch zip"
     if head.startswith(LEGACY_MAGIC):
         return "torch legacy"
@@ -160,53 +198,40 @@ def _identify(path: Path) -> str:
             f"`{path}` is neither a .safetensors file nor a file of `torch.save` (.pth, .pt): it "
             f"begins with {head[:8]!r}. `gpen models` lists files that work."
         )
-    if len(head) < 8 or size < 8 + int.from_bytes(head[:8], "little"):
-        raise CheckpointError(
-            f"`{path}` is a truncated safetensors file ({size:,} bytes), or not one. "
-            f"{DOWNLOAD_AGAIN}"
-        )
     return "safetensors"
 
 
-def _check_zip(path: Path) -> None:
-    """Raise CheckpointError unless PyTorch wrote this zip archive and it holds no program."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-    except (zipfile.BadZipFile, ValueError, struct.error, NotImplementedError) as error:
-        raise CheckpointError(
-            f"`{path}` is a truncated or damaged archive ({path.stat().st_size:,} bytes, no list "
-            f"of contents at its end). {DOWNLOAD_AGAIN}"
-        ) from error
-    entries = {name.partition("/")[2] for name in names}
-    if "constants.pkl" in entries:
-        raise CheckpointError(
-            f"`{path}` is a TorchScript program, which is code. Use the .pth or .safetensors file "
-            "of its weights."
-        )
-    if "data.pkl" not in entries:
-        raise CheckpointError(
-            f"`{path}` is a zip archive, but PyTorch did not write it (it holds "
-            f"{', '.join(names[:3]) or 'nothing'}). If the checkpoint is inside, unpack it first."
-        )
+def refuse_special(path: Path) -> None:
+    """Raise CheckpointError for a folder, a FIFO, a device or a socket, without opening it.
+
+    Raises:
+        OSError: there is no such file, or we may not look.
+    """
+    if path.is_dir():
+        raise CheckpointError(_explain_folder(path))
+    kind = name_special(path)
+    if kind is not None:
+        raise CheckpointError(f"`{path}` is {kind}, not a file. Name a regular file.")
 
 
 def _unpickle(file: BinaryIO, path: Path) -> Any:
+    """Let PyTorch read a file whose pickle was checked."""
     try:
         with _allow_namespaces():
             return torch.load(file, map_location="cpu", weights_only=True)
-    except DAMAGED_PICKLE_ERRORS as error:
+    except OSError:
+        raise
+    except MemoryError as error:
+        size = path.stat().st_size
+        raise CheckpointError(
+            f"`{path}` cannot be read: memory ran out. It needs about {size:,} bytes. Close other "
+            "programs."
+        ) from error
+    except Exception as error:  # an altered file makes PyTorch raise nearly anything
         # PyTorch's message advises to turn the protection off, so users must not see it.
-        asked_for = re.search(r"GLOBAL (\S+)", str(error))
-        if asked_for:
-            raise CheckpointError(
-                f"`{path}` was refused: its pickle asks for `{asked_for[1]}`, which could run "
-                "code; a checkpoint needs nothing but tensors. Nothing was run. Ask its author "
-                "for a .safetensors file."
-            ) from None
         detail = type(error).__name__
         if not isinstance(error, pickle.UnpicklingError):
-            detail += f": {str(error).partition(chr(10))[0][:200]}"
+            detail += f": {printable(str(error), 200)}"
         raise CheckpointError(
             f"`{path}` is a damaged PyTorch file ({detail}). {DOWNLOAD_AGAIN}"
         ) from error
@@ -228,7 +253,9 @@ def _allow_namespaces() -> Iterator[None]:
 
 
 def _explain_folder(path: Path) -> str:
-    inside = sorted(file.name for file in path.iterdir() if file.suffix in MODEL_SUFFIXES)
+    inside = sorted(
+        printable(file.name) for file in path.iterdir() if file.suffix in MODEL_SUFFIXES
+    )
     hint = f" It holds {', '.join(inside[:5])}." if inside else ""
     return f"`{path}` is a folder; name the checkpoint file in it.{hint}"
 

@@ -193,6 +193,7 @@ def test_download_fetches_a_named_file_and_verifies_it(
     calls: list[tuple[Any, ...]] = []
 
     def fetch(url: str, target: Path, **options: Any) -> None:
+        assert callable(options.pop("check"))  # test_accepting says what it accepts
         calls.append((url, target, options))
 
     monkeypatch.setattr(download, "fetch", fetch)

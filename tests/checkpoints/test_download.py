@@ -5,6 +5,7 @@ import hashlib
 import re
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -30,6 +31,8 @@ class Site:
     cut_after: int | None = None
     tells_length: bool = True
     status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    range_start: int | None = None
     requests: list[dict[str, str]] = field(default_factory=list)
 
 
@@ -53,6 +56,12 @@ def site() -> Iterator[Site]:
             self.send_header("Content-Type", served.kind)
             if served.etag:
                 self.send_header("ETag", served.etag)
+            if resumes:
+                end = len(served.content)
+                shown = served.range_start if served.range_start is not None else first
+                self.send_header("Content-Range", f"bytes {shown}-{end - 1}/{end}")
+            for name, value in served.headers.items():
+                self.send_header(name, value)
             if served.tells_length:
                 self.send_header("Content-Length", str(len(served.content) - first))
             self.end_headers()
@@ -218,3 +227,108 @@ def test_a_folder_that_cannot_be_made_is_reported(site: Site, tmp_path: Path) ->
     (tmp_path / "file").touch()
     with pytest.raises(DownloadError, match="could not be downloaded"):
         fetch(site, tmp_path / "file" / "below" / "f.pth")
+
+
+def test_an_answer_that_is_no_file_is_refused(site: Site, tmp_path: Path) -> None:
+    site.status = 204
+    with pytest.raises(DownloadError, match="status 204"):
+        fetch(site, tmp_path / "file.pth", size=None, expected=None)
+    assert listing(tmp_path) == []
+
+
+def refuse(path: Path) -> None:
+    raise CheckpointError(f"no network: {path.stat().st_size} bytes.")
+
+
+@pytest.mark.parametrize("content", [b"", b'{"error": "not found"}', CONTENT])
+def test_a_file_that_fails_its_check_is_deleted_and_not_recorded(
+    content: bytes, site: Site, tmp_path: Path
+) -> None:
+    site.content, site.etag = content or b" ", None
+    with pytest.raises(CheckpointError, match=r"no network: \d+ bytes\. It was deleted"):
+        fetch(site, tmp_path / "file.pth", size=None, expected=None, check=refuse)
+    assert listing(tmp_path) == []
+
+
+@pytest.mark.parametrize("length", ["abc", "-5", "1_000", "9" * 400])
+def test_a_content_length_that_is_no_number_is_refused(
+    length: str, site: Site, tmp_path: Path
+) -> None:
+    site.tells_length, site.headers = False, {"Content-Length": length}
+    with pytest.raises(DownloadError, match="Content-Length of"):
+        fetch(site, tmp_path / "file.pth", size=None, expected=None)
+
+
+@pytest.mark.parametrize("tells_length", [True, False])
+def test_a_body_without_end_is_stopped(
+    tells_length: bool, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.tells_length = tells_length
+    with pytest.raises(DownloadError, match="at most 1,000"):
+        fetch(site, tmp_path / "file.pth", size=1_000)
+    monkeypatch.setattr(download, "MAX_BYTES", 2_000)
+    with pytest.raises(DownloadError, match="at most 2,000"):
+        fetch(site, tmp_path / "file.pth", size=None, expected=None)
+    assert not {"file.pth", "file.pth.part"} & set(listing(tmp_path))
+
+
+def test_another_range_than_the_one_asked_for_is_not_used(site: Site, tmp_path: Path) -> None:
+    site.cut_after = 1_500_000
+    with pytest.raises(DownloadError):
+        fetch(site, tmp_path / "file.pth")
+    site.cut_after, site.range_start = None, 7
+    fetch(site, tmp_path / "file.pth")
+    assert (tmp_path / "file.pth").read_bytes() == CONTENT
+    assert "Range" not in site.requests[-1]
+
+
+def test_an_unasked_range_is_refused(site: Site, tmp_path: Path) -> None:
+    site.status = 206
+    with pytest.raises(DownloadError, match="status 206"):
+        fetch(site, tmp_path / "file.pth")
+
+
+@pytest.mark.parametrize(
+    "location",
+    ["http://example.invalid/f", "ftp://127.0.0.1/f", "http://[::1", "file:///etc/hosts"],
+)
+def test_a_bad_redirection_is_not_followed(location: str, site: Site, tmp_path: Path) -> None:
+    site.status, site.headers = 302, {"Location": location}
+    with pytest.raises(DownloadError):
+        fetch(site, tmp_path / "file.pth")
+    assert listing(tmp_path) == []
+
+
+@pytest.mark.parametrize("tag", [b"", b'"a\r\nX-Evil: 1"', b"\xff\xfe", b'"' * 5_000])
+def test_an_odd_etag_beside_a_part_is_ignored(tag: bytes, site: Site, tmp_path: Path) -> None:
+    (tmp_path / "file.pth.part").write_bytes(CONTENT[:100])
+    (tmp_path / "file.pth.part.etag").write_bytes(tag)
+    fetch(site, tmp_path / "file.pth")
+    assert (tmp_path / "file.pth").read_bytes() == CONTENT
+    assert "Range" not in site.requests[0]
+
+
+@pytest.mark.parametrize("record", [b"", b"\xff\xfe\x00", b"0" * 63, None])
+def test_an_odd_record_of_a_hash_is_our_error(
+    record: bytes | None, site: Site, tmp_path: Path
+) -> None:
+    place = tmp_path / "file.pth.sha256"
+    place.mkdir() if record is None else place.write_bytes(record)
+    (tmp_path / "file.pth").write_bytes(CONTENT)
+    with pytest.raises(CheckpointError, match="holds no SHA-256"):
+        fetch(site, tmp_path / "file.pth", size=None, expected=None)
+
+
+def test_a_folder_in_place_of_the_file_is_our_error(site: Site, tmp_path: Path) -> None:
+    (tmp_path / "file.pth").mkdir()
+    with pytest.raises(CheckpointError, match="is a folder"):
+        fetch(site, tmp_path / "file.pth")
+
+
+def test_two_downloads_at_once_both_end_well(site: Site, tmp_path: Path) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        runs = [pool.submit(fetch, site, tmp_path / "file.pth") for _ in range(4)]
+    for run in runs:
+        run.result()
+    assert len(site.requests) == 1
+    assert listing(tmp_path) == ["file.pth"]

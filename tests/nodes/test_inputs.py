@@ -1,6 +1,6 @@
 """Inputs from other nodes: which ones a node accepts, and the errors for those that do not fit.
 
-`test_comfyui.py` runs this file again inside ComfyUI's own modules.
+`test_comfyui.py` runs this file again with the modules of a real ComfyUI.
 """
 
 from __future__ import annotations
