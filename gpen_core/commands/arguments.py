@@ -6,6 +6,40 @@ import argparse
 import math
 
 from ..errors import GPENError
+from ..names import WRITABLE
+
+
+def add_file_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of reading and writing image files."""
+    parser.add_argument("--overwrite", action="store_true", help="replace existing results")
+    parser.add_argument(
+        "--skip-existing", action="store_true", help="leave out inputs whose result exists"
+    )
+    parser.add_argument(
+        "--ext",
+        metavar="EXT",
+        type=image_suffix,
+        help=f"write all results in a folder as this kind: {', '.join(WRITABLE)} (default: as the "
+        "input is named)",
+    )
+    parser.add_argument(
+        "--strict",
+        action="store_true",
+        help="refuse damaged files instead of using as much as can be decoded",
+    )
+    parser.add_argument(
+        "--allow-large",
+        action="store_true",
+        help="open images of more than 178 megapixels, and say how much memory they take",
+    )
+
+
+def image_suffix(text: str) -> str:
+    """Parse the suffix of a kind of image that is written, with or without its dot."""
+    suffix = f".{text.lower().removeprefix('.')}"
+    if suffix not in WRITABLE:
+        raise argparse.ArgumentTypeError(f"must be one of {', '.join(WRITABLE)}, found {text}")
+    return suffix
 
 
 def positive(text: str) -> int:

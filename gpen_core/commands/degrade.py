@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from ..names import DEGRADATIONS
 from . import FAILED
-from .arguments import add_name, explain, fraction, positive
-from .jobs import plan_jobs
+from .arguments import add_file_options, add_name, explain, fraction, positive
+from .jobs import FileOptions, plan_from_options
 
 if TYPE_CHECKING:
     import argparse
+
+
+class DegradeOptions(FileOptions, Protocol):
+    """The options of `gpen degrade`, as `add_arguments` defines them."""
+
+    seed: int
+    preset: str
+    strength: float
+    face_size: int | None
+    device: str
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         required=True,
         help="a file for a single input file, else a folder; .png loses nothing",
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace results that exist")
+    add_file_options(parser)
     parser.add_argument(
         "--seed",
         type=int,
@@ -58,20 +68,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: DegradeOptions) -> int:
     """Degrade every file, report those that fail, and return the exit code."""
     from ..degradation.degrade import degrade
     from ..degradation.presets import find_preset
     from ..devices import resolve_device
-    from ..media import read_picture, write_picture
+    from .image_files import ImageFiles
 
     degradation = find_preset(args.preset).weakened(args.strength)
     device = resolve_device(args.device)
-    jobs, problems = plan_jobs(args.inputs, args.output, overwrite=args.overwrite)
+    files = ImageFiles(args, _report)
+    jobs, problems = plan_from_options(args)
     failures = [add_name(problem.name, problem.reason) for problem in problems]
     for job in jobs:
         try:
-            picture = read_picture(job.source)
+            picture = files.read(job)
             degraded = degrade(
                 picture.pixels.to(device),
                 seed=args.seed,
@@ -80,8 +91,7 @@ def run(args: argparse.Namespace) -> int:
                 first=job.number,
             )
             job.target.parent.mkdir(parents=True, exist_ok=True)
-            picture = picture.with_pixels(degraded.cpu())
-            write_picture(job.target, picture, overwrite=args.overwrite)
+            files.write(job, picture.with_pixels(degraded.cpu()))
         except Exception as error:
             reason = explain(error, out_of_memory="try a smaller image or --face-size")
             if reason is None:
@@ -92,3 +102,7 @@ def run(args: argparse.Namespace) -> int:
     for line in failures:
         print(f"gpen: {line}", file=sys.stderr)
     return FAILED if failures else 0
+
+
+def _report(name: str, message: str) -> None:
+    print(f"gpen: {add_name(name, message)}", file=sys.stderr)

@@ -1,22 +1,37 @@
-"""Find the input files of a command, and choose a path for each result."""
+"""Choose a path for the result of each input file of a command."""
 
 from __future__ import annotations
 
 import glob
-import itertools
+import hashlib
 import os
 import sys
 import unicodedata
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from ..errors import GPENError
 from ..files import exists, is_file, is_folder
 from ..names import IMAGE_SUFFIXES, WRITABLE
+from .inputs import Problem, explain_no_match, find_inputs, identify, is_below
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+_LONGEST_NAME = 255  # bytes, in most file systems
+
+
+class FileOptions(Protocol):
+    """The options of a command that reads and writes image files."""
+
+    inputs: list[str]
+    output: Path
+    overwrite: bool
+    skip_existing: bool
+    ext: str | None
+    strict: bool
+    allow_large: bool
 
 
 @dataclass(frozen=True)
@@ -39,19 +54,44 @@ class Job:
 
     def crop_path(self, number: int) -> Path:
         """Return the path of the restored face of that number, from 1."""
-        return self.crop_stem.with_name(f"{self.crop_stem.name}-{number}.png")
+        return _append(self.crop_stem, f"-{number}.png")
 
 
-@dataclass(frozen=True)
-class Problem:
-    """A file or pattern for which there is no job, and the reason."""
+def plan_from_options(
+    options: FileOptions, extras: Sequence[str] = ()
+) -> tuple[list[Job], list[Problem]]:
+    """Plan the jobs that a command's options ask for, and print how many files are skipped.
 
-    name: str
-    reason: str
+    Returns:
+        The jobs, and the files or patterns that failed already. Skipped ones are in neither.
+
+    Raises:
+        GPENError: options contradict each other, or `plan_jobs` raises it.
+    """
+    if options.overwrite and options.skip_existing:
+        raise GPENError("--overwrite and --skip-existing contradict each other. Leave one out.")
+    jobs, problems = plan_jobs(
+        options.inputs,
+        options.output,
+        overwrite=options.overwrite,
+        extras=extras,
+        skip_existing=options.skip_existing,
+        suffix=options.ext,
+    )
+    failed = [problem for problem in problems if not problem.is_skipped]
+    if len(failed) < len(problems):
+        print(f"{len(problems) - len(failed)} skipped: their results exist.")
+    return jobs, failed
 
 
 def plan_jobs(
-    inputs: Sequence[str], output: Path, *, overwrite: bool, extras: Sequence[str] = ()
+    inputs: Sequence[str],
+    output: Path,
+    *,
+    overwrite: bool,
+    extras: Sequence[str] = (),
+    skip_existing: bool = False,
+    suffix: str | None = None,
 ) -> tuple[list[Job], list[Problem]]:
     """Find the files that `inputs` mean and choose a path for each result.
 
@@ -63,35 +103,35 @@ def plan_jobs(
         overwrite: results may replace existing files, but never an input.
         extras: which of the folders "compare" and "faces" are written beside the results. No input
             and no result may lie in them.
+        skip_existing: leave out files whose result exists.
+        suffix: the suffix of all results in a folder, such as ".png"; None keeps the inputs'.
 
     Raises:
         GPENError: `output` is not a possible file or folder for these inputs, or an input lies in
             a folder of `extras`.
     """
     single = _is_single(inputs, output)
-    matches, problems = _find_inputs(inputs, output)
+    if single and suffix and output.suffix.lower() != suffix:
+        raise GPENError(f"-o {output} and --ext {suffix} name two kinds. Leave out --ext.")
+    matches, problems = find_inputs(inputs, output)
     root = output.parent if single else output
     paths = _Paths(
-        inputs={_identify(source): source for source, _ in reversed(matches)},
-        extras={_identify(root / name): root / name for name in extras},
-        overwrite=overwrite,
+        inputs={identify(source): source for source, _ in reversed(matches)},
+        extras={identify(root / name): root / name for name in extras},
+        overwrite=overwrite or skip_existing,
     )
     paths.refuse_inputs_in_extras()
     jobs = []
     for number, (source, place) in enumerate(_drop_repeated(matches)):
-        place = Path(output.name) if single else _make_writable(place)
-        job = Job(
-            source,
-            root / place,
-            root / "compare" / place.with_name(f"{place.name}.jpg"),
-            root / "faces" / place,
-            number,
-        )
-        reason = paths.claim(job)
-        if reason is None:
-            jobs.append(job)
-        else:
+        place = Path(output.name) if single else _make_writable(place, suffix)
+        comparison, crop_stem = root / "compare" / _append(place, ".jpg"), root / "faces" / place
+        job = Job(source, root / place, comparison, crop_stem, number)
+        if reason := paths.claim(job):
             problems.append(Problem(str(source), reason))
+        elif skip_existing and exists(job.target):
+            problems.append(Problem(str(source), f"{job.target} exists, skipped", is_skipped=True))
+        else:
+            jobs.append(job)
     return jobs, problems
 
 
@@ -101,6 +141,8 @@ def _is_single(inputs: Sequence[str], output: Path) -> bool:
         if is_file(output):
             raise GPENError(f"-o {output} is a file, and no image by its name. Name a folder.")
         return False
+    if len(inputs) == 1 and not exists(inputs[0]) and not glob.has_magic(inputs[0]):
+        raise GPENError(f"{inputs[0]} {explain_no_match(inputs[0])}.")
     if len(inputs) != 1 or not is_file(inputs[0]):
         raise GPENError(
             f"-o {output} names an image file, but the input is not a single file. Name a folder."
@@ -138,7 +180,7 @@ class _Paths:
 
     def claim(self, job: Job) -> str | None:
         """Take the path of a result; return the reason if it cannot be written there."""
-        target = _identify(job.target)
+        target = identify(job.target)
         if target in self.inputs:
             return f"the result would replace {self.inputs[target]}, which is an input"
         if folder := self._find_extra(target):
@@ -156,24 +198,8 @@ class _Paths:
 
     def _find_extra(self, identity: str) -> Path | None:
         """Find the folder of extras in which a file lies."""
-        below = (path for folder, path in self.extras.items() if _is_below(identity, folder))
+        below = (path for folder, path in self.extras.items() if is_below(identity, folder))
         return next(below, None)
-
-
-def _find_inputs(
-    inputs: Sequence[str], output: Path
-) -> tuple[list[tuple[Path, Path]], list[Problem]]:
-    """Expand all inputs to (file, its place below the output folder); files may be repeated."""
-    matches: list[tuple[Path, Path]] = []
-    problems: list[Problem] = []
-    unreadable: list[OSError] = []
-    for word in inputs:
-        before = len(matches), len(unreadable)
-        matches += _expand(word, output, unreadable, several=len(inputs) > 1)
-        if before == (len(matches), len(unreadable)):
-            problems.append(Problem(word, _explain_no_match(word)))
-    problems += [Problem(str(error.filename), f"{error.strerror}, skipped") for error in unreadable]
-    return matches, problems
 
 
 def _drop_repeated(matches: Sequence[tuple[Path, Path]]) -> Iterator[tuple[Path, Path]]:
@@ -186,71 +212,26 @@ def _drop_repeated(matches: Sequence[tuple[Path, Path]]) -> Iterator[tuple[Path,
             yield source, place
 
 
-def _make_writable(place: Path) -> Path:
-    """Add .png to a suffix that is not written. So a.gif and a.png keep different names."""
-    return place if place.suffix.lower() in WRITABLE else place.with_name(f"{place.name}.png")
+def _make_writable(place: Path, suffix: str | None) -> Path:
+    """Replace the suffix by the one asked for, or else add .png to one that is not written.
 
-
-def _expand(
-    word: str, output: Path, unreadable: list[OSError], *, several: bool
-) -> Iterator[tuple[Path, Path]]:
-    """Yield (file, its place below the output folder) for every file that an input means.
-
-    Errors of folders that cannot be listed are added to `unreadable`.
+    So a.gif and a.png keep different names unless the user asks for one suffix.
     """
-    path = Path(word)
-    if is_folder(path):
-        # The files of a single folder go directly below the output, else below the folder's name.
-        below = Path(path.resolve().name) if several else Path()
-        for file in _walk_images(path, output, unreadable):
-            yield file, below / file.relative_to(path)
-    elif exists(path):
-        yield path, Path(path.name)
-    elif glob.has_magic(word):
-        base = _find_base(path)
-        pattern = str(Path(glob.escape(str(base))) / path.relative_to(base))
-        results = _identify(output)
-        among_results = _is_below(_identify(base), results)
-        # Path.glob takes no absolute pattern.
-        for match in map(Path, sorted(glob.glob(pattern, recursive=True))):  # noqa: PTH207
-            for file in _walk_images(match, output, unreadable) if is_folder(match) else [match]:
-                if file.suffix.lower() in IMAGE_SUFFIXES and (
-                    among_results or not _is_below(_identify(file), results)
-                ):
-                    yield file, file.relative_to(base)
+    if suffix is None:
+        return place if place.suffix.lower() in WRITABLE else _append(place, ".png")
+    stem = place.with_suffix("") if place.suffix.lower() in IMAGE_SUFFIXES else place
+    return _append(stem, suffix)
 
 
-def _find_base(pattern: Path) -> Path:
-    """Find the existing folder with which a pattern begins; its name may contain brackets."""
-    folders = itertools.takewhile(is_folder, reversed(pattern.parents))
-    return max(folders, key=lambda folder: len(folder.parts), default=Path())
-
-
-def _walk_images(folder: Path, output: Path, unreadable: list[OSError]) -> Iterator[Path]:
-    """Yield the image files in a folder, in depth, without hidden files and without results."""
-    results = _identify(output)
-    for place, folders, files in os.walk(folder, onerror=unreadable.append, followlinks=True):
-        above = Path(place).relative_to(folder).parents
-        # A link to a folder above it would never end.
-        entered = {results, _identify(Path(place)), *(_identify(folder / step) for step in above)}
-        folders[:] = sorted(
-            name
-            for name in folders
-            if not name.startswith(".") and _identify(Path(place, name)) not in entered
-        )
-        for name in sorted(files):
-            if not name.startswith(".") and Path(name).suffix.lower() in IMAGE_SUFFIXES:
-                yield Path(place, name)
-
-
-def _identify(path: Path) -> str:
-    """Return a string that is equal for all paths and links of one file."""
-    return os.path.normcase(os.path.realpath(path))
-
-
-def _is_below(identity: str, folder: str) -> bool:
-    """Whether a path is the folder or lies in it."""
-    return identity == folder or identity.startswith(folder.rstrip(os.sep) + os.sep)
+def _append(path: Path, ending: str) -> Path:
+    """Append to a file's name, of which a part is replaced by its hash where it gets too long."""
+    name = path.name + ending
+    if len(name.encode(errors="surrogateescape")) > _LONGEST_NAME:
+        mark = f"~{hashlib.sha256(path.name.encode(errors='surrogateescape')).hexdigest()[:8]}"
+        room = _LONGEST_NAME - len(mark) - len(ending.encode())
+        kept = path.name.encode(errors="surrogateescape")[:room].decode(errors="ignore")
+        name = kept + mark + ending
+    return path.with_name(name)
 
 
 def _fold_case(identity: str) -> str:
@@ -258,9 +239,3 @@ def _fold_case(identity: str) -> str:
     if sys.platform not in ("win32", "darwin"):
         return identity
     return unicodedata.normalize("NFC", identity).casefold()
-
-
-def _explain_no_match(word: str) -> str:
-    if is_folder(word):
-        return f"the folder holds no image ({' '.join(sorted(IMAGE_SUFFIXES))})"
-    return "no image matches" if glob.has_magic(word) else "does not exist, or may not be read"

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from ..errors import GPENError
 from ..names import AUTO, DETECTORS, DTYPES, TEMPLATES
 from . import FAILED
-from .arguments import add_name, explain, fraction, not_negative, positive
-from .jobs import plan_jobs
+from .arguments import add_file_options, add_name, explain, fraction, not_negative, positive
+from .jobs import plan_from_options
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a file if there is one input file, else a folder: results keep the names and "
         "subfolders of the inputs",
     )  # fmt: skip
-    parser.add_argument("--overwrite", action="store_true", help="replace existing results")
+    add_file_options(parser)
 
     model = parser.add_argument_group("model")
     model.add_argument(
@@ -119,15 +119,14 @@ def run(args: RestoreOptions) -> int:
     if args.upscaler and args.scale == 1:
         raise GPENError("--upscaler enlarges nothing without --scale 2 or --scale 4.")
     folders = {"compare": args.compare, "faces": args.save_faces}
-    extras = [name for name, asked_for in folders.items() if asked_for]
-    jobs, problems = plan_jobs(args.inputs, args.output, overwrite=args.overwrite, extras=extras)
+    jobs, problems = plan_from_options(args, [name for name, asked in folders.items() if asked])
     for problem in problems:
         _report(problem.name, problem.reason)
     failed = len(problems)
     if jobs:
         from .restorer import Restorer  # imports PyTorch
 
-        restorer = Restorer.load(args)
+        restorer = Restorer.load(args, _report)
         layout = "{percentage:3.0f}%|{bar}| {elapsed}<{remaining} {postfix}"
         with tqdm(total=len(jobs), disable=None, bar_format=layout) as bar:
             for number, job in enumerate(jobs):

@@ -14,15 +14,17 @@ from ..checkpoints.loading import load_gpen
 from ..detectors import Detector, load_detector
 from ..errors import CheckpointError, ImageError
 from ..files import write_atomically
-from ..media import Metadata, Picture, read_picture, write_picture
+from ..media import Metadata, Picture, write_picture
 from ..media.formats import is_same_format
 from ..pasting.background import Upscaler, enlarge, load_upscaler
 from ..pasting.paste import FEATHER
 from ..pipeline import restore_image
 from ..restore import restore_pixels
+from .image_files import ImageFiles
+from .jobs import FileOptions
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable
 
     from ..arch import GPEN
     from ..faces import Crops, Faces
@@ -30,12 +32,9 @@ if TYPE_CHECKING:
     from .jobs import Job
 
 
-class RestoreOptions(Protocol):
+class RestoreOptions(FileOptions, Protocol):
     """The options of `gpen restore`, as `commands.restore.add_arguments` defines them."""
 
-    inputs: list[str]
-    output: Path
-    overwrite: bool
     model: str
     size: int | None
     device: str
@@ -66,16 +65,24 @@ class Restorer:
         model: the network that restores faces.
         detector: the face detector; None if each input is one aligned face.
         upscaler: the network that enlarges the background, if there is one.
+        files: reads the inputs and writes the results.
     """
 
     options: RestoreOptions
     model: GPEN
     detector: Detector | None
     upscaler: Upscaler | None
+    files: ImageFiles
 
     @classmethod
-    def load(cls, options: RestoreOptions) -> Restorer:
+    def load(
+        cls, options: RestoreOptions, on_notice: Callable[[str, str], None] | None = None
+    ) -> Restorer:
         """Load the networks that the options name.
+
+        Args:
+            options: the options.
+            on_notice: called with a file's name and what the user should know of it.
 
         Raises:
             GPENError: a network cannot be loaded, or the model's size is not `--size`.
@@ -94,7 +101,8 @@ class Restorer:
             detector = load_detector(options.detector, device=device, weights=weights)
         if options.upscaler:
             upscaler = load_upscaler(options.upscaler, device=device, dtype=dtype)
-        return cls(options, model, detector, upscaler)
+        files = ImageFiles(options, on_notice or (lambda name, message: None))
+        return cls(options, model, detector, upscaler, files)
 
     def restore(self, job: Job, on_progress: OnProgress) -> str:
         """Restore one file; return a short description of what was done.
@@ -103,11 +111,11 @@ class Restorer:
             GPENError: the file cannot be read, restored or written. No incomplete file is left.
         """
         self._refuse_existing(job)
-        picture = read_picture(job.source)
+        options = self.options
+        picture = self.files.read(job, scale=options.scale)
         job.target.parent.mkdir(parents=True, exist_ok=True)
         if self.detector is None:
             return self._restore_aligned(job, picture, on_progress)
-        options = self.options
         image = picture.pixels.to(self.model.device)
         background = None
         if options.scale > 1:
@@ -173,7 +181,7 @@ class Restorer:
     def _write(self, job: Job, before: Picture, after: Picture) -> None:
         """Write a restored picture, and the comparison if it was asked for."""
         overwrite = self.options.overwrite
-        write_picture(job.target, after, overwrite=overwrite)
+        self.files.write(job, after)
         if not self.options.compare:
             return
         pixels = before.pixels
@@ -187,10 +195,10 @@ class Restorer:
     def _write_without_faces(self, job: Job, picture: Picture) -> str:
         """Write a picture without faces; copy the file if neither its size nor kind changes."""
         if self.options.scale > 1:
-            write_picture(job.target, picture, overwrite=self.options.overwrite)
+            self.files.write(job, picture)
             return "no face found; enlarged only"
         if not is_same_format(job.source, job.target):
-            write_picture(job.target, picture, overwrite=self.options.overwrite)
+            self.files.write(job, picture)
             return "no face found; converted only"
         with write_atomically(job.target, overwrite=self.options.overwrite) as scratch:
             shutil.copyfile(job.source, scratch)

@@ -29,7 +29,7 @@ def read_face(path: Path, size: int) -> torch.Tensor:
     Raises:
         ImageError: the image cannot be read, is not square, or is smaller than half of `size`.
     """
-    pixels = read_image(path)
+    pixels = read_image(path, strict=True)
     height, width = pixels.shape[2:]
     if min(height, width) < size // 2:
         raise ImageError(f"{path} is {width} × {height}; at least {size // 2} px are needed.")

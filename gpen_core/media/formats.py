@@ -23,6 +23,7 @@ class Format:
         has_profile: a file can hold EXIF and a colour profile.
         longest_side: the most pixels that the format allows along one side.
         options: the options that we pass to Pillow's writer.
+        lossless_options: those for a picture that was stored without loss in a format like this.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Format:
     has_profile: bool = True
     longest_side: int = 2**31 - 1
     options: tuple[tuple[str, object], ...] = ()
+    lossless_options: tuple[tuple[str, object], ...] = ()
 
     def check(self, path: Path, size: tuple[int, int], *, profile: bool) -> None:
         """Refuse a picture that this format cannot hold.
@@ -64,6 +66,7 @@ FORMATS = (
         has_alpha=False,
         longest_side=65500,
         options=(("quality", 95), ("subsampling", "4:4:4")),
+        lossless_options=(("quality", 95), ("subsampling", "4:4:4")),
     ),
     Format("PNG", (".png",), has_sixteen_bits=True),
     Format(
@@ -72,10 +75,17 @@ FORMATS = (
         longest_side=16383,
         # "exact" keeps the colours of pixels that are fully transparent.
         options=(("quality", 95), ("exact", True)),
+        lossless_options=(("lossless", True), ("exact", True)),
     ),
     Format("TIFF", (".tif", ".tiff"), has_sixteen_bits=True),
     Format("BMP", (".bmp",), has_alpha=False, has_profile=False),
-    Format("AVIF", (".avif",), longest_side=65536, options=(("quality", 90),)),
+    Format(
+        "AVIF",
+        (".avif",),
+        longest_side=65536,
+        options=(("quality", 90),),
+        lossless_options=(("quality", 100), ("subsampling", "4:4:4")),  # as near as Pillow gets
+    ),
 )
 _BY_SUFFIX = {suffix: format_ for format_ in FORMATS for suffix in format_.suffixes}
 

@@ -23,7 +23,9 @@ class Picture:
         bits: bits per sample in the file, 8 or 16.
         channels: 1 if the file stores only grey, else 3.
         grey: True if every pixel has R = G = B, whether the file stores grey or RGB.
-        metadata: EXIF, XMP, colour profile and resolution.
+        metadata: EXIF, XMP, IPTC, colour profile, resolution and texts.
+        is_lossless: the file is a WebP or AVIF that was compressed without loss.
+        lost: parts of the file that this value does not hold, in a few words each.
     """
 
     pixels: torch.Tensor
@@ -32,6 +34,8 @@ class Picture:
     channels: int = 3
     grey: bool = False
     metadata: Metadata = NO_METADATA
+    is_lossless: bool = False
+    lost: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         shape = list(self.pixels.shape)

@@ -1,4 +1,4 @@
-"""Decode an image file into a `Picture`.
+"""Read an image file into a `Picture`.
 
 A file is read into memory before it is decoded, so that its path may hold any Unicode character:
 OpenCV cannot open such paths on Windows.
@@ -6,47 +6,60 @@ OpenCV cannot open such paths on Windows.
 
 from __future__ import annotations
 
-import io
-import struct
+import stat
 import warnings
-import zlib
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
 
 from ..errors import ImageError
-from . import sixteen_bit
-from .metadata import TIFF_HEADERS, Metadata, turn_upright
+from . import kinds, limits
+from .containers import bmp, boxes, jpeg, png, simple, tiff, webp
 from .picture import Picture
+from .turning import turn_upright
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Callable
 
-_DECODER_ERRORS = (
-    *(OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, OverflowError),
-    *(RuntimeError, struct.error, zlib.error),
-)
-"""The exceptions that Pillow's decoders raise on damaged data."""
+    from .contents import Contents, Decoded
+
+    OnDamage = Callable[[str], None]
+
+_PARSERS: dict[str, Callable[[bytes, Path], Contents]] = {
+    "JPEG": jpeg.parse,
+    "PNG": png.parse,
+    "WEBP": webp.parse,
+    "TIFF": tiff.parse,
+    "BMP": bmp.parse,
+}
+_BOXED = ("AVIF", "HEIF", "JPEG2000")
 
 
-def read_image(path: str | os.PathLike[str]) -> torch.Tensor:
+def read_image(
+    path: str | os.PathLike[str], *, strict: bool = False, allow_large: bool = False
+) -> torch.Tensor:
     """Read an image file as an RGB tensor, turned upright as its EXIF asks.
 
-    Transparency is dropped. The colours stay in the file's colour space.
+    Transparency is dropped. The colours stay in the file's colour space. Of a damaged file, such as
+    a JPEG that is cut off, as much is returned as can be decoded, with a Python warning that says
+    what is missing.
 
     Args:
-        path: a JPEG, PNG, WebP, TIFF, BMP, AVIF or another file that Pillow opens, with 8 bits per
-            sample; PNG and TIFF may have 16.
+        path: a JPEG, PNG, WebP, TIFF, BMP, AVIF, GIF, JPEG 2000, PPM, PSD or TGA, with 8 bits per
+            sample; PNG and TIFF may have 16. HEIC is read where `pillow-heif` is installed.
+        strict: refuse damaged files.
+        allow_large: read pictures of more than twice Pillow's `Image.MAX_IMAGE_PIXELS`, which are
+            refused otherwise.
 
     Returns:
         [1, 3, H, W] float32 RGB in [0, 1], on the CPU. A grey file gives three equal channels.
 
     Raises:
-        ImageError: the file is absent, damaged, too large, or of a format that we cannot read.
+        ImageError: the file is absent, damaged, too large, HDR, or of a format that we cannot read.
 
     Example:
         >>> import tempfile
@@ -61,124 +74,126 @@ def read_image(path: str | os.PathLike[str]) -> torch.Tensor:
         >>> bool((image == 1).all())
         True
     """
-    return read_picture(path).pixels
+
+    def warn(message: str) -> None:
+        warnings.warn(message, stacklevel=3)
+
+    return read_picture(path, strict=strict, allow_large=allow_large, on_damage=warn).pixels
 
 
-def read_picture(path: str | os.PathLike[str]) -> Picture:
+def read_picture(
+    path: str | os.PathLike[str],
+    *,
+    strict: bool = False,
+    allow_large: bool = False,
+    on_damage: OnDamage | None = None,
+) -> Picture:
     """Read an image file with everything that it carries.
 
+    Args:
+        path: the file.
+        strict: refuse damaged files.
+        allow_large: read pictures of more than twice Pillow's `Image.MAX_IMAGE_PIXELS`.
+        on_damage: called with a message if the file is damaged and could be decoded in part. If it
+            is None, such files are refused.
+
     Raises:
-        ImageError: the file is absent, damaged, too large, or of a format that we cannot read.
+        ImageError: the file is absent, damaged, too large, HDR, or of a format that we cannot read.
     """
     path = Path(path)
-    data = _read_bytes(path)
-    with warnings.catch_warnings():
-        # Pillow warns above 89 megapixels and refuses above 179. We report only the refusal.
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        # Pillow also warns of damaged EXIF, which does no harm to the pixels.
-        warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
-        try:
-            with Image.open(io.BytesIO(data)) as opened:
-                decoded = _decode(opened, data, path)
-        except Image.DecompressionBombError as error:
-            raise ImageError(f"{path} is too large to open: {error}") from error
-        except UnidentifiedImageError as error:
-            is_tiff = data[:4] in TIFF_HEADERS
-            raise ImageError(
-                f"{path} is {'a TIFF that cannot' if is_tiff else 'not an image that can'} be read "
-                f"({len(data)} bytes, starting {data[:8]!r}). Convert it to PNG, JPEG, WebP or "
-                "TIFF, with 8 or 16 bits per sample."
-            ) from error
-        except _DECODER_ERRORS as error:
-            raise ImageError(f"{path} is damaged and cannot be decoded: {error}") from error
+    contents = open_contents(path, allow_large=allow_large)
+    decoded = _decode(contents, path)
+    if decoded.damage:
+        message = f"{path} {decoded.damage}"
+        if strict or on_damage is None:
+            raise ImageError(f"{message}. Leave out --strict (strict=True) to use what there is.")
+        on_damage(f"{message}.")
     # Outside of `try`: PyTorch raises RuntimeError when memory runs out, and then the file is fine.
-    return _make_picture(*decoded)
+    return _make_picture(contents, decoded)
 
 
-def _read_bytes(path: Path) -> bytes:
+def find_size(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """Return (width, height) as an image file stores them, without decoding its pixels.
+
+    Raises:
+        ImageError: the file is absent, damaged, or of a format that we cannot read.
+    """
+    return open_contents(Path(path), allow_large=True).size
+
+
+def open_contents(path: Path, *, allow_large: bool) -> Contents:
+    """Take an image file apart, without decoding its pixels.
+
+    Raises:
+        ImageError: the file is absent, damaged, too large, HDR, or of a format that we cannot read.
+    """
+    kind, data = _read_bytes(path)
     try:
-        data = path.read_bytes()
+        if kind in _PARSERS:
+            contents = _PARSERS[kind](data, path)
+        elif kind in _BOXED:
+            contents = boxes.parse(kind, data, path)
+        else:
+            contents = simple.parse(kind, data, path)
+    except (ImageError, MemoryError):
+        raise
+    except Exception as error:
+        raise _damaged(path, error) from error
+    limits.check_size(contents, path, len(data), allow_large=allow_large)
+    return contents
+
+
+def _read_bytes(path: Path) -> tuple[str, bytes]:
+    """Return the kind of a file by its first bytes, and its bytes."""
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            reason = "it is a folder" if path.is_dir() else "it is no regular file"
+            raise ImageError(f"{path} cannot be read: {reason}.")
+        with path.open("rb") as file:
+            head = file.read(kinds.HEAD)
+            if not head:
+                raise ImageError(f"{path} is empty (0 bytes).")
+            kind = kinds.find_kind(path, head, path.stat().st_size)
+            file.seek(0)
+            return kind, file.read()
     except FileNotFoundError as error:
         raise ImageError(f"{path} does not exist.") from error
     except OSError as error:
-        reason = "it is a folder" if path.is_dir() else str(error)
-        raise ImageError(f"{path} cannot be read: {reason}.") from error
-    if not data:
-        raise ImageError(f"{path} is empty (0 bytes).")
-    return data
+        raise ImageError(f"{path} cannot be read: {error}.") from error
 
 
-def _decode(opened: Image.Image, data: bytes, path: Path) -> tuple[np.ndarray, int, Metadata]:
-    """Return upright samples [H, W, C], the bits per sample, and the metadata."""
-    frames = getattr(opened, "n_frames", 1)
-    # An MPO is a camera's JPEG. The pictures after the first are its previews or its depth map.
-    if frames > 1 and opened.format != "MPO":
-        raise ImageError(
-            f"{path} holds {frames} frames or pages; expected one. Split it into single images."
-        )
-    bits = sixteen_bit.find_bit_depth(opened, data)
-    if bits == 16:
-        samples, profile = sixteen_bit.decode(opened, data, path), None
-    else:
-        converted, profile = _convert_mode(opened, path)
-        samples = np.asarray(converted)
-    metadata, orientation = Metadata.read(opened, data)
-    if profile is not None:
-        metadata = replace(metadata, icc=profile)
-    return turn_upright(samples.reshape(*samples.shape[:2], -1), orientation), bits, metadata
+def _decode(contents: Contents, path: Path) -> Decoded:
+    try:
+        return contents.decode(path)
+    except (ImageError, MemoryError):
+        raise
+    except Exception as error:  # Pillow's and OpenCV's decoders raise almost any kind
+        raise _damaged(path, error) from error
 
 
-def _make_picture(samples: np.ndarray, bits: int, metadata: Metadata) -> Picture:
+def _damaged(path: Path, error: Exception) -> ImageError:
+    expected = (OSError, SyntaxError, ValueError, EOFError)
+    reason = str(error) if isinstance(error, expected) else f"{type(error).__name__}: {error}"
+    return ImageError(f"{path} is damaged and cannot be decoded: {reason}")
+
+
+def _make_picture(contents: Contents, decoded: Decoded) -> Picture:
+    metadata = contents.metadata
+    if decoded.icc is not None:
+        metadata = replace(metadata, icc=decoded.icc, is_icc_made=False)
+    samples = turn_upright(decoded.samples, metadata.orientation)
     channels = 3 if samples.shape[2] > 2 else 1
     grey = channels == 1 or all(np.array_equal(samples[..., 0], samples[..., c]) for c in (1, 2))
     return Picture(
         pixels=_scale_to_float(samples, (0,) * 3 if channels == 1 else (0, 1, 2)),
         alpha=_scale_to_float(samples, (channels,)) if samples.shape[2] > channels else None,
-        bits=bits,
+        bits=contents.bits,
         channels=channels,
         grey=grey,
         metadata=metadata,
+        is_lossless=contents.is_lossless,
+        lost=(*contents.lost, *decoded.lost),
     )
-
-
-def _convert_mode(image: Image.Image, path: Path) -> tuple[Image.Image, bytes | None]:
-    """Convert to mode L, LA, RGB or RGBA.
-
-    Returns:
-        The image, and its new colour profile if the conversion changed it, else None.
-    """
-    image.load()
-    if image.mode in ("P", "PA", "RGB", "L") and image.has_transparency_data:
-        return image.convert("LA" if image.mode == "L" else "RGBA"), None
-    if image.mode in ("L", "LA", "RGB", "RGBA"):
-        return image, None
-    if image.mode == "1" and image.has_transparency_data:
-        return image.convert("RGBA").convert("LA"), None
-    if image.mode == "1":
-        return image.convert("L"), None
-    if image.mode == "CMYK" and image.info.get("icc_profile"):
-        return _convert_cmyk(image, path), b""
-    if image.mode in ("P", "YCbCr", "CMYK"):
-        return image.convert("RGB"), None
-    raise ImageError(
-        f"{path} holds samples of mode {image.mode!r}; expected grey or RGB with 8 bits, or a PNG "
-        "or TIFF with 16. Convert it first."
-    )
-
-
-def _convert_cmyk(image: Image.Image, path: Path) -> Image.Image:
-    """Convert CMYK to sRGB through the profile that the image holds."""
-    from PIL import ImageCms
-
-    source = ImageCms.ImageCmsProfile(io.BytesIO(image.info["icc_profile"]))
-    try:
-        converted = ImageCms.profileToProfile(
-            image, source, ImageCms.createProfile("sRGB"), outputMode="RGB"
-        )
-    except ImageCms.PyCMSError as error:
-        raise ImageError(f"{path} holds CMYK whose profile cannot be used: {error}") from error
-    assert converted is not None  # only a conversion in place returns None
-    return converted
 
 
 def _scale_to_float(samples: np.ndarray, columns: tuple[int, ...]) -> torch.Tensor:

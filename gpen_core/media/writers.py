@@ -1,6 +1,7 @@
-"""Writers for 16-bit PNG and for TIFF.
+"""Writers for PNG and TIFF.
 
-Pillow cannot write 16-bit colours, and in TIFF it writes text in ASCII only.
+Pillow cannot write 16-bit colours. In TIFF it writes text in ASCII only, and in PNG it leaves out
+or changes some of the chunks that we copy.
 """
 
 from __future__ import annotations
@@ -10,7 +11,10 @@ import zlib
 from typing import TYPE_CHECKING
 
 import numpy as np
+from PIL import Image
 
+from . import photoshop
+from .png_chunks import SIGNATURE, pack_chunk
 from .tiff_tags import (
     BYTE,
     DESCRIPTIVE,
@@ -29,14 +33,50 @@ from .tiff_tags import (
     pack_entry,
     read_directory,
 )
-from .xmp import PNG_KEYWORD, update_xmp
 
 if TYPE_CHECKING:
     from typing import BinaryIO
 
     from .metadata import Metadata
 
+_HEADER_LENGTH = 8 + 25  # PNG's signature and its chunk IHDR
 _PNG_COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}  # by number of samples per pixel
+
+
+class _InsertAfterHeader:
+    """A file that takes what Pillow writes of a PNG, and adds chunks after its header."""
+
+    def __init__(self, file: BinaryIO, chunks: bytes) -> None:
+        self._file, self._chunks, self._left = file, chunks, _HEADER_LENGTH
+
+    def write(self, data: bytes) -> int:
+        """Write the data, and the chunks once the header is complete."""
+        if not self._left:
+            return self._file.write(data)
+        head, rest = data[: self._left], data[self._left :]
+        self._left -= len(head)
+        self._file.write(head)
+        if not self._left:
+            self._file.write(self._chunks)
+            self._file.write(rest)
+        return len(data)
+
+    def flush(self) -> None:
+        """Flush the file."""
+        self._file.flush()
+
+
+def write_png8(file: BinaryIO, samples: np.ndarray, metadata: Metadata) -> None:
+    """Write a PNG of uint8 samples.
+
+    Args:
+        file: where to write.
+        samples: [H, W], or [H, W, C] with channels grey + alpha, RGB or RGBA.
+        metadata: the metadata to write.
+    """
+    chunks = metadata.make_png_chunks((samples.shape[1], samples.shape[0]))
+    spliced = _InsertAfterHeader(file, chunks)
+    Image.fromarray(samples).save(spliced, "PNG")  # pyright: ignore[reportArgumentType]
 
 
 def write_png16(file: BinaryIO, samples: np.ndarray, metadata: Metadata) -> None:
@@ -45,23 +85,13 @@ def write_png16(file: BinaryIO, samples: np.ndarray, metadata: Metadata) -> None
     Args:
         file: where to write.
         samples: [H, W], or [H, W, C] with channels grey + alpha, RGB or RGBA.
-        metadata: EXIF, XMP, colour profile and resolution to write.
+        metadata: the metadata to write.
     """
     samples = samples.reshape(*samples.shape[:2], -1)
     height, width, count = samples.shape
-    file.write(b"\x89PNG\r\n\x1a\n")
     header = struct.pack(">IIBBBBB", width, height, 16, _PNG_COLOUR_TYPES[count], 0, 0, 0)
-    _write_chunk(file, b"IHDR", header)
-    if metadata.icc:
-        _write_chunk(file, b"iCCP", b"ICC profile\0\0" + zlib.compress(metadata.icc))
-    if metadata.dpi:
-        per_metre = [round(dots / 0.0254) for dots in metadata.dpi]
-        _write_chunk(file, b"pHYs", struct.pack(">IIB", *per_metre, 1))
-    if metadata.exif:
-        _write_chunk(file, b"eXIf", metadata.update_exif((width, height)))
-    if metadata.xmp:
-        head = PNG_KEYWORD.encode() + b"\0\0\0\0\0"  # uncompressed, without a language
-        _write_chunk(file, b"iTXt", head + update_xmp(metadata.xmp, (width, height)))
+    file.write(SIGNATURE + pack_chunk(b"IHDR", header))
+    file.write(metadata.make_png_chunks((width, height)))
     packer = zlib.compressobj(6)
     above = np.zeros(2 * width * count, np.uint8)
     for row in samples.reshape(height, -1):
@@ -69,10 +99,9 @@ def write_png16(file: BinaryIO, samples: np.ndarray, metadata: Metadata) -> None
         # Filter 2, "up": each byte minus the byte above it.
         packed = packer.compress(b"\x02" + (line - above).tobytes())
         if packed:
-            _write_chunk(file, b"IDAT", packed)
+            file.write(pack_chunk(b"IDAT", packed))
         above = line
-    _write_chunk(file, b"IDAT", packer.flush())
-    _write_chunk(file, b"IEND", b"")
+    file.write(pack_chunk(b"IDAT", packer.flush()) + pack_chunk(b"IEND", b""))
 
 
 def write_tiff(file: BinaryIO, samples: np.ndarray, metadata: Metadata) -> None:
@@ -86,7 +115,7 @@ def write_tiff(file: BinaryIO, samples: np.ndarray, metadata: Metadata) -> None:
     Args:
         file: where to write.
         samples: [H, W], or [H, W, C] with channels grey + alpha, RGB or RGBA.
-        metadata: EXIF, XMP, colour profile and resolution to write.
+        metadata: the metadata to write.
     """
     samples = samples.reshape(*samples.shape[:2], -1)
     if samples.itemsize == 2 and samples.shape[2] == 2:
@@ -127,7 +156,7 @@ def _describe_samples(order: str, samples: np.ndarray, packed_length: int) -> di
 
 
 def _describe_metadata(order: str, metadata: Metadata, size: tuple[int, int]) -> dict[int, Entry]:
-    """Make the TIFF entries for resolution, colour profile and XMP."""
+    """Make the TIFF entries for resolution, colour profile, XMP and IPTC."""
     entries = {}
     if metadata.dpi:
         for tag, dots in zip((X_RESOLUTION, Y_RESOLUTION), metadata.dpi, strict=True):
@@ -136,11 +165,11 @@ def _describe_metadata(order: str, metadata: Metadata, size: tuple[int, int]) ->
     if metadata.icc:
         entries[34675] = Entry(UNDEFINED, len(metadata.icc), metadata.icc)
     if metadata.xmp:
-        xmp = update_xmp(metadata.xmp, size)
+        xmp = metadata.update_xmp(size)
         entries[700] = Entry(BYTE, len(xmp), xmp)
+    resources = photoshop.read_resources(metadata.photoshop)
+    if iptc := resources.pop(photoshop.IPTC, b""):
+        entries[33723] = Entry(UNDEFINED, len(iptc), iptc)
+    if block := photoshop.pack_resources(resources):
+        entries[34377] = Entry(BYTE, len(block), block)
     return entries
-
-
-def _write_chunk(file: BinaryIO, name: bytes, content: bytes) -> None:
-    check = zlib.crc32(content, zlib.crc32(name))
-    file.write(struct.pack(">I", len(content)) + name + content + struct.pack(">I", check))

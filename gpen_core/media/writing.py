@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,11 +12,12 @@ from PIL import Image
 from ..errors import ImageError
 from ..files import write_atomically
 from . import writers
-from .formats import find_format
+from .formats import Format, find_format
 from .picture import Picture
 
 if TYPE_CHECKING:
     import os
+    from typing import BinaryIO
 
 
 def write_image(path: str | os.PathLike[str], image: torch.Tensor) -> None:
@@ -55,45 +55,86 @@ def write_picture(
 ) -> None:
     """Write a picture as a file of the format that the suffix names.
 
-    Pictures of 16 bits keep them in PNG and TIFF and become 8 bits in the other formats. EXIF, XMP
-    and the colour profile are written wherever the format can hold them.
+    Pictures of 16 bits keep them in PNG and TIFF and become 8 bits in the other formats. Metadata
+    are written wherever the format can hold them; `find_losses` names the others.
 
     Raises:
         ImageError: the format is unknown or cannot hold the picture (its alpha, colour profile or
             size), the picture holds NaN, the file exists and `overwrite` is off, or the disk fails.
     """
     path = Path(path)
+    check_writable(path, picture, picture.size)
     format_ = find_format(path)
-    format_.check(path, picture.size, profile=bool(picture.metadata.icc))
     # Plane by plane: `isfinite` takes as much memory again as the tensor that it checks.
     if not all(bool(torch.isfinite(plane).all()) for plane in picture.pixels[0]):
         raise ImageError(f"{path} is not written: the image holds NaN or infinite values.")
-    alpha = picture.alpha
-    if alpha is not None and not format_.has_alpha:
-        if bool((alpha < 1).any()):
-            raise ImageError(
-                f"{path} is not written: {format_.name} holds no transparency, and this picture "
-                "has some. Name a .png, .webp or .tif file."
-            )
-        alpha = None
+    alpha = picture.alpha if format_.has_alpha else None
     bits = picture.bits if format_.has_sixteen_bits else 8
     samples = _quantize(picture, alpha, bits)
     try:
         with write_atomically(path, overwrite=overwrite) as scratch, scratch.open("xb") as file:
-            if format_.name == "TIFF":
-                writers.write_tiff(file, samples, picture.metadata)
-            elif bits == 16:
-                writers.write_png16(file, samples, picture.metadata)
-            else:
-                carried = picture.metadata.make_pillow_options(format_.name, picture.size)
-                options = carried | dict(format_.options)
-                Image.fromarray(samples).save(file, format_.name, **options)
+            _encode(file, samples, picture, format_)
     except FileExistsError as error:
         raise ImageError(
             f"{path} exists; pass --overwrite (overwrite=True) to replace it."
         ) from error
-    except (OSError, ValueError, OverflowError, struct.error) as error:
-        raise ImageError(f"{path} cannot be written: {error}") from error
+    except MemoryError:
+        raise
+    except Exception as error:  # Pillow's encoders raise almost any kind
+        raise ImageError(
+            f"{path} cannot be written: {str(error) or type(error).__name__}"
+        ) from error
+
+
+def check_writable(path: Path, picture: Picture, size: tuple[int, int]) -> None:
+    """Refuse a picture that the format named by the suffix cannot hold.
+
+    Args:
+        path: the file to be written.
+        picture: the picture, perhaps before it is enlarged.
+        size: (width, height) that it will have.
+
+    Raises:
+        ImageError: the format is unknown, or cannot hold its alpha, colour profile or size.
+    """
+    format_ = find_format(path)
+    format_.check(path, size, profile=bool(picture.metadata.icc))
+    alpha = picture.alpha
+    if alpha is not None and not format_.has_alpha and bool((alpha < 1).any()):
+        raise ImageError(
+            f"{path} is not written: {format_.name} holds no transparency, and this picture "
+            "has some. Name a .png, .webp or .tif file, or pass --ext png."
+        )
+
+
+def find_losses(path: Path, picture: Picture) -> list[str]:
+    """Name, in a few words each, all that a file of this name will not hold.
+
+    Args:
+        path: the file to be written; its suffix chooses the format.
+        picture: a picture that `read_picture` has read.
+    """
+    format_ = find_format(path)
+    losses = [*picture.lost, *picture.metadata.find_losses(format_.name)]
+    if picture.bits == 16 and not format_.has_sixteen_bits:
+        losses.append(f"16 bits per sample ({format_.name} holds 8)")
+    if picture.is_lossless and format_.name == "AVIF":
+        losses.append(
+            "the exact pixels of a lossless AVIF (Pillow writes AVIF with loss; PNG keeps them)"
+        )
+    return losses
+
+
+def _encode(file: BinaryIO, samples: np.ndarray, picture: Picture, format_: Format) -> None:
+    if format_.name == "TIFF":
+        writers.write_tiff(file, samples, picture.metadata)
+    elif format_.name == "PNG":
+        write = writers.write_png16 if samples.dtype == np.uint16 else writers.write_png8
+        write(file, samples, picture.metadata)
+    else:
+        options = picture.metadata.make_pillow_options(format_.name, picture.size)
+        options |= dict(format_.lossless_options if picture.is_lossless else format_.options)
+        Image.fromarray(samples).save(file, format_.name, **options)
 
 
 def _quantize(picture: Picture, alpha: torch.Tensor | None, bits: int) -> np.ndarray:

@@ -5,18 +5,18 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from PIL import PngImagePlugin
+from .xmp_edits import edit_structures
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from .turning import Turn
+
 PNG_KEYWORD = "XML:com.adobe.xmp"
-MAX_JPEG_BYTES = 65_502
-"""The longest packet that fits into one segment of a JPEG. We write no longer ones."""
 
 _SIDES = {b"exif:PixelXDimension": 0, b"exif:PixelYDimension": 1}
 _SIDES |= {b"tiff:ImageWidth": 0, b"tiff:ImageLength": 1}
-_NUMBER = rb"""(\b%b(?:\s*=\s*["']|>))\d+"""
+_NUMBER = rb"""(\b%b(?:\s*=\s*["']|>)\s*)(\d+)"""
 
 
 def read_xmp(info: Mapping[Any, Any]) -> bytes:
@@ -27,25 +27,22 @@ def read_xmp(info: Mapping[Any, Any]) -> bytes:
     return packet if isinstance(packet, bytes) else b""
 
 
-def update_xmp(packet: bytes, size: tuple[int, int]) -> bytes:
-    """Return the packet for an output file of `size` (width, height) with upright pixels."""
-    numbers = {b"tiff:Orientation": 1, **{name: size[side] for name, side in _SIDES.items()}}
+def find_xmp_orientation(packet: bytes) -> int:
+    """Return the orientation (1 … 8) that the packet states; 0 if none."""
+    found = re.search(_NUMBER % b"tiff:Orientation", packet)
+    number = int(found[2][:3]) if found else 0
+    return number if number in range(1, 9) else 0
+
+
+def update_xmp(packet: bytes, turn: Turn) -> bytes:
+    """Return the packet for an output file with upright pixels.
+
+    Orientation and sides are stated anew. Regions and panoramas are turned and resized. Entries for
+    films, gain maps and thumbnails are removed, because the output has none.
+    """
+    if not packet:
+        return packet
+    numbers = {b"tiff:Orientation": 1, **{name: turn.after[side] for name, side in _SIDES.items()}}
     for name, number in numbers.items():
         packet = re.sub(_NUMBER % name, rb"\g<1>%d" % number, packet)
-    return packet
-
-
-def make_pillow_xmp(format_name: str, packet: bytes) -> dict[str, Any]:
-    """Return the keyword arguments with which Pillow's `Image.save` writes the packet.
-
-    Args:
-        format_name: Pillow's name for the format.
-        packet: may be empty.
-    """
-    if not packet or (format_name == "JPEG" and len(packet) > MAX_JPEG_BYTES):
-        return {}
-    if format_name != "PNG":
-        return {"xmp": packet}
-    text = PngImagePlugin.PngInfo()
-    text.add_itxt(PNG_KEYWORD, packet.decode("utf-8", "replace"))
-    return {"pnginfo": text}
+    return edit_structures(packet, turn)

@@ -262,6 +262,6 @@ def test_names_that_differ_in_case_are_one_on_some_systems(tree, monkeypatch):
 
 
 def test_an_output_file_needs_a_single_input_file(tree):
-    for inputs in (["photos"], ["photos/a.jpg", "photos/a.png"], ["photos/*.jpg"], ["no.jpg"]):
+    for inputs in (["photos"], ["photos/a.jpg", "photos/a.png"], ["photos/*.jpg"]):
         with pytest.raises(GPENError, match=r"r\.png names an image file.*Name a folder"):
             plan_jobs(inputs, Path("r.png"), overwrite=False)

@@ -256,38 +256,25 @@ def test_palette_bilevel_and_cmyk_files_are_read(tmp_path):
     assert read_image(tmp_path / "c.jpg")[0, :, 0, 0] == pytest.approx([1, 0, 0], abs=0.03)
 
 
-def test_cmyk_with_an_unusable_profile_is_refused(tmp_path):
-    Image.new("CMYK", (4, 4)).save(tmp_path / "c.jpg", icc_profile=SRGB)
-    with pytest.raises(ImageError, match="CMYK whose profile cannot be used"):
-        read_image(tmp_path / "c.jpg")
+def test_cmyk_with_a_profile_for_rgb_is_converted_as_without_one(tmp_path):
+    Image.new("CMYK", (4, 4), (0, 255, 255, 0)).save(tmp_path / "c.jpg", icc_profile=SRGB)
+    picture = read_picture(tmp_path / "c.jpg")
+    assert picture.pixels[0, :, 0, 0] == pytest.approx([1, 0, 0], abs=0.03)
+    assert picture.metadata.icc == b""
+    assert picture.lost == ("a colour profile that does not fit CMYK",)
 
 
 def test_an_unreadable_file_is_refused_with_the_reason(tmp_path):
-    good = io.BytesIO()
-    Image.fromarray(levels(64, 64, 3)).save(good, "JPEG")
     Image.fromarray(levels(8, 8).astype(np.float32)).save(tmp_path / "float.tif")
     frames = [Image.fromarray(levels(8, 8)), Image.new("L", (8, 8))]
     frames[0].save(tmp_path / "two.gif", save_all=True, append_images=frames[1:])
     frames[0].save(tmp_path / "two.tif", save_all=True, append_images=frames[1:])
-    deep, tiff = (
-        cv2.imencode(suffix, levels(64, 64, 3, bits=16))[1].tobytes() for suffix in (".png", ".tif")
-    )
-    contents = {
-        "empty.jpg": b"",
-        "text.jpg": b"this is no image at all",
-        "cut.jpg": good.getvalue()[: len(good.getvalue()) // 2],
-        "cut.png": deep[: len(deep) // 2],
-        "cut.tif": tiff[: len(tiff) // 2],
-    }
-    for name, data in contents.items():
-        (tmp_path / name).write_bytes(data)
+    (tmp_path / "empty.jpg").write_bytes(b"")
+    (tmp_path / "text.jpg").write_bytes(b"this is no image at all")
     expected = {
         "absent.jpg": "does not exist",
         "empty.jpg": "is empty",
         "text.jpg": "not an image that can be read",
-        "cut.jpg": "damaged",
-        "cut.png": "damaged",
-        "cut.tif": "a TIFF that cannot be read",
         "float.tif": "mode 'F'",
         "two.gif": "2 frames",
         "two.tif": "2 frames",

@@ -18,13 +18,17 @@ def levels(*shape: int) -> np.ndarray:
 
 
 def write_tiff(path, samples, **tags):
-    """Write an uncompressed little-endian TIFF of samples [H, W] or [H, W, C], with tags t258=…"""
+    """Write an uncompressed little-endian TIFF of samples [H, W] or [H, W, C], with tags t258=…
+
+    A tag's value is a number or a tuple of numbers.
+    """
     samples = samples.reshape(*samples.shape[:2], -1)
     height, width, count = samples.shape
     stated = {256: width, 257: height, 259: 1, 273: 8, 277: count, 278: height,
               279: samples.nbytes, 284: 1, **{int(k[1:]): v for k, v in tags.items()}}  # fmt: skip
     entries = {
-        tag: tiff_tags.pack_entry("<", tiff_tags.LONG, value) for tag, value in stated.items()
+        tag: tiff_tags.pack_entry("<", tiff_tags.LONG, *np.atleast_1d(value))
+        for tag, value in stated.items()
     }
     entries[258] = tiff_tags.pack_entry("<", tiff_tags.SHORT, *[8 * samples.itemsize] * count)
     start = 8 + samples.nbytes
@@ -61,11 +65,13 @@ def test_a_saved_selection_in_a_tiff_is_not_read_as_alpha(tmp_path, dtype):
     )
 
 
-def test_a_planar_sixteen_bit_tiff_is_refused_by_name(tmp_path):
+def test_a_sixteen_bit_tiff_with_separate_channels_is_read(tmp_path):
     samples = levels(4, 6, 3).astype(np.uint16) * 257
-    write_tiff(tmp_path / "a.tif", samples, t262=2, t284=2)
-    with pytest.raises(ImageError, match=r"a\.tif .*planar.* Save it interleaved"):
-        read_image(tmp_path / "a.tif")
+    planes = np.ascontiguousarray(samples.transpose(2, 0, 1)).reshape(4, 6, 3)
+    starts, lengths = (8, 56, 104), (48, 48, 48)
+    write_tiff(tmp_path / "a.tif", planes, t262=2, t284=2, t273=starts, t279=lengths)
+    image = read_image(tmp_path / "a.tif")
+    assert (image[0].movedim(0, -1) * 65535).round().numpy() == pytest.approx(samples)
     grey = samples[..., 0]
     write_tiff(
         tmp_path / "g.tif", grey, t262=1, t284=2

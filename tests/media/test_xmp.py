@@ -6,7 +6,8 @@ import pytest
 import torch
 from PIL import Image, features
 
-from gpen_core.media import Picture, read_picture, write_picture, xmp
+from gpen_core.media import Picture, read_picture, write_picture
+from gpen_core.media.metadata import MOST_JPEG_XMP
 
 PACKET = """<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF
  xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about=""
@@ -47,12 +48,12 @@ def test_a_packet_is_written_to_the_output_and_describes_the_upright_picture(
 
 def test_a_packet_too_long_for_a_jpeg_is_dropped_and_the_jpeg_written(tmp_path):
     picture = write_source(tmp_path / "in.jpg")
-    packet = picture.metadata.xmp + b" " * xmp.MAX_JPEG_BYTES
+    packet = picture.metadata.xmp + b" " * MOST_JPEG_XMP
     metadata = type(picture.metadata)(xmp=packet)
     for suffix, kept in ((".jpg", False), (".png", True), (".bmp", False)):
         path = tmp_path / f"out{suffix}"
         write_picture(path, Picture(torch.rand(1, 3, 8, 8), metadata=metadata))
-        assert (len(read_picture(path).metadata.xmp) == len(xmp.update_xmp(packet, (8, 8)))) == kept
+        assert (len(read_picture(path).metadata.xmp) == len(metadata.update_xmp((8, 8)))) == kept
 
 
 def test_a_damaged_packet_does_no_harm(tmp_path):

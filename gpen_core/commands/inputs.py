@@ -1,0 +1,116 @@
+"""Find the input files that the words of a command line mean."""
+
+from __future__ import annotations
+
+import glob
+import itertools
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..files import exists, is_folder
+from ..names import IMAGE_SUFFIXES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A file or pattern for which there is no job, and the reason.
+
+    Attributes:
+        name: the file or pattern.
+        reason: why nothing is done.
+        is_skipped: its result exists and was to be skipped, so that nothing went wrong.
+    """
+
+    name: str
+    reason: str
+    is_skipped: bool = False
+
+
+def find_inputs(
+    inputs: Sequence[str], output: Path
+) -> tuple[list[tuple[Path, Path]], list[Problem]]:
+    """Expand all inputs to (file, its place below the output folder); files may be repeated."""
+    matches: list[tuple[Path, Path]] = []
+    problems: list[Problem] = []
+    unreadable: list[OSError] = []
+    for word in inputs:
+        before = len(matches), len(unreadable)
+        matches += _expand(word, output, unreadable, several=len(inputs) > 1)
+        if before == (len(matches), len(unreadable)):
+            problems.append(Problem(word, explain_no_match(word)))
+    problems += [Problem(str(error.filename), f"{error.strerror}, skipped") for error in unreadable]
+    return matches, problems
+
+
+def _expand(
+    word: str, output: Path, unreadable: list[OSError], *, several: bool
+) -> Iterator[tuple[Path, Path]]:
+    """Yield (file, its place below the output folder) for every file that an input means.
+
+    Errors of folders that cannot be listed are added to `unreadable`.
+    """
+    path = Path(word)
+    if is_folder(path):
+        # The files of a single folder go directly below the output, else below the folder's name.
+        below = Path(path.resolve().name) if several else Path()
+        for file in _walk_images(path, output, unreadable):
+            yield file, below / file.relative_to(path)
+    elif exists(path):
+        yield path, Path(path.name)
+    elif glob.has_magic(word):
+        base = _find_base(path)
+        pattern = str(Path(glob.escape(str(base))) / path.relative_to(base))
+        results = identify(output)
+        among_results = is_below(identify(base), results)
+        # Path.glob takes no absolute pattern.
+        for match in map(Path, sorted(glob.glob(pattern, recursive=True))):  # noqa: PTH207
+            for file in _walk_images(match, output, unreadable) if is_folder(match) else [match]:
+                if file.suffix.lower() in IMAGE_SUFFIXES and (
+                    among_results or not is_below(identify(file), results)
+                ):
+                    yield file, file.relative_to(base)
+
+
+def _find_base(pattern: Path) -> Path:
+    """Find the existing folder with which a pattern begins; its name may contain brackets."""
+    folders = itertools.takewhile(is_folder, reversed(pattern.parents))
+    return max(folders, key=lambda folder: len(folder.parts), default=Path())
+
+
+def _walk_images(folder: Path, output: Path, unreadable: list[OSError]) -> Iterator[Path]:
+    """Yield the image files in a folder, in depth, without hidden files and without results."""
+    results = identify(output)
+    for place, folders, files in os.walk(folder, onerror=unreadable.append, followlinks=True):
+        above = Path(place).relative_to(folder).parents
+        # A link to a folder above it would never end.
+        entered = {results, identify(Path(place)), *(identify(folder / step) for step in above)}
+        folders[:] = sorted(
+            name
+            for name in folders
+            if not name.startswith(".") and identify(Path(place, name)) not in entered
+        )
+        for name in sorted(files):
+            if not name.startswith(".") and Path(name).suffix.lower() in IMAGE_SUFFIXES:
+                yield Path(place, name)
+
+
+def identify(path: Path) -> str:
+    """Return a string that is equal for all paths and links of one file."""
+    return os.path.normcase(os.path.realpath(path))
+
+
+def is_below(identity: str, folder: str) -> bool:
+    """Whether a path is the folder or lies in it."""
+    return identity == folder or identity.startswith(folder.rstrip(os.sep) + os.sep)
+
+
+def explain_no_match(word: str) -> str:
+    """Say why an input means no file."""
+    if is_folder(word):
+        return f"the folder holds no image ({' '.join(sorted(IMAGE_SUFFIXES))})"
+    return "no image matches" if glob.has_magic(word) else "does not exist, or may not be read"

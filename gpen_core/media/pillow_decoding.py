@@ -1,0 +1,143 @@
+"""Decode with Pillow: one named plugin, never whatever plugin takes the data.
+
+We call the plugin's class instead of `Image.open`. `Image.open` tries every plugin, one of which
+hands PostScript to a foreign program, and it refuses large pictures by a limit that belongs to the
+whole process.
+"""
+
+from __future__ import annotations
+
+import importlib
+import io
+import warnings
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from ..errors import ImageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from PIL.ImageFile import ImageFile
+
+PLUGINS = {
+    "AVIF": ("PIL.AvifImagePlugin", "AvifImageFile"),
+    "BMP": ("PIL.BmpImagePlugin", "BmpImageFile"),
+    "GIF": ("PIL.GifImagePlugin", "GifImageFile"),
+    "HEIF": ("pillow_heif", "HeifImageFile"),
+    "JPEG": ("PIL.JpegImagePlugin", "JpegImageFile"),
+    "JPEG2000": ("PIL.Jpeg2KImagePlugin", "Jpeg2KImageFile"),
+    "PNG": ("PIL.PngImagePlugin", "PngImageFile"),
+    "PPM": ("PIL.PpmImagePlugin", "PpmImageFile"),
+    "PSD": ("PIL.PsdImagePlugin", "PsdImageFile"),
+    "TGA": ("PIL.TgaImagePlugin", "TgaImageFile"),
+    "TIFF": ("PIL.TiffImagePlugin", "TiffImageFile"),
+    "WEBP": ("PIL.WebPImagePlugin", "WebPImageFile"),
+}
+"""The module and class that read each format, by Pillow's name for it."""
+
+
+def open_image(kind: str, data: bytes) -> ImageFile:
+    """Read the header of a file with the plugin for its format.
+
+    Raises:
+        ImportError: the plugin is not installed.
+        Exception: Pillow raises almost any kind on damaged data.
+    """
+    module, name = PLUGINS[kind]
+    plugin = getattr(importlib.import_module(module), name)
+    with warnings.catch_warnings():
+        # Pillow warns of damaged metadata, which does no harm to the pixels.
+        warnings.simplefilter("ignore")
+        return plugin(io.BytesIO(data), "")
+
+
+def load(image: ImageFile) -> None:
+    """Decode the pixels of an opened image, of any size: `limits.check_size` has allowed it."""
+    if image.format == "TIFF":
+        # Otherwise the plugin makes this memory itself, and checks the limit of the process.
+        image.im = Image.core.new(image.mode, image.size)
+    image.load()
+
+
+def decode(
+    kind: str, data: bytes, icc: bytes, path: Path
+) -> tuple[np.ndarray, bytes | None, tuple[str, ...]]:
+    """Decode to uint8 [H, W, C]: grey, grey + alpha, RGB or RGBA.
+
+    Args:
+        kind: Pillow's name for the format.
+        data: the file.
+        icc: the colour profile, by which CMYK is converted; may be empty.
+        path: the file's name, for messages.
+
+    Returns:
+        The samples; the colour profile that they have now, or None where the file's own is right;
+        and what got lost, in a few words each.
+
+    Raises:
+        ImageError: the file holds several pictures, or samples of another mode.
+    """
+    with open_image(kind, data) as image, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        refuse_frames(image, path)
+        load(image)
+        changed, lost = None, ()
+        if image.mode == "CMYK":
+            converted, lost = _convert_cmyk(image, icc)
+            changed = b""
+        else:
+            converted = _convert_mode(image, path)
+        samples = np.asarray(converted)
+    return samples.reshape(*samples.shape[:2], -1), changed, lost
+
+
+def refuse_frames(image: ImageFile, path: Path) -> None:
+    """Refuse a file of several pictures.
+
+    Raises:
+        ImageError: it holds several.
+    """
+    frames = getattr(image, "n_frames", 1)
+    if frames > 1 and image.format == "PSD":
+        raise ImageError(f"{path} holds {frames} layers; expected one. Flatten it first.")
+    if frames > 1:
+        raise ImageError(
+            f"{path} holds {frames} frames or pages; expected one. Split it into single images."
+        )
+
+
+def _convert_mode(image: Image.Image, path: Path) -> Image.Image:
+    """Convert to mode L, LA, RGB or RGBA."""
+    if image.mode in ("P", "PA", "RGB", "L") and image.has_transparency_data:
+        return image.convert("LA" if image.mode == "L" else "RGBA")
+    if image.mode in ("L", "LA", "RGB", "RGBA"):
+        return image
+    if image.mode == "1" and image.has_transparency_data:
+        return image.convert("RGBA").convert("LA")
+    if image.mode == "1":
+        return image.convert("L")
+    if image.mode in ("P", "YCbCr"):
+        return image.convert("RGB")
+    raise ImageError(
+        f"{path} holds samples of mode {image.mode!r}; expected grey or RGB with 8 bits, or a PNG "
+        "or TIFF with 16. Convert it first."
+    )
+
+
+def _convert_cmyk(image: Image.Image, icc: bytes) -> tuple[Image.Image, tuple[str, ...]]:
+    """Convert CMYK to sRGB through its profile, or plainly where it has none that fits."""
+    from PIL import ImageCms
+
+    if not icc:
+        return image.convert("RGB"), ()
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(icc))
+        srgb = ImageCms.createProfile("sRGB")
+        converted = ImageCms.profileToProfile(image, source, srgb, outputMode="RGB")
+    except (ImageCms.PyCMSError, OSError, TypeError, ValueError):
+        return image.convert("RGB"), ("a colour profile that does not fit CMYK",)
+    assert converted is not None  # only a conversion in place returns None
+    return converted, ()
