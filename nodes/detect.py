@@ -11,7 +11,7 @@ from ..gpen_core.detectors import detect
 from ..gpen_core.detectors.merging import filter_faces
 from ..gpen_core.detectors.regions import detect_in_boxes, keep_in_boxes
 from ..gpen_core.names import TEMPLATES
-from ..gpen_core.preview import draw_faces
+from ..gpen_core.preview import draw_previews
 from . import host
 from .files import make_detector, stamp_unconnected_detector
 from .sockets import (
@@ -242,11 +242,12 @@ def _warn_of_memory(count: int, size: int) -> list[str]:
 
 def _draw(
     pixels: torch.Tensor, faces: Faces, missed: list[Missed], left_out: Faces
-) -> torch.Tensor:
+) -> list[torch.Tensor]:
     """Draw the faces into the first images, and in red the boxes without a usable face.
 
     Returns:
-        [B, 3, h, w] RGB in [0, 1], at most `PREVIEW_IMAGES`.
+        At most `PREVIEW_IMAGES` pictures [3, h, w], RGB in [0, 1]: the images, then sheets of crops
+        of those whose faces are small.
     """
     red = [*missed, *zip(left_out.image_index.tolist(), left_out.boxes.tolist(), strict=True)]
-    return draw_faces(pixels[:PREVIEW_IMAGES], faces, missed=red)
+    return draw_previews(pixels, faces, missed=red, most=PREVIEW_IMAGES)

@@ -1,7 +1,7 @@
 """Model files: the names that nodes offer, stamps that notice a replaced file, and detectors.
 
-Load GPEN and Load Face Detector use all of this. Detect Faces and Restore Image make their own
-detector when none is connected.
+Load GPEN and Load Face Detector use all of this. Detect Faces and Restore Image make a detector
+when none is connected.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ..gpen_core.detectors import Detector
 
 BUILTIN = "built-in (256)"
-"""The choice that stands for the model in the pack's own weights folder."""
+"""The choice that stands for the model in the pack's folder `weights`."""
 
 
 def list_gpen_files() -> list[str]:

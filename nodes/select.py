@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import torch
 from comfy_api.latest import io
 
+from ..gpen_core.preview import draw_sheets, number_faces
 from ..gpen_core.select import ORDERS, SIZE_UNITS, select_faces
-from .sockets import CATEGORY, AlignedFaces, GPENFaces, from_host_mask
+from .sockets import (
+    CATEGORY,
+    PREVIEW_IMAGES,
+    AlignedFaces,
+    GPENFaces,
+    from_host_image,
+    from_host_mask,
+    make_preview,
+)
 
 if TYPE_CHECKING:
-    import torch
+    from ..gpen_core.faces import Faces
 
 
 class SelectFaces(io.ComfyNode):
@@ -25,6 +35,7 @@ class SelectFaces(io.ComfyNode):
             description="Keeps the faces that meet all conditions, with their crops. Each image of "
             "a batch is treated separately.",
             search_aliases=["select face", "filter faces", "choose face", "sort faces"],
+            has_intermediate_output=True,
             inputs=[
                 GPENFaces.Input("faces", tooltip="From Detect Faces."),
                 io.Image.Input("crops", lazy=True, tooltip="The crops of these faces, in the "
@@ -50,7 +61,7 @@ class SelectFaces(io.ComfyNode):
                                tooltip="Unit of min_size and max_size: pixels, or percent of the "
                                "image's shorter side."),
                 io.Mask.Input("region", optional=True,
-                              tooltip="Keep only faces whose centre lies in this mask. It must "
+                              tooltip="Keep only faces whose centre is in this mask. It must "
                               "have the size of the image."),
             ],
             outputs=[
@@ -93,4 +104,22 @@ class SelectFaces(io.ComfyNode):
             size_unit=size_unit,
             region=from_host_mask(region),
         )
-        return io.NodeOutput(faces[kept], crops[kept.to(crops.device)], faces[remaining])
+        kept_crops = crops[kept.to(crops.device)]
+        return io.NodeOutput(
+            faces[kept],
+            kept_crops,
+            faces[remaining],
+            ui=make_preview(_draw(faces.faces, order, kept, kept_crops)),
+        )
+
+
+def _draw(faces: Faces, order: str, kept: torch.Tensor, crops: torch.Tensor) -> list[torch.Tensor]:
+    """Draw the crops kept, with the numbers that `indices` takes, on a sheet per image."""
+    shown = faces.image_index[kept].unique()[:PREVIEW_IMAGES]
+    rows = torch.isin(faces.image_index, shown).nonzero()[:, 0]
+    ranked = rows[select_faces(faces[rows], order=order).kept]
+    numbers = dict(zip(ranked.tolist(), number_faces(faces.image_index[ranked]), strict=True))
+    pixels, _ = from_host_image(crops)
+    return draw_sheets(
+        pixels, faces[kept], [numbers.get(row, 0) for row in kept.tolist()], most=PREVIEW_IMAGES
+    )

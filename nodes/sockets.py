@@ -17,6 +17,8 @@ from ..gpen_core.errors import MismatchError
 from . import host
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ..gpen_core.faces import Alignment, Faces
 
 GPENModel = io.Custom("GPEN_MODEL")
@@ -115,12 +117,13 @@ def to_host_image(image: torch.Tensor, alpha: torch.Tensor | None = None) -> tor
     return host.keep(image.movedim(1, -1).contiguous())
 
 
-def make_preview(images: torch.Tensor) -> ui.PreviewImage | None:
-    """Show the first of some RGB images [B, 3, H, W] in [0, 1] on the node.
+def make_preview(images: Sequence[torch.Tensor] | torch.Tensor) -> ui.PreviewImage | None:
+    """Show the first of some RGB images [3, H, W] in [0, 1], of any sizes, on the node.
 
-    Returns None for an empty batch, on which the host's own preview fails.
+    Returns None without an image, on which the host's preview fails.
     """
-    return ui.PreviewImage(images[:PREVIEW_IMAGES].movedim(1, -1)) if len(images) else None
+    shown: Any = [image.movedim(0, -1) for image in images[:PREVIEW_IMAGES]]
+    return ui.PreviewImage(shown) if shown else None
 
 
 def from_host_crops(crops: torch.Tensor) -> torch.Tensor:

@@ -11,7 +11,7 @@ import torch
 
 from ..errors import ImageError
 from ..files import write_atomically
-from ..preview import draw_number
+from ..preview import draw_label
 from ..warp import resize
 from .scores import DEFAULT_ROUNDS, SCORE_NAMES, DegradationRounds, Scores
 
@@ -89,7 +89,7 @@ def draw_contact_sheet(
         target, degraded = rounds.make_pair(crops, number, number % rounds.count)
         triple = torch.cat([degraded, restore(degraded).cpu(), target])
         strip = torch.cat([*resize(triple, cell, cell).clamp(0, 1)], dim=2)
-        draw_number(strip, number, 0, 0, 2)
+        draw_label(strip, str(number), 0, 0, 14)
         top = number // TRIPLES_ACROSS * (cell + GAP)
         left = number % TRIPLES_ACROSS * (3 * cell + GAP)
         sheet[:, top : top + cell, left : left + 3 * cell] = strip

@@ -1,6 +1,6 @@
 """The node Degrade Images: sizes, batches, channels, seeds and presets.
 
-`test_comfyui.py` runs this file again inside ComfyUI's own modules.
+`test_comfyui.py` runs this file again with the modules of a real ComfyUI.
 """
 
 from __future__ import annotations

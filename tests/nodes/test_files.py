@@ -1,6 +1,6 @@
 """Model files: which are offered, where a missing one goes, and how a replaced one is noticed.
 
-`test_comfyui.py` runs this file again inside ComfyUI's own modules.
+`test_comfyui.py` runs this file again with the modules of a real ComfyUI.
 """
 
 from __future__ import annotations

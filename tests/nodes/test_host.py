@@ -1,6 +1,6 @@
 """How the nodes use the host's devices, memory, progress bar and Cancel.
 
-`test_comfyui.py` runs this file again inside ComfyUI's own modules.
+`test_comfyui.py` runs this file again with the modules of a real ComfyUI.
 """
 
 from __future__ import annotations

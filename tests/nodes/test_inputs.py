@@ -1,6 +1,6 @@
 """Inputs from other nodes: which ones a node accepts, and the errors for those that do not fit.
 
-`test_comfyui.py` runs this file again inside ComfyUI's own modules.
+`test_comfyui.py` runs this file again with the modules of a real ComfyUI.
 """
 
 from __future__ import annotations
@@ -270,3 +270,31 @@ def test_threshold_min_size_and_max_faces_reach_the_detector(node, found, detect
 def test_the_preview_of_detect_faces_shows_only_the_first_images(node, detector):
     preview = node("GPENDetectFaces", image=draw_scene(*[[10]] * 20), detector=detector).ui
     assert len(preview.values) == 16
+
+
+def test_small_faces_are_shown_again_on_a_sheet(node, detector):
+    preview = node("GPENDetectFaces", image=draw_scene([10, 80]), detector=detector).ui
+    assert len(preview.values) == 2
+
+
+def test_select_shows_the_crops_kept_with_the_numbers_of_its_order(node, found, monkeypatch, nodes):
+    _, faces, crops = found
+    shown = []
+    monkeypatch.setattr(
+        nodes.select, "draw_sheets", lambda *args, **_: shown.append(args) or [args[0][0]]
+    )
+    options = {"order": "left to right", "indices": "1"}
+    result = node("GPENSelectFaces", faces=faces, crops=crops, **options)
+    assert len(result.ui.values) == 1
+    pixels, kept, numbers = shown[0]
+    assert torch.equal(pixels.movedim(1, -1), result[1])
+    assert torch.equal(kept.boxes, result[0].faces.boxes)
+    assert numbers == [1]
+    node("GPENSelectFaces", faces=faces, crops=crops)
+    assert shown[1][2] == [0, 1, 0]
+
+
+def test_select_shows_one_sheet_per_image_and_none_without_faces(node, found):
+    _, faces, crops = found
+    assert len(node("GPENSelectFaces", faces=faces, crops=crops).ui.values) == 2
+    assert node("GPENSelectFaces", faces=faces, crops=crops, indices="9").ui is None

@@ -1,6 +1,6 @@
 """Images, faces and crops on their way through the nodes.
 
-`test_comfyui.py` runs this file again inside ComfyUI's own modules.
+`test_comfyui.py` runs this file again with the modules of a real ComfyUI.
 """
 
 from __future__ import annotations

@@ -169,7 +169,7 @@ def test_the_page_shows_the_help_of_every_node_with_its_picture(comfyui):
 @pytest.mark.parametrize(
     ("language", "title"), [("zh", "修复图像 (GPEN)"), ("ja", "画像を復元 (GPEN)")]
 )
-def test_the_page_speaks_the_users_language(comfyui, language, title):
+def test_the_page_shows_titles_and_help_in_the_users_language(comfyui, language, title):
     put_inputs(comfyui)
     with open_page(comfyui, vue=False, language=language) as page:
         page.load(FOLDER / "restore_photo.json")

@@ -1,0 +1,17 @@
+"""Numbered previews: faces marked in their image, and contact sheets of their crops."""
+
+from .lettering import draw_label
+from .marks import BOX_COLOUR, LANDMARK_COLOUR, MISSED_COLOUR, draw_faces, number_faces
+from .sheet import draw_previews, draw_sheet, draw_sheets
+
+__all__ = [
+    "BOX_COLOUR",
+    "LANDMARK_COLOUR",
+    "MISSED_COLOUR",
+    "draw_faces",
+    "draw_label",
+    "draw_previews",
+    "draw_sheet",
+    "draw_sheets",
+    "number_faces",
+]
