@@ -274,6 +274,31 @@ def test_an_interruption_leaves_no_half_file(gpen, monkeypatch):
     assert {path.name for path in Path("out").iterdir()} == {"a.png"}
 
 
+@pytest.mark.parametrize("at", [1, 2, 3])
+def test_a_run_that_was_interrupted_between_its_files_is_completed_by_a_rerun(
+    at, gpen, monkeypatch
+):
+    save("a.png")
+    words = ("a.png", "-o", "out", "--compare", "--save-faces")
+    write, calls = restorer.write_picture, []
+
+    def interrupt(*arguments, **options):
+        calls.append(arguments)
+        if len(calls) == at:
+            raise KeyboardInterrupt
+        write(*arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(restorer, "write_picture", interrupt)
+        assert gpen(*words)[0] == 130
+    assert not Path("out/a.png").exists()
+    assert gpen(*words)[0] == 0
+    expected = {"a.png", "out/a.png", "out/compare/a.png.jpg", "out/faces/a.png-1.png"}
+    assert list_files() == expected
+    Path("out/a.png").unlink()  # no remains of an interruption: these are the user's
+    assert gpen(*words)[0] == 1
+
+
 def test_out_of_memory_is_a_failure_of_that_file_only(gpen, monkeypatch):
     save("a.png")
     Image.new("RGB", (50, 40)).save("b.png")
