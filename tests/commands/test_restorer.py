@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 from gpen_core import cli, pipeline
 from gpen_core.arch import GPEN, GPENConfig
-from gpen_core.commands import restorer
+from gpen_core.commands import image_files, restorer
 from gpen_core.faces import Faces
 from gpen_core.media import read_image, read_picture
 
@@ -289,7 +289,8 @@ def test_a_run_that_was_interrupted_between_its_files_is_completed_by_a_rerun(
         write(*arguments, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(restorer, "write_picture", interrupt)
+        for module in (restorer, image_files):
+            patch.setattr(module, "write_picture", interrupt)
         assert gpen(*words)[0] == 130
     assert not Path("out/a.png").exists()
     assert gpen(*words)[0] == 0
