@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 from pathlib import Path
 
 import cv2
@@ -370,3 +371,13 @@ def test_a_real_face_is_found_restored_and_put_back(checkpoint, tmp_path, capsys
     changed = (photograph != after).any(axis=2)
     assert changed[90:150, 110:180].mean() > 0.9  # her face
     assert not changed[250:].any()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows allows no such names")
+def test_file_names_cannot_control_the_terminal(gpen):
+    save("\x1b[2Ja.png")
+    Path("\x1b[2Jb.png").write_bytes(b"no image")
+    code, out, err = gpen(".", "-o", "out")
+    assert code == 1
+    assert "a.png" in out and "b.png" in err
+    assert "\x1b" not in out + err
