@@ -103,10 +103,11 @@ def update_exif(exif: bytes, turn: Turn) -> bytes:
             code = "H2x" if kind == SHORT else "L"
             struct.pack_into(f"{order}HL{code}", changed, place.at + 2, kind, 1, number)
         elif place.tag in (_SUBJECT_AREA, _SUBJECT_LOCATION) and place.kind in (SHORT, LONG):
-            moved = move_subject(_read_places(exif, place), turn)
+            moved = move_subject(_read_places(exif, place), turn)  # none if it lies outside
             code, most = ("H", 2**16 - 1) if place.kind == SHORT else ("L", 2**32 - 1)
             numbers = [min(max(0, number), most) for number in moved]
-            struct.pack_into(f"{order}{len(numbers)}{code}", changed, place.value_at, *numbers)
+            if numbers:
+                struct.pack_into(f"{order}{len(numbers)}{code}", changed, place.value_at, *numbers)
     if changed:
         tiff_tags.unlink_next_directory(changed)
     return bytes(changed)

@@ -123,7 +123,7 @@ class Metadata:
             "a JPEG's comments": self.comments and not is_jpeg,
             "a PNG's texts": self.png_texts and format_name != "PNG",
         }
-        return [f"{name} ({format_name} cannot hold it)" for name, lost in losses.items() if lost]
+        return [f"{name} (not in {format_name})" for name, lost in losses.items() if lost]
 
     def _turn(self, size: tuple[int, int]) -> Turn:
         return Turn(self.orientation, self.stored_size, size)

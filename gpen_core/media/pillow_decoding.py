@@ -100,10 +100,15 @@ def refuse_frames(image: ImageFile, path: Path) -> None:
     Raises:
         ImageError: it holds several.
     """
-    frames = getattr(image, "n_frames", 1)
-    if frames > 1 and image.format == "PSD":
+    if image.format == "GIF":  # counting its frames takes time
+        several = getattr(image, "is_animated", False)
+        frames = "several" if several else "1"
+    else:
+        several = getattr(image, "n_frames", 1) > 1
+        frames = str(getattr(image, "n_frames", 1))
+    if several and image.format == "PSD":
         raise ImageError(f"{path} holds {frames} layers; expected one. Flatten it first.")
-    if frames > 1:
+    if several:
         raise ImageError(
             f"{path} holds {frames} frames or pages; expected one. Split it into single images."
         )

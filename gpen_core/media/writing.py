@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -134,7 +135,10 @@ def _encode(file: BinaryIO, samples: np.ndarray, picture: Picture, format_: Form
     else:
         options = picture.metadata.make_pillow_options(format_.name, picture.size)
         options |= dict(format_.lossless_options if picture.is_lossless else format_.options)
-        Image.fromarray(samples).save(file, format_.name, **options)
+        with warnings.catch_warnings():
+            # Pillow reads the EXIF that it writes, and warns of damage, which we copy as it is.
+            warnings.simplefilter("ignore")
+            Image.fromarray(samples).save(file, format_.name, **options)
 
 
 def _quantize(picture: Picture, alpha: torch.Tensor | None, bits: int) -> np.ndarray:

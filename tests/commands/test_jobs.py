@@ -190,14 +190,21 @@ def test_a_pattern_may_begin_with_a_folder_whose_name_has_brackets(tree):
     assert pairs("2019 [a]/*.jpg") == {"2019 [a]/x.jpg": "out/x.jpg"}
 
 
-def test_a_name_that_is_too_long_is_a_problem(tree):
+def test_a_name_that_is_too_long_is_a_problem_or_is_shortened(tree):
     word = "x" * 300 + ".jpg"
     (tree / "out").mkdir()
     long = "y" * 250 + ".gif"  # the name of its result is four characters longer
     (tree / "photos" / long).write_bytes(b"x")
     jobs, problems = plan_jobs(["photos", word], Path("out"), overwrite=False)
     assert [problem.name for problem in problems] == [word]
-    assert len(jobs) == 6  # writing the long name fails later, with an error that names it
+    assert len(jobs) == 6
+    (job,) = (job for job in jobs if job.source.name == long)
+    names = (job.target.name, job.comparison.name, job.crop_path(12).name)
+    assert [len(name) for name in names] == [255, 255, 255]
+    assert names[0].endswith(".png")
+    assert names[1].endswith(".jpg")
+    assert names[2].endswith("-12.png")
+    assert len(set(names)) == 3
 
 
 def test_inputs_without_a_job_are_counted_too(tree):

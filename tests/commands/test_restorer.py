@@ -355,6 +355,38 @@ def test_a_transparent_picture_is_not_flattened_into_a_jpeg(gpen):
     assert list_files() == {"a.png"}
 
 
+def test_what_cannot_be_written_is_refused_before_the_work(gpen, monkeypatch):
+    save("a.png", "RGBA")
+    Path("a.png").rename("a.jpg")
+    monkeypatch.setattr(pipeline, "detect", lambda *words, **options: pytest.fail("worked"))
+    code, _, err = gpen("a.jpg", "-o", "out")
+    assert code == 1
+    assert "no transparency" in err
+    assert "--ext png" in err
+
+
+def test_losses_are_told_of_results_that_are_written_and_not_of_copies(gpen):
+    save("a.jpg", comment=b"kept in a JPEG")
+    Image.new("RGB", (50, 40)).save("b.jpg", comment=b"copied")
+    assert gpen("a.jpg", "b.jpg", "-o", "out")[2] == ""
+    _, _, err = gpen("a.jpg", "b.jpg", "-o", "out2", "--ext", "png")
+    assert err == (
+        "gpen: a.jpg: the result does not keep a JPEG's comments (not in PNG) (said once).\n"
+    )
+
+
+def test_the_longest_name_has_a_comparison(gpen):
+    name = "x" * 250 + ".png"
+    save(name)
+    code, _, err = gpen(name, "-o", "out", "--compare", "--save-faces")
+    assert (code, err) == (0, "")
+    assert {path.split("/")[1] for path in list_files() if "/" in path} == {
+        name,
+        "compare",
+        "faces",
+    }
+
+
 def test_a_real_face_is_found_restored_and_put_back(checkpoint, tmp_path, capsys):
     pytest.importorskip("facenet_pytorch", reason='pip install "gpen-restore[detect]"')
     data = pytest.importorskip("skimage.data", reason='pip install "gpen-restore[demo]"')

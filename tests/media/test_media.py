@@ -276,7 +276,7 @@ def test_an_unreadable_file_is_refused_with_the_reason(tmp_path):
         "empty.jpg": "is empty",
         "text.jpg": "not an image that can be read",
         "float.tif": "mode 'F'",
-        "two.gif": "2 frames",
+        "two.gif": "several frames",
         "two.tif": "2 frames",
         ".": "it is a folder",
     }

@@ -20,8 +20,8 @@ from ..xmp import PNG_KEYWORD
 if TYPE_CHECKING:
     from pathlib import Path
 
-MOST_PROFILE_BYTES = 16 << 20
-"""Colour profiles take up to a few megabytes."""
+MOST_PROFILE_BYTES = 4 << 20
+"""Sound colour profiles are shorter."""
 
 _GREATEST_COMPRESSION = 1032  # of deflate
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type
@@ -229,7 +229,8 @@ def _make_metadata(parts: _Parts, path: Path) -> tuple[Metadata, tuple[str, ...]
             profiles[text.keyword.rpartition(" ")[2].lower()] = raw
         else:
             texts.append((name, content))
-    icc = inflate(single.get(b"iCCP", b"").partition(b"\0")[2][1:], MOST_PROFILE_BYTES).content
+    profile = inflate(single.get(b"iCCP", b"").partition(b"\0")[2][1:], MOST_PROFILE_BYTES)
+    icc = profile.content if profile.is_complete else b""
     chunks = tuple((name, single[name]) for name in _COLOURS if name in single)
     stated = colour.read_png_colours(dict(chunks), is_grey=parts.header[3] in (_GREY, _GREY_ALPHA))
     colour.refuse_hdr(path, stated.transfer, icc)
@@ -243,6 +244,8 @@ def _make_metadata(parts: _Parts, path: Path) -> tuple[Metadata, tuple[str, ...]
         for name in single
         if name not in known
     ]
+    if b"iCCP" in single and not icc:
+        lost.append("a damaged colour profile")
     metadata = Metadata(
         exif=exif,
         icc=icc or stated.icc,

@@ -49,8 +49,7 @@ def parse(kind: str, data: bytes, path: Path) -> Contents:
         Exception: Pillow raises almost any kind on damaged data.
     """
     with pillow_decoding.open_image(kind, data) as image:
-        if kind != "GIF":  # counting the frames of a GIF decodes them
-            pillow_decoding.refuse_frames(image, path)
+        pillow_decoding.refuse_frames(image, path)
         size, info = image.size, image.info
     icc = info.get("icc_profile")
     contents = Contents(
