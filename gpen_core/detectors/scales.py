@@ -118,7 +118,8 @@ def detect(
         >>> len(faces), faces.image_size
         (0, (1, 96, 128))
     """
-    check_image(image)
+    if image.numel():  # a region of 0 × 0 px holds no face
+        check_image(image)
     if threshold is None:
         threshold = detector.threshold
     check_options(threshold, min_size, max_faces)
