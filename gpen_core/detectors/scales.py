@@ -118,7 +118,7 @@ def detect(
         >>> len(faces), faces.image_size
         (0, (1, 96, 128))
     """
-    if image.numel():  # a region of 0 × 0 px holds no face
+    if image.numel() or image.ndim != 4:  # a region of 0 × 0 px holds no face
         check_image(image)
     if threshold is None:
         threshold = detector.threshold
