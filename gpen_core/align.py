@@ -8,7 +8,7 @@ import torch
 
 from .errors import MismatchError
 from .faces import LANDMARK_NAMES, Alignment, Crops
-from .images import check_image
+from .images import check_image, format_batch
 from .warp import cut_crops
 
 if TYPE_CHECKING:
@@ -184,10 +184,8 @@ def cut(
     found = (image.shape[0], image.shape[2], image.shape[3])
     if found != alignment.image_size:
         raise MismatchError(
-            "This alignment was made for a batch of {} images of {} × {} (H × W), found a batch of "
-            "{} of {} × {}. Cut from the images in which the faces were detected.".format(
-                *alignment.image_size, *found
-            )
+            f"This alignment was made for {format_batch(alignment.image_size)}, found "
+            f"{format_batch(found)}. Cut from the images in which the faces were detected."
         )
     pixels = cut_crops(
         image,

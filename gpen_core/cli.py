@@ -6,15 +6,19 @@ import argparse
 import importlib
 import io
 import os
+import signal
 import sys
+import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from . import __version__
-from .commands import INTERRUPTED, REFUSED, UNREAD
+from .commands import INTERRUPTED, REFUSED, TERMINATED, UNREAD
 from .errors import GPENError
+from .printable import printable_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 
 class Command(NamedTuple):
@@ -57,7 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     parsed = make_parser(words).parse_args(words)
     try:
-        code = parsed.run(parsed)
+        with _end_on_sigterm():
+            code = parsed.run(parsed)
         sys.stdout.flush()
         return code
     except BrokenPipeError:  # the reader closed the pipe, as in `gpen models | head`
@@ -65,11 +70,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return UNREAD
     except (GPENError, OSError) as error:
-        print(f"gpen: {error}", file=sys.stderr)
+        print(f"gpen: {printable_lines(str(error))}", file=sys.stderr)
         return REFUSED
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         print("gpen: interrupted; finished files are kept.", file=sys.stderr)
-        return INTERRUPTED
+        return TERMINATED if isinstance(error, _Terminated) else INTERRUPTED
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM arrived. It ends a command as Ctrl-C does, with another exit code."""
+
+
+@contextmanager
+def _end_on_sigterm() -> Iterator[None]:
+    """Raise `_Terminated` in the block when SIGTERM arrives, unless the host handles it itself."""
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+        yield
+        return
+
+    def end(*_: object) -> None:
+        raise _Terminated
+
+    signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def make_parser(words: Sequence[str]) -> argparse.ArgumentParser:

@@ -5,22 +5,31 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
 import secrets
 import stat
 import sys
+import time
 from contextlib import contextmanager, suppress
+from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+SCRATCH = re.compile(r"\.gpen-[0-9a-f]{16}\.tmp")
+"""Names of scratch files."""
+DAY = 24 * 60 * 60
+"""Seconds after which a scratch file is stale."""
+
 
 @contextmanager
 def write_atomically(target: Path, *, overwrite: bool) -> Iterator[Path]:
     """Yield the path of a scratch file that replaces `target` once the block ends without error.
 
-    If the block raises, `target` stays as it was and the scratch file is deleted.
+    If the block raises, `target` stays as it was and the scratch file is deleted. Scratch files of
+    processes that were killed are deleted after a day, when something is written beside them.
 
     Raises:
         FileExistsError: `target` exists and `overwrite` is false.
@@ -28,12 +37,47 @@ def write_atomically(target: Path, *, overwrite: bool) -> Iterator[Path]:
     if exists(target) and not overwrite:
         raise FileExistsError(target)
     # In the same folder, because only a rename within one file system is atomic.
-    scratch = target.with_name(f".{secrets.token_hex(8)}.tmp")
+    scratch = target.with_name(f".gpen-{secrets.token_hex(8)}.tmp")
+    _delete_stale(target.parent)
     try:
         yield scratch
         scratch.replace(target)
     finally:
         scratch.unlink(missing_ok=True)
+
+
+@cache
+def _delete_stale(folder: Path) -> None:
+    """Delete scratch files that are older than a day, once per folder and process."""
+    with suppress(OSError), os.scandir(folder) as files:
+        for file in files:
+            with suppress(OSError):
+                if SCRATCH.fullmatch(file.name) and time.time() - file.stat().st_mtime > DAY:
+                    os.unlink(file.path)  # noqa: PTH108
+
+
+def mark_unfinished(target: Path) -> None:
+    """Mark `target` as unfinished, until `clear_mark`, with a small hidden file beside it.
+
+    Use it before the first of several files that belong together is written, `target` last.
+    """
+    _find_mark(target).touch()
+
+
+def is_unfinished(target: Path) -> bool:
+    """Whether a run that was to write `target` ended early: what belongs to it are remains."""
+    return is_file(_find_mark(target))
+
+
+def clear_mark(target: Path) -> None:
+    """Delete the mark of `target`, if there is one."""
+    _find_mark(target).unlink(missing_ok=True)
+
+
+def _find_mark(target: Path) -> Path:
+    # A hash, because the name of `target` may be as long as the system allows.
+    name = hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]
+    return target.with_name(f".gpen-{name}.unfinished")
 
 
 @contextmanager

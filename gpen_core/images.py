@@ -31,6 +31,12 @@ def check_image(image: torch.Tensor, name: str = "image", channels: int = 3) -> 
         check_range(image, name)
 
 
+def format_batch(size: tuple[int, ...]) -> str:
+    """Write the size (B, H, W) of a batch in words, with the width first: "2 images of 640×480"."""
+    count, height, width = size
+    return f"{count} image{'' if count == 1 else 's'} of {width}×{height}"
+
+
 def check_range(pixels: torch.Tensor, name: str) -> None:
     """Raise MismatchError if values plainly have another range than [0, 1].
 

@@ -15,7 +15,7 @@ from .pasting import FEATHER, Pasted, PasteOptions, paste_parts
 from .restore import check_passes, restore_pixels
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from .arch import GPENConfig
     from .detectors import Detector
@@ -47,6 +47,7 @@ def restore_image(
     on_search: OnProgress | None = None,
     on_restored: Callable[[Crops], None] | None = None,
     on_left_out: Callable[[Faces], None] | None = None,
+    strengths: Sequence[float] | None = None,
 ) -> Pasted:
     """Find all faces of the images, restore them and paste them back.
 
@@ -57,7 +58,8 @@ def restore_image(
         model: from `load_gpen`, or any other `Runner`.
         detector: from `load_detector`.
         image: [B, 3, H, W] RGB float in [0, 1], on any device; it is not modified.
-        strength, detail, feather, background, limit: see `paste`.
+        strength, detail, feather, background, limit, strengths: see `paste`. A face of strength 0
+            keeps its pixels bit for bit.
         template: see `align`.
         threshold, min_size: see `detect`.
         max_faces: keep at most this many faces in each image: the largest that are `alignable`.
@@ -85,7 +87,7 @@ def restore_image(
         >>> result.image is image  # no face was found
         True
     """
-    options = PasteOptions(detail, feather, background, limit, strength)
+    options = PasteOptions(detail, feather, background, limit, strength, strengths)
     options.check(image)  # before a long search
     check_max_faces(max_faces)
     check_template(template)
@@ -97,12 +99,54 @@ def restore_image(
         min_size=min_size,
         on_progress=on_search,
     )
+    return restore_detected(
+        model,
+        image,
+        faces,
+        options,
+        template=template,
+        max_faces=max_faces,
+        batch_size=batch_size,
+        noise_seed=noise_seed,
+        on_progress=on_progress,
+        on_restored=on_restored,
+        on_left_out=on_left_out,
+    )
+
+
+def restore_detected(
+    model: Runner,
+    image: torch.Tensor,
+    faces: Faces,
+    options: PasteOptions,
+    *,
+    template: str = "gpen",
+    max_faces: int | None = None,
+    batch_size: int | None = None,
+    noise_seed: int = 0,
+    on_progress: OnProgress | None = None,
+    on_restored: Callable[[Crops], None] | None = None,
+    on_left_out: Callable[[Faces], None] | None = None,
+) -> Pasted:
+    """Restore and paste as `restore_image` does, but faces that `detect` found before.
+
+    Args:
+        faces: the faces of `image`.
+        options: how to paste.
+        model, image, template, max_faces, batch_size, noise_seed: see `restore_image`.
+        on_progress, on_restored, on_left_out: see `restore_image`.
+
+    Raises:
+        GPENError: see the four verbs.
+    """
     fit = alignable(faces, template=template)
     if not fit.all():
         (on_left_out or _warn_of_left_out)(faces[~fit])
     # Only faces that can be cut count: the others would take their place.
     faces = filter_faces(faces[fit], max_faces=max_faces)
     faces = faces[torch.argsort(faces.image_index, stable=True)]
+    options.check_count(len(faces))
+    needs_network = max([options.strength_of(row) for row in range(len(faces))], default=0) > 0
     alignment = find_alignment(faces, size=model.config.in_size, template=template)
     part_size = _crops_at_a_time(model.config)
 
@@ -111,7 +155,7 @@ def restore_image(
         pixels = restore_pixels(
             model,
             cut(image, part, device=model.device).pixels,
-            strength=float(strength > 0),  # pasting mixes by strength; 0 needs no network
+            strength=float(needs_network),  # pasting mixes by strength
             batch_size=batch_size,
             noise_seed=noise_seed,
             on_progress=_shift(on_progress, start, len(faces)),
@@ -127,7 +171,7 @@ def restore_image(
 
 def _warn_of_left_out(faces: Faces) -> None:
     for message in left_out_messages(faces):
-        warnings.warn(message, stacklevel=3)
+        warnings.warn(message, stacklevel=4)
 
 
 def _crops_at_a_time(config: GPENConfig) -> int:

@@ -10,8 +10,23 @@ import torch
 from .errors import MismatchError
 from .faces import Faces
 
-ORDERS = ("as detected", "largest", "left to right", "top to bottom", "score")
+ORDERS = (
+    "as detected", "largest", "left to right", "top to bottom", "score",
+    "smallest", "right to left", "bottom to top",
+)  # fmt: skip
 SIZE_UNITS = ("px", "%")
+
+
+class IndexRange(NamedTuple):
+    """The numbers from `first` to `last`, both included; -1 is the last face of an image."""
+
+    first: int
+    last: int
+
+    def holds(self, number: int, count: int) -> bool:
+        """Tell whether `number` is in the range, in an image of `count` faces."""
+        first, last = (end if end >= 0 else count + end for end in self)
+        return first <= number <= last
 
 
 class Selection(NamedTuple):
@@ -45,7 +60,8 @@ def select_faces(
 
     Args:
         faces: N faces.
-        indices: numbers and ranges such as "0, 2-4"; "" selects every face.
+        indices: numbers and ranges such as "0, 2-4"; "3-" from 3 on; "-1" is the last face, "-2"
+            the one before it; "" selects every face.
         order: one of `ORDERS`.
         count: the most faces per image, counted in `order`; None for any number.
         min_size: the smallest allowed shorter side of a box, in `size_unit`.
@@ -69,7 +85,8 @@ def select_faces(
         chosen = [
             row
             for number, row in enumerate(rows)
-            if bool(allowed[row]) and (wanted is None or any(number in part for part in wanted))
+            if bool(allowed[row])
+            and (wanted is None or any(part.holds(number, len(rows)) for part in wanted))
         ]
         kept += chosen[: None if count is None else max(0, count)]
     rest = sorted({*range(len(faces))} - {*kept})
@@ -79,33 +96,43 @@ def select_faces(
     )
 
 
-def parse_indices(text: str) -> list[range] | None:
-    """Parse numbers and ranges such as "0, 2-4"; None for an empty text, which means every face.
+def parse_indices(text: str) -> list[IndexRange] | None:
+    """Parse numbers and ranges such as "0, 2-4, 7-, -1"; None for an empty text: every face.
 
     Raises:
         MismatchError: a part is neither a number nor a range.
     """
-    parts = text.replace(",", " ").split()
-    ranges: list[range] = []
-    for part in parts:
-        match = re.fullmatch(r"(\d+)(?:-(\d+))?", part)
-        if match is None or (match[2] and int(match[2]) < int(match[1])):
-            raise MismatchError(
-                f"{part!r} names no face: expected numbers from 0 and rising ranges, such as "
-                '"0, 2-4", or an empty text for every face.'
-            )
-        ranges.append(range(int(match[1]), int(match[2] or match[1]) + 1))
+    ranges = [_parse_range(part) for part in text.replace(",", " ").split()]
     return ranges or None
+
+
+def _parse_range(part: str) -> IndexRange:
+    # More digits than any number of faces has; Python refuses to convert thousands of them.
+    match = re.fullmatch(r"(-?\d{1,18})|(\d{1,18})-(\d{1,18})?", part, re.ASCII)
+    if match is not None and match[1]:
+        return IndexRange(int(match[1]), int(match[1]))
+    if match is not None:
+        found = IndexRange(int(match[2]), int(match[3] or -1))
+        if found.last == -1 or found.first <= found.last:
+            return found
+    raise MismatchError(
+        f"{part[:40]!r} names no face: expected numbers from 0, -1 for the last face, and rising "
+        'ranges, such as "0, 2-4, 7-", or an empty text for every face.'
+    )
 
 
 def _rank(faces: Faces, order: str) -> list[int]:
     centres = _find_centres(faces)
+    areas = faces.widths * faces.heights
     keys = {
         "as detected": torch.zeros(len(faces), dtype=torch.float32, device="cpu"),
-        "largest": -faces.widths * faces.heights,
+        "largest": -areas,
         "left to right": centres[:, 0],
         "top to bottom": centres[:, 1],
         "score": -faces.scores,
+        "smallest": areas,
+        "right to left": -centres[:, 0],
+        "bottom to top": -centres[:, 1],
     }
     if order not in keys:
         raise MismatchError(f"Unknown order {order!r}; use one of {', '.join(ORDERS)}.")
@@ -128,10 +155,14 @@ def _is_inside(faces: Faces, region: torch.Tensor) -> torch.Tensor:
     batch, height, width = faces.image_size
     if tuple(region.shape) not in {(batch, 1, height, width), (1, 1, height, width)}:
         shape = list(region.shape)
-        found = f"{shape[0]} of {shape[3]}×{shape[2]}" if len(shape) == 4 else f"the shape {shape}"
+        found = f"the shape {shape}"
+        if len(shape) == 4:
+            count, _, found_height, found_width = shape
+            found = f"{count} mask{'' if count == 1 else 's'} of {found_width}×{found_height}"
+        expected = "1 mask" if batch == 1 else f"1 mask, or {batch} (one for each image),"
         raise MismatchError(
-            "The region must be one mask, or one for each image: expected 1 or "
-            f"{batch} of {width}×{height}, found {found}."
+            f"The region must have the size of the image: expected {expected} of "
+            f"{width}×{height}, found {found}."
         )
     x, y = _find_centres(faces).floor().long().unbind(1)
     image = faces.image_index if region.shape[0] > 1 else torch.zeros_like(faces.image_index)

@@ -5,6 +5,7 @@ from comfy_api.latest import ComfyExtension, io
 from . import host
 from .degrade import DegradeImages
 from .detect import CropFaces, DetectFaces
+from .example import ExamplePhotograph
 from .load import LoadFaceDetector, LoadGPEN
 from .paste import PasteBack
 from .restore import RestoreFaces, RestoreImage
@@ -20,6 +21,7 @@ NODES: list[type[io.ComfyNode]] = [
     PasteBack,
     RestoreImage,
     DegradeImages,
+    ExamplePhotograph,
 ]
 
 

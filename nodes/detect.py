@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 from comfy_api.latest import io
 
 from ..gpen_core.align import align, alignable, cut, left_out_messages
-from ..gpen_core.detectors import detect
 from ..gpen_core.detectors.merging import filter_faces
-from ..gpen_core.detectors.regions import detect_in_boxes, keep_in_boxes
+from ..gpen_core.detectors.regions import keep_in_boxes
 from ..gpen_core.names import TEMPLATES
 from ..gpen_core.preview import draw_previews
 from . import host
-from .files import make_detector, stamp_unconnected_detector
+from .detections import find_faces
+from .files import stamp_unconnected_detector
+from .reports import describe_faces
 from .sockets import (
     CATEGORY,
     CROP_SIZES,
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
 FROM_MODEL = "from model"
 AS_DETECTED = "as detected"
 DEFAULT_CROP_SIZE = 512
+SEARCH_SHARE = 0.9
+"""The part of the bar that the search takes; cutting is quick."""
 
 
 class DetectFaces(io.ComfyNode):
@@ -118,8 +121,9 @@ class DetectFaces(io.ComfyNode):
         device = host.prepare_device()  # before the detector takes memory there
         conditions = {"threshold": threshold or None, "min_size": min_size}
         boxes = None if bboxes is None else from_host_boxes(bboxes, len(pixels))
+        searching, cutting = host.make_stages(SEARCH_SHARE, 1 - SEARCH_SHARE)
         if landmarks is None:
-            found, missed = _detect(detector or make_detector(), pixels, boxes, conditions)
+            found, missed = find_faces(detector, pixels, boxes, conditions, searching)
             fit = alignable(found, template=template)
             faces, left_out = found[fit], found[~fit]
         else:
@@ -140,8 +144,10 @@ class DetectFaces(io.ComfyNode):
             size=size,
             template=template,
             device=device,
-            on_progress=host.make_progress(len(faces)),
+            on_progress=cutting,
         )
+        cutting(1, 1)
+        host.say(cls.hidden.unique_id, "\n".join([describe_faces("Found", faces), *warnings]))
         return io.NodeOutput(
             AlignedFaces(faces, crops.alignment),
             to_host_image(crops.pixels),
@@ -192,23 +198,10 @@ class CropFaces(io.ComfyNode):
         return io.NodeOutput(AlignedFaces(faces.faces, alignment), to_host_image(crops.pixels))
 
 
-def _detect(
-    detector: Detector,
-    pixels: torch.Tensor,
-    boxes: list[torch.Tensor] | None,
-    conditions: dict[str, Any],
-) -> tuple[Faces, list[Missed]]:
-    """Detect faces everywhere, or in the boxes; return them and the boxes without a face."""
-    on_progress = host.make_progress(len(pixels))
-    if boxes is None:
-        return detect(detector, pixels, **conditions, on_progress=on_progress), []
-    return detect_in_boxes(detector, pixels, boxes, **conditions, on_progress=on_progress)
-
-
 def _filter(
     faces: Faces, boxes: list[torch.Tensor] | None, conditions: dict[str, Any]
 ) -> tuple[Faces, list[Missed]]:
-    """Keep those of the given faces that `_detect` would return; return the same two values."""
+    """Keep those of the given faces that a detector would return; return as `find_faces` does."""
     missed = []
     if boxes is not None:
         faces, missed = keep_in_boxes(faces, boxes)

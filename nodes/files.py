@@ -6,14 +6,18 @@ when none is connected.
 
 from __future__ import annotations
 
+import importlib.util
+import sys
 from typing import TYPE_CHECKING
 
 from ..gpen_core.checkpoints import catalog
 from ..gpen_core.detectors import load_detector
+from ..gpen_core.detectors.mtcnn import FACENET
 from ..gpen_core.detectors.registry import find_weights
-from ..gpen_core.errors import CheckpointError
+from ..gpen_core.errors import CheckpointError, DetectorError
 from ..gpen_core.names import AUTO, DETECTORS
 from . import host
+from .messages import speaking_to_comfyui
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -72,7 +76,11 @@ def explain_missing(folders: tuple[str, ...], file: str) -> str:
     entry = catalog.look_up(_strip_folders(file))
     if entry is None:
         return message
-    return f"{message} It is published at {entry.url} ({entry.licence})."
+    message += f" It is published at {entry.url} ({entry.licence})"
+    published = entry.url.rsplit("/", 1)[-1]
+    if published.lower() == _strip_folders(file).lower():
+        return f"{message}."
+    return f"{message} as `{published}`: keep that name and choose it here, or rename the file."
 
 
 def stamp_file(path: Path) -> str:
@@ -101,9 +109,40 @@ def stamp_unconnected_detector(inputs: dict[str, object]) -> str:
 
 
 def make_detector(name: str = AUTO, path: Path | None = None) -> Detector:
-    """Load a detector on the host's device; without `path`, search the host's folders first."""
+    """Load a detector on the host's device; without `path`, search the host's folders first.
+
+    Raises:
+        DetectorError: its file or a package is missing; the message gives a step in ComfyUI.
+        CheckpointError: the file cannot be used.
+    """
     folders = host.list_model_folders(host.DETECTOR_FOLDERS)
-    return load_detector(name, device=host.get_device(), weights=path, folders=folders)
+    if path is None:
+        _check_detector_is_there(name, folders)
+    with speaking_to_comfyui():
+        return load_detector(name, device=host.get_device(), weights=path, folders=folders)
+
+
+def _check_detector_is_there(name: str, folders: list[Path]) -> None:
+    """Raise DetectorError if the named detector, or with "auto" every one, is missing."""
+    wanted = DETECTORS if name == AUTO else (name,)
+    has_mtcnn = importlib.util.find_spec("facenet_pytorch") is not None
+    if any(has_mtcnn if n == "mtcnn" else find_weights(n, folders) for n in wanted):
+        return
+    install = (
+        f"`{sys.executable} -m pip install --no-deps {FACENET}` installs the detector mtcnn, which "
+        "needs no file; then restart ComfyUI."
+    )
+    if name == "mtcnn":
+        raise DetectorError(f"The detector mtcnn needs the package facenet-pytorch. {install}")
+    entry = catalog.find(DETECTORS[0] if name == AUTO else _PUBLISHED.get(name, name))
+    missing = explain_missing(host.DETECTOR_FOLDERS, entry.file)
+    if name != AUTO:
+        raise DetectorError(f"{missing} Or choose another detector.")
+    raise DetectorError(f"No face detector was found. {missing} Or {install}")
+
+
+_PUBLISHED = {"yunet": "yunet_2023mar"}
+"""The name in the catalogue of the file that a detector needs, where it has another name."""
 
 
 def _strip_folders(name: str) -> str:

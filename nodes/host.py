@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING
 
 import comfy.model_management as mm
@@ -24,6 +25,10 @@ CUT_AND_PASTE_MEMORY = 1 << 30
 
 GPEN_FOLDERS = ("gpen", "facerestore_models")
 DETECTOR_FOLDERS = ("facedetection", "detection")
+HOST_KEYS = ("detection",)
+"""Keys of the host's own: their sets of extensions stay as they are."""
+
+BAR_STEPS = 1000
 
 log = logging.getLogger("gpen")
 
@@ -31,28 +36,55 @@ log = logging.getLogger("gpen")
 def add_model_folders() -> None:
     """Register our model folders. Paths that others registered for the same keys stay first."""
     for key in (*GPEN_FOLDERS, *DETECTOR_FOLDERS):
+        is_hosts = key in HOST_KEYS and key in folder_paths.folder_names_and_paths
         folder_paths.add_model_folder_path(key, str(Path(folder_paths.models_dir) / key))
+        if is_hosts:
+            continue  # the host's own loaders would offer our kinds of files
         paths, extensions = folder_paths.folder_names_and_paths[key]
-        wanted = set(extensions or folder_paths.supported_pt_extensions)
-        if key in DETECTOR_FOLDERS:
-            wanted.add(".onnx")  # YuNet
         # A new set, because the host uses one set for several keys.
+        wanted = set(extensions or folder_paths.supported_pt_extensions)
         folder_paths.folder_names_and_paths[key] = (paths, wanted)
+    # Texts send people there. A folder that cannot be made, as on a read-only disk, stops nothing.
+    with contextlib.suppress(OSError):
+        (Path(folder_paths.models_dir) / GPEN_FOLDERS[0]).mkdir(parents=True, exist_ok=True)
 
 
 def list_model_files(folders: tuple[str, ...]) -> list[str]:
     """List the names of the files in these model folders, each once, in the folders' order."""
-    names = [name for key in folders for name in folder_paths.get_filename_list(key)]
+    names = []
+    for key in folders:
+        names += folder_paths.get_filename_list(key)
+        if key in DETECTOR_FOLDERS:
+            names += _list_onnx(key)
     return list(dict.fromkeys(names))
+
+
+def _list_onnx(key: str) -> list[str]:
+    """List the .onnx files in the folders of a key, for YuNet: the host lists none there."""
+    roots = [Path(path) for path in folder_paths.get_folder_paths(key)]
+    files = [(root, path) for root in roots for path in root.rglob("*")]
+    return sorted(
+        str(path.relative_to(root))
+        for root, path in files
+        if path.suffix.lower() == ".onnx" and path.is_file()
+    )
 
 
 def find_model_file(folders: tuple[str, ...], name: str) -> Path | None:
     """Return the path of a file in the first folder that has it, or None."""
+    if not isinstance(name, str) or not _is_inside(name):
+        return None
     for key in folders:
         path = folder_paths.get_full_path(key, name)
         if path is not None:
             return Path(path)
     return None
+
+
+def _is_inside(name: str) -> bool:
+    """Tell whether a relative name stays inside the folder that it is joined to."""
+    path = PureWindowsPath(name)  # which knows both slashes
+    return bool(name) and "\0" not in name and not path.anchor and ".." not in path.parts
 
 
 def list_model_folders(folders: tuple[str, ...]) -> list[Path]:
@@ -101,20 +133,54 @@ def is_oom(error: Exception) -> bool:
     return True
 
 
+def stop_if_cancelled() -> None:
+    """Raise the host's exception if the user pressed Cancel."""
+    mm.throw_exception_if_processing_interrupted()
+
+
 def make_progress(total: int) -> OnProgress:
     """Return an `on_progress(done, total)` that moves the node's bar and raises on Cancel."""
     bar = comfy.utils.ProgressBar(total)
 
     def on_progress(done: int, total: int) -> None:
-        mm.throw_exception_if_processing_interrupted()
+        stop_if_cancelled()
         bar.update_absolute(done, total)
 
     return on_progress
 
 
+def make_stages(*shares: float) -> list[OnProgress]:
+    """Return an `on_progress(done, total)` for each stage of a node's work, all in one bar.
+
+    Args:
+        shares: the part of the bar that each stage moves, 1 together.
+    """
+    move = make_progress(BAR_STEPS)
+    stages, start = [], 0.0
+    for share in shares:
+
+        def on_progress(done: int, total: int, start: float = start, share: float = share) -> None:
+            part = min(1.0, done / total) if total else 1.0
+            move(round(BAR_STEPS * (start + share * part)), BAR_STEPS)
+
+        stages.append(on_progress)
+        start += share
+    return stages
+
+
+def say(node_id: str | None, message: str) -> None:
+    """Show a message on the node and, as information, in the log."""
+    log.info("%s", message)
+    _show(node_id, message)
+
+
 def warn(node_id: str | None, message: str) -> None:
     """Show a message on the node and in the log. The run continues."""
     log.warning("%s", message)
+    _show(node_id, message)
+
+
+def _show(node_id: str | None, message: str) -> None:
     if node_id is not None and getattr(PromptServer, "instance", None) is not None:
         PromptServer.instance.send_progress_text(message, node_id)
 

@@ -8,6 +8,7 @@ from ..gpen_core.checkpoints.loading import load_gpen
 from ..gpen_core.devices import resolve_dtype
 from ..gpen_core.names import AUTO, DETECTORS, DTYPES
 from . import host
+from .detections import remember_stamp
 from .files import (
     BUILTIN,
     explain_missing,
@@ -19,6 +20,7 @@ from .files import (
     stamp_file,
     stamp_folders,
 )
+from .messages import speaking_to_comfyui
 from .sockets import CATEGORY, GPENDetector, GPENModel
 
 NO_FILE = "none"
@@ -79,7 +81,8 @@ class LoadGPEN(io.ComfyNode):
         device = host.get_device()
         chosen = resolve_dtype(host.choose_dtype(device) if dtype == AUTO else dtype, device)
         # On the CPU: the host decides when the weights move to the device.
-        network = load_gpen(find_gpen(file), device="cpu", dtype="fp32").set_dtype(chosen)
+        with speaking_to_comfyui():
+            network = load_gpen(find_gpen(file), device="cpu", dtype="fp32").set_dtype(chosen)
         return io.NodeOutput(host.HostedGPEN(network))
 
 
@@ -136,4 +139,6 @@ class LoadFaceDetector(io.ComfyNode):
     @classmethod
     def execute(cls, detector: str, file: str) -> io.NodeOutput:
         path = None if file == NO_FILE else find_file(host.DETECTOR_FOLDERS, file)
-        return io.NodeOutput(make_detector(detector, path))
+        made = make_detector(detector, path)
+        remember_stamp(made, cls.fingerprint_inputs(detector, file))
+        return io.NodeOutput(made)

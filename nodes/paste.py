@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 from comfy_api.latest import io
 
 from ..gpen_core.faces import Crops
+from ..gpen_core.pasting.options import parse_strengths
 from ..gpen_core.pasting.paste import paste
 from ..gpen_core.warp import resize
 from . import host
+from .reports import describe_faces
 from .sockets import (
     CATEGORY,
     AlignedFaces,
@@ -38,6 +40,7 @@ class PasteBack(io.ComfyNode):
             category=CATEGORY,
             description="Pastes face crops back into the image from which they were cut. The crops "
             "may have any size. Pixels outside the faces stay exactly as they are.",
+            hidden=[io.Hidden.unique_id],
             search_aliases=["paste face", "uncrop face", "face composite", "gpen"],
             inputs=[
                 io.Image.Input("image", tooltip="The image that Detect Faces got."),
@@ -54,8 +57,14 @@ class PasteBack(io.ComfyNode):
                               tooltip="Paste only where this mask is white. It must have the size "
                               "of the image."),
                 io.Image.Input("background", optional=True,
-                               tooltip="A larger version of the image, to paste into instead. The "
-                               "result has its size."),
+                               tooltip="A larger or smaller version of the image, to paste into "
+                               "instead. The result has its size."),
+                io.Float.Input("strength", optional=True, default=1.0, min=0.0, max=1.0, step=0.01,
+                               tooltip="How much of the crops to paste. 0: every pixel stays as it "
+                               "is. 1: faces are replaced. The same as in Restore Image."),
+                io.String.Input("strengths", optional=True, default="", placeholder="1, 0.5",
+                                tooltip="One strength for each face, in the order of the faces, "
+                                "such as 1, 0.5. Empty: strength holds for all."),
             ],
             outputs=[
                 io.Image.Output("image", tooltip="The image with the crops pasted."),
@@ -80,6 +89,8 @@ class PasteBack(io.ComfyNode):
         crops: torch.Tensor | None = None,
         mask: torch.Tensor | None = None,
         background: torch.Tensor | None = None,
+        strength: float = 1.0,
+        strengths: str = "",
     ) -> io.NodeOutput:
         pixels, alpha = from_host_image(image)
         faces.check_image(pixels)
@@ -96,8 +107,11 @@ class PasteBack(io.ComfyNode):
             background=larger,
             limit=from_host_mask(mask),
             device=host.prepare_device(),
+            strength=strength,
+            strengths=parse_strengths(strengths),
             on_progress=host.make_progress(len(faces)),
         )
+        host.say(cls.hidden.unique_id, describe_faces("Pasted", faces.faces))
         if alpha is not None:
             alpha = resize(alpha, *pasted.image.shape[-2:]).clamp(0, 1)
         return io.NodeOutput(

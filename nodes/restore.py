@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING
 
 from comfy_api.latest import io
 
-from ..gpen_core.align import left_out_messages
-from ..gpen_core.pipeline import restore_image
+from ..gpen_core.align import alignable, left_out_messages
+from ..gpen_core.pasting.options import PasteOptions
+from ..gpen_core.pipeline import restore_detected
 from ..gpen_core.restore import restore_pixels
 from ..gpen_core.warp import resize
 from . import host
-from .files import make_detector, stamp_unconnected_detector
+from .detections import find_faces
+from .files import stamp_unconnected_detector
+from .reports import count_faces, describe_faces
 from .sockets import (
     CATEGORY,
     PREVIEW_IMAGES,
@@ -28,19 +31,20 @@ if TYPE_CHECKING:
     import torch
 
     from ..gpen_core.detectors import Detector
-    from ..gpen_core.faces import Faces
 
-STRENGTH = io.Float.Input(
-    "strength",
-    default=1.0,
-    min=0.0,
-    max=1.0,
-    step=0.01,
-    tooltip="How much of the restored face to use. 0: the face stays as it is. 1: it is replaced.",
-)
+
+def _make_strength(tooltip: str) -> io.Float.Input:
+    return io.Float.Input("strength", default=1.0, min=0.0, max=1.0, step=0.01, tooltip=tooltip)
+
 
 PLANNED_BATCH = 8
 """Faces per pass for which the host frees memory beforehand. If more fit, more run together."""
+
+DEFAULTS = {"threshold": None, "min_size": 0}
+"""Those of Detect Faces' widgets, so that both nodes share what was found."""
+
+SEARCH_SHARE = 0.5
+"""The part of Restore Image's bar that the search takes. Models differ too much to know it."""
 
 PREVIEW_SIDE = 512
 """Side in pixels to which larger crops are shrunk for the preview."""
@@ -59,11 +63,14 @@ class RestoreFaces(io.ComfyNode):
             "output size.",
             search_aliases=["face restore", "face enhance", "gpen", "upscale face", "fix face"],
             has_intermediate_output=True,
+            hidden=[io.Hidden.unique_id],
             inputs=[
                 GPENModel.Input("model", tooltip="From Load GPEN."),
                 io.Image.Input("crops", tooltip="Face crops from Detect Faces or Crop Faces. Crops "
                                "of another size than the model's are resized first."),
-                STRENGTH,
+                _make_strength("Blends the restored crop with the given one, which is coarser than "
+                               "the photo: even 0 changes large faces a little. To weaken the "
+                               "result, set strength at Paste Faces Back."),
                 io.Int.Input("batch_size", default=0, min=0, max=256, advanced=True,
                              tooltip="Faces per pass through the network. 0: as many as fit into "
                              "the GPU's memory; one on a CPU. When memory runs out, the number is "
@@ -89,6 +96,7 @@ class RestoreFaces(io.ComfyNode):
             batch_size=batch_size or None,
             on_progress=host.make_progress(len(pixels)),
         )
+        host.say(cls.hidden.unique_id, f"Restored {count_faces(len(pixels))}.")
         return io.NodeOutput(to_host_image(restored), ui=make_preview(_shrink(restored)))
 
 
@@ -115,7 +123,8 @@ class RestoreImage(io.ComfyNode):
             inputs=[
                 io.Image.Input("image", tooltip="Photos or video frames."),
                 GPENModel.Input("model", tooltip="From Load GPEN."),
-                STRENGTH,
+                _make_strength("How much of the restored faces to use. 0: every pixel stays as it "
+                               "is. 1: faces are replaced."),
                 GPENDetector.Input("detector", optional=True,
                                    tooltip="From Load Face Detector. Not connected: chosen "
                                    "automatically."),
@@ -138,18 +147,19 @@ class RestoreImage(io.ComfyNode):
         strength: float,
         detector: Detector | None = None,
     ) -> io.NodeOutput:
-        def on_left_out(faces: Faces) -> None:
-            host.warn(cls.hidden.unique_id, "\n".join(left_out_messages(faces)))
-
         pixels, alpha = from_host_image(image)
+        options = PasteOptions(strength=strength)
+        options.check(pixels)  # before a long search
+        searching, restoring = host.make_stages(SEARCH_SHARE, 1 - SEARCH_SHARE)
         model.load(PLANNED_BATCH)
-        result = restore_image(
-            model,
-            detector or make_detector(),
-            pixels,
-            strength=strength,
-            on_search=host.make_progress(len(pixels)),
-            on_progress=host.make_progress(len(pixels)),
-            on_left_out=on_left_out,
-        )
+        found, _ = find_faces(detector, pixels, None, DEFAULTS, searching)
+        fit = alignable(found)
+        warnings = left_out_messages(found[~fit])
+        if warnings:
+            host.warn(cls.hidden.unique_id, "\n".join(warnings))
+        faces = found[fit]
+        result = restore_detected(model, pixels, faces, options, on_progress=restoring)
+        restoring(1, 1)
+        said = [describe_faces("Restored", faces), *warnings]
+        host.say(cls.hidden.unique_id, "\n".join(said))
         return io.NodeOutput(to_host_image(result.image, alpha), to_host_mask(result.mask))

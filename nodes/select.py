@@ -41,9 +41,10 @@ class SelectFaces(io.ComfyNode):
                 io.Image.Input("crops", lazy=True, tooltip="The crops of these faces, in the "
                                "same order."),
                 io.String.Input("indices", default="", placeholder="0, 2-4",
-                                tooltip="Numbers of the faces to keep, such as 0, 2-4. The preview "
-                                "of Detect Faces shows them. With another order, 0 is the first "
-                                "face in that order. Empty: all faces."),
+                                tooltip="Numbers of the faces to keep, such as 0, 2-4. 3-: from 3 "
+                                "on. -1: the last. The preview of Detect Faces shows them. With "
+                                "another order, 0 is the first face in that order. Empty: all "
+                                "faces."),
                 io.Combo.Input("order", options=list(ORDERS), default=ORDERS[0],
                                tooltip="Order in which the faces of each image are numbered and "
                                "output."),

@@ -96,6 +96,8 @@ def from_host_image(image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | N
     Raises:
         MismatchError: it has another number of axes or channels.
     """
+    # Another pack's node may forget that the host computes no gradients.
+    image = image.detach()
     channels = image.shape[-1]
     if image.ndim != 4 or channels not in (1, 2, 3, 4):
         raise MismatchError(
@@ -146,7 +148,7 @@ def from_host_mask(mask: torch.Tensor | None) -> torch.Tensor | None:
     """Convert a mask [B, H, W] or [H, W] to [B, 1, H, W] float32 in [0, 1]; None stays None."""
     if mask is None:
         return None
-    return mask.reshape(-1, 1, *mask.shape[-2:]).float().clamp(0, 1)
+    return mask.detach().reshape(-1, 1, *mask.shape[-2:]).float().clamp(0, 1)
 
 
 def to_host_mask(mask: torch.Tensor) -> torch.Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -99,6 +100,17 @@ def test_an_interruption_exits_with_130(monkeypatch, capsys):
     monkeypatch.setattr(catalog, "entries", interrupt)
     assert cli.main(["models"]) == 130
     assert "interrupted" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM to catch")
+def test_sigterm_ends_a_command_as_an_interruption_does(monkeypatch, capsys):
+    from gpen_core.checkpoints import catalog
+
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(catalog, "entries", lambda: os.kill(os.getpid(), signal.SIGTERM))
+    assert cli.main(["models"]) == 143
+    assert "interrupted" in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_letters_that_a_console_lacks_are_escaped(checkpoint):

@@ -85,6 +85,19 @@ def test_restore_image_equals_the_four_verbs_in_a_row(model, found):
     }  # fmt: skip
 
 
+def test_strengths_hold_for_each_face_and_parts_and_0_keeps_all_pixels(model, found, monkeypatch):
+    pixels = image(2)
+    found(faces_per_image([1, 2]))
+    assert torch.equal(restore_image(model, None, pixels, strength=0).image, pixels)
+    whole = restore_image(model, None, pixels)
+    monkeypatch.setattr(pipeline, "CROPS_BUDGET", 1)
+    result = restore_image(model, None, pixels, strengths=[0, 0.5, 0.5])
+    assert torch.equal(result.image[0], pixels[0])
+    assert torch.allclose(result.image[1], pixels[1].lerp(whole.image[1], 0.5), atol=1e-5)
+    with pytest.raises(MismatchError, match="2 strengths do not fit 3 faces"):
+        restore_image(model, None, pixels, strengths=[1, 1])
+
+
 def test_a_detection_that_is_no_face_is_left_out_with_a_warning_that_names_it(model, found):
     pixels, faces = image(2), faces_per_image([1, 2])
     landmarks = faces.landmarks.clone()

@@ -39,6 +39,9 @@ def kept(faces, **options):
         ("left to right", [1, 0, 2, 4, 3]),
         ("top to bottom", [2, 0, 1, 4, 3]),
         ("score", [2, 0, 1, 4, 3]),
+        ("smallest", [2, 0, 1, 3, 4]),
+        ("right to left", [2, 0, 1, 3, 4]),
+        ("bottom to top", [1, 0, 2, 3, 4]),
     ],
 )
 def test_order_sorts_within_each_image(faces, order, expected):
@@ -53,6 +56,13 @@ def test_every_order_is_a_permutation(faces):
 def test_indices_number_the_faces_of_each_image(faces):
     assert kept(faces, indices="0") == [0, 3]
     assert kept(faces, indices="0", order="largest") == [1, 4]
+
+
+def test_negative_indices_and_open_ranges_count_in_each_image(faces):
+    assert kept(faces, indices="-1") == [2, 4]
+    assert kept(faces, indices="1-") == [1, 2, 4]
+    assert kept(faces, indices="-3") == [0]
+    assert kept(faces, indices="-1", order="largest") == [2, 3]
 
 
 def test_indices_beyond_the_last_face_select_nothing(faces):
@@ -111,18 +121,18 @@ def test_selecting_from_no_faces_gives_no_faces():
 
 def test_an_unknown_order_or_unit_is_refused_with_the_choices(faces):
     with pytest.raises(MismatchError, match="left to right"):
-        select_faces(faces, order="smallest")
+        select_faces(faces, order="prettiest")
     with pytest.raises(MismatchError, match="px or %"):
         select_faces(faces, size_unit="cm")
 
 
 def test_indices_hold_numbers_and_ranges():
-    assert parse_indices("0, 2-4 7") == [range(1), range(2, 5), range(7, 8)]
-    assert parse_indices("3-999999999999") == [range(3, 10**12)]
+    assert parse_indices("0, 2-4 7 3- -2") == [(0, 0), (2, 4), (7, 7), (3, -1), (-2, -2)]
+    assert parse_indices("3-999999999999") == [(3, 10**12 - 1)]
     assert parse_indices("  ") is None
 
 
-@pytest.mark.parametrize("text", ["a", "1,b", "4-2", "-1", "1.5", "2-"])
+@pytest.mark.parametrize("text", ["a", "1,b", "4-2", "--1", "1.5", "-", "1--2", "9" * 5000])
 def test_other_indices_are_refused_by_name(text):
     with pytest.raises(MismatchError, match="names no face"):
         parse_indices(text)

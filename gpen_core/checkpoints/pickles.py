@@ -128,8 +128,8 @@ class _Walk:
         if name not in ALLOWED:
             raise CheckpointError(
                 f"was refused: its pickle asks for `{printable(name.replace(' ', '.', 1))}`, "
-                "which could run code; a checkpoint needs nothing but tensors. Nothing was run. "
-                "Ask its author for a .safetensors file."
+                "which could run code or fill the memory; a checkpoint needs nothing but tensors. "
+                "Nothing was run. Ask its author for a .safetensors file."
             )
         self.stack.append(Node("global", name))
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from ..names import DEGRADATIONS
+from ..printable import printable_lines
 from . import FAILED
 from .arguments import add_file_options, add_name, explain, fraction, positive
 from .jobs import FileOptions, plan_from_options
@@ -98,11 +99,11 @@ def run(args: DegradeOptions) -> int:
                 raise
             failures.append(add_name(str(job.source), reason))
         else:
-            print(f"{job.source} → {job.target}")
+            print(printable_lines(f"{job.source} → {job.target}"))
     for line in failures:
-        print(f"gpen: {line}", file=sys.stderr)
+        print(f"gpen: {printable_lines(line)}", file=sys.stderr)
     return FAILED if failures else 0
 
 
 def _report(name: str, message: str) -> None:
-    print(f"gpen: {add_name(name, message)}", file=sys.stderr)
+    print(f"gpen: {printable_lines(add_name(name, message))}", file=sys.stderr)

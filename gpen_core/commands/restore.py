@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import GPENError
 from ..names import AUTO, DETECTORS, DTYPES, TEMPLATES
+from ..printable import printable_lines
 from . import FAILED
 from .arguments import add_file_options, add_name, explain, fraction, not_negative, positive
 from .jobs import plan_from_options
@@ -169,14 +170,14 @@ def _attempt(restorer: Restorer, job: Job, bar: tqdm, number: int) -> bool:
             raise
         _report(str(job.source), reason)
         return False
-    bar.write(f"{job.source} → {job.target}: {outcome}", file=sys.stdout)
+    bar.write(printable_lines(f"{job.source} → {job.target}: {outcome}"), file=sys.stdout)
     return True
 
 
 def _report(name: str, reason: str) -> None:
     from tqdm import tqdm
 
-    tqdm.write(f"gpen: {add_name(name, reason)}", file=sys.stderr)
+    tqdm.write(printable_lines(f"gpen: {add_name(name, reason)}"), file=sys.stderr)
 
 
 def _parse_feather(text: str) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import shutil
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
@@ -13,7 +14,7 @@ from ..align import left_out_messages
 from ..checkpoints.loading import load_gpen
 from ..detectors import Detector, load_detector
 from ..errors import CheckpointError, ImageError
-from ..files import write_atomically
+from ..files import clear_mark, is_unfinished, mark_unfinished, write_atomically
 from ..media import Metadata, Picture, write_picture
 from ..media.formats import is_same_format
 from ..pasting.background import Upscaler, enlarge, load_upscaler
@@ -110,12 +111,22 @@ class Restorer:
         Raises:
             GPENError: the file cannot be read, restored or written. No incomplete file is left.
         """
-        self._refuse_existing(job)
+        options = self.options
+        # With --skip-existing the result is missing, so that what lies beside it is outdated.
+        replace_extras = options.overwrite or options.skip_existing or is_unfinished(job.target)
+        if not replace_extras:
+            self._refuse_existing(job)
+        outcome = self._restore(job, on_progress, replace_extras=replace_extras)
+        clear_mark(job.target)
+        return outcome
+
+    def _restore(self, job: Job, on_progress: OnProgress, *, replace_extras: bool) -> str:
+        """Restore one file; `replace_extras` allows to replace comparison and faces only."""
         options = self.options
         picture = self.files.read(job, scale=options.scale)
         job.target.parent.mkdir(parents=True, exist_ok=True)
         if self.detector is None:
-            return self._restore_aligned(job, picture, on_progress)
+            return self._restore_aligned(job, picture, on_progress, replace_extras=replace_extras)
         image = picture.pixels.to(self.model.device)
         background = None
         if options.scale > 1:
@@ -129,7 +140,7 @@ class Restorer:
         def save_crops(crops: Crops) -> None:
             nonlocal count
             if options.save_faces:
-                self._save_crops(job, picture, crops, first=count + 1)
+                self._save_crops(job, picture, crops, first=count + 1, overwrite=replace_extras)
             count += len(crops)
 
         result = restore_image(
@@ -152,7 +163,7 @@ class Restorer:
         restored = picture.with_pixels(result.image.cpu())
         del result, image, background  # fewer copies of a large picture while it is written
         if count:
-            self._write(job, picture, restored)
+            self._write(job, picture, restored, replace_extras=replace_extras)
             outcome = f"{count} face{'s' if count > 1 else ''} restored"
         else:
             outcome = self._write_without_faces(job, restored)
@@ -160,11 +171,9 @@ class Restorer:
             outcome = "\n  ".join([f"{outcome}; {len(messages)} left out", *messages])
         return outcome
 
-    @property
-    def _replaces_extras(self) -> bool:
-        return self.options.overwrite or self.options.skip_existing
-
-    def _restore_aligned(self, job: Job, picture: Picture, on_progress: OnProgress) -> str:
+    def _restore_aligned(
+        self, job: Job, picture: Picture, on_progress: OnProgress, *, replace_extras: bool
+    ) -> str:
         width, height = picture.size
         if width != height:
             raise ImageError(
@@ -179,22 +188,30 @@ class Restorer:
             batch_size=self.options.batch_size,
             on_progress=on_progress,
         )
-        self._write(job, picture, picture.with_pixels(restored))
+        after = picture.with_pixels(restored)
+        self._write(job, picture, after, replace_extras=replace_extras)
         return "restored as an aligned face"
 
-    def _write(self, job: Job, before: Picture, after: Picture) -> None:
-        """Write a restored picture, and the comparison if it was asked for."""
+    def _write(self, job: Job, before: Picture, after: Picture, *, replace_extras: bool) -> None:
+        """Write the comparison if it was asked for, and last the restored picture.
+
+        If the run is interrupted in between, the result is missing, and a second run makes it.
+        """
+        if self.options.compare:
+            self._write_comparison(job, before, after, overwrite=replace_extras)
         self.files.write(job, after)
-        if not self.options.compare:
-            return
+
+    def _write_comparison(
+        self, job: Job, before: Picture, after: Picture, *, overwrite: bool
+    ) -> None:
         pixels = before.pixels
         if before.size != after.size:
             size = (after.pixels.shape[2], after.pixels.shape[3])
             pixels = F.interpolate(pixels, size, mode="bicubic", antialias=True)
         both = torch.cat([pixels, after.pixels], dim=3)
+        mark_unfinished(job.target)
         job.comparison.parent.mkdir(parents=True, exist_ok=True)
-        comparison = _replace_pixels(after, both)
-        write_picture(job.comparison, comparison, overwrite=self._replaces_extras)
+        write_picture(job.comparison, _replace_pixels(after, both), overwrite=overwrite)
 
     def _write_without_faces(self, job: Job, picture: Picture) -> str:
         """Write a picture without faces; copy the file if neither its size nor kind changes."""
@@ -208,22 +225,24 @@ class Restorer:
             shutil.copyfile(job.source, scratch)
         return "no face found; copied unchanged"
 
-    def _save_crops(self, job: Job, picture: Picture, crops: Crops, *, first: int) -> None:
+    def _save_crops(
+        self, job: Job, picture: Picture, crops: Crops, *, first: int, overwrite: bool
+    ) -> None:
         """Write each restored face to its file; the first one has the number `first`."""
+        mark_unfinished(job.target)
         job.crop_stem.parent.mkdir(parents=True, exist_ok=True)
         for number, pixels in enumerate(crops.pixels.cpu(), start=first):
             crop = _replace_pixels(picture, pixels[None])
-            write_picture(job.crop_path(number), crop, overwrite=self._replaces_extras)
+            write_picture(job.crop_path(number), crop, overwrite=overwrite)
 
     def _refuse_existing(self, job: Job) -> None:
-        """Raise ImageError for existing files beside the result, before any work is done.
-
-        With --skip-existing they come from a run that was interrupted, and are written again.
-        """
+        """Raise ImageError for existing files beside the result, before any work is done."""
         extras = [job.comparison] if self.options.compare else []
-        extras += [job.crop_path(1)] if self.options.save_faces else []
+        if self.options.save_faces:
+            stem = job.crop_stem
+            extras += stem.parent.glob(f"{glob.escape(stem.name)}-[0-9]*.png")
         for path in extras:
-            if path.exists() and not self._replaces_extras:
+            if path.exists():
                 raise ImageError(f"{path} exists; pass --overwrite to replace it.")
 
 

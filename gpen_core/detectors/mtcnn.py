@@ -17,6 +17,7 @@ import torch.nn.functional as F
 
 from ..errors import DetectorError
 from ..faces import Faces
+from .interrupts import check_between_layers
 
 if TYPE_CHECKING:
     from torch import nn
@@ -130,6 +131,7 @@ def load_network(kind: type[nn.Module], device: torch.device) -> nn.Module:
     network.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
     # The channels-last layout halves the time of the first network on a CPU.
     network = network.eval().requires_grad_(False)
+    check_between_layers(network)
     return network.to(device).to(memory_format=torch.channels_last)
 
 

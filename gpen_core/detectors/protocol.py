@@ -46,6 +46,8 @@ class Detector(Protocol):
             largest: side in pixels of the largest face that the caller needs. A detector may skip
                 work above it, but need not: it is no filter.
 
+        A pass that takes long should call `interrupts.check_interrupt` every half second or so.
+
         Returns:
             The faces of the N images, boxes and landmarks in pixels of `pixels`. Boxes may cross
             the border of the image.

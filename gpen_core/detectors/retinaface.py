@@ -12,6 +12,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from ..checkpoints.tensor_files import read_tensor_file
 from ..errors import DetectorError
 from ..faces import Faces
+from .interrupts import check_between_layers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -155,6 +156,7 @@ class RetinaFace:
         network = network.float().eval().requires_grad_(False)
         fuse_batch_norms(network)
         take_rgb(network)
+        check_between_layers(network)
         self.network = network.to(device).to(memory_format=torch.channels_last)
         self._mean = torch.tensor(MEAN_BGR[::-1], device=device, dtype=torch.float32)
         self._mean = self._mean.view(1, 3, 1, 1) / 255

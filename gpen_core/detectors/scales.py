@@ -20,6 +20,7 @@ from ..devices import full_precision
 from ..errors import DetectorError
 from ..faces import Faces
 from ..images import check_image
+from .interrupts import check_interrupt
 from .merging import check_max_faces, clip, filter_faces, join, merge
 
 if TYPE_CHECKING:
@@ -117,7 +118,8 @@ def detect(
         >>> len(faces), faces.image_size
         (0, (1, 96, 128))
     """
-    check_image(image)
+    if image.numel() or image.ndim != 4:  # a region of 0 × 0 px holds no face
+        check_image(image)
     if threshold is None:
         threshold = detector.threshold
     check_options(threshold, min_size, max_faces)
@@ -187,6 +189,7 @@ def search(
         pixels = shrink(image[first : first + searched.batch], searched.height, searched.width)
         for top, height in searched.rows:
             for left, width in searched.columns:
+                check_interrupt()
                 tile = pixels[:, :, top : top + height, left : left + width]
                 # In half precision, landmarks would move by a pixel.
                 with full_precision(detector.device):

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 
 from ..errors import DetectorError
 from ..faces import Faces
+from .interrupts import check_interrupt
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -89,7 +90,10 @@ class YuNet:
         with self._lock:  # OpenCV's detector stores size and threshold between calls
             self._net.setInputSize((bgr.shape[2], bgr.shape[1]))
             self._net.setScoreThreshold(threshold)
-            found = [self._net.detect(np.ascontiguousarray(frame))[1] for frame in bgr]
+            found = []
+            for frame in bgr:
+                check_interrupt()
+                found.append(self._net.detect(np.ascontiguousarray(frame))[1])
         found = [np.zeros((0, 15), np.float32) if rows is None else rows for rows in found]
         rows = torch.from_numpy(np.concatenate(found))
         index = torch.repeat_interleave(torch.tensor([len(part) for part in found], device="cpu"))

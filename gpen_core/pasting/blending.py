@@ -19,11 +19,14 @@ class Patch:
         rectangle: its place in the target.
         values: [3, h, w] RGB.
         weights: [1, h, w] in [0, 1].
+        changes: whether the values differ from the target. Where no patch changes anything, the
+            target's pixels stay bit for bit, which an average of equal values would not give.
     """
 
     rectangle: Rectangle
     values: torch.Tensor
     weights: torch.Tensor
+    changes: bool = True
 
 
 def blend(
@@ -59,6 +62,8 @@ def _blend_at(
     total = like.new_zeros(3, bottom - top, right - left)
     weight = like.new_zeros(1, bottom - top, right - left)
     uncovered = torch.ones_like(weight)
+    # The same tensor as `weight` unless a patch leaves the target as it is.
+    changed = weight if all(patch.changes for patch in patches) else torch.zeros_like(weight)
     for patch in patches:
         other = patch.rectangle
         x0, y0 = max(left, other.left), max(top, other.top)
@@ -72,11 +77,13 @@ def _blend_at(
         weights = patch.weights[there]
         total[here] += weights * patch.values[there]
         weight[here] += weights
+        if changed is not weight and patch.changes:
+            changed[here] += weights
         uncovered[here] *= 1 - weights
     place = (..., slice(top, bottom), slice(left, right))
     under, cover = target[place].to(like.device), 1 - uncovered
     blended = under.to(like.dtype).lerp(total / weight.clamp(min=1e-12), cover)
-    result[place] = torch.where(weight > 0, blended.to(under.dtype), under)
+    result[place] = torch.where(changed > 0, blended.to(under.dtype), under)
     mask[place] = torch.where(weight > 0, cover, 0).to(mask.dtype)
 
 

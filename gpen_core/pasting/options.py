@@ -9,6 +9,8 @@ from ..errors import MismatchError
 from ..images import check_image
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import torch
 
 FEATHER = 0.15
@@ -25,6 +27,7 @@ class PasteOptions:
         background: [B, 3, H', W'] the enlarged images, or None to paste into the images themselves.
         limit: [B or 1, 1, H, W] mask in [0, 1], or None.
         strength: 0 … 1, the weight of the crops against the background.
+        strengths: one strength for each crop instead, in the order in which they are pasted.
     """
 
     detail: float | str = "auto"
@@ -32,6 +35,19 @@ class PasteOptions:
     background: torch.Tensor | None = None
     limit: torch.Tensor | None = None
     strength: float = 1.0
+    strengths: Sequence[float] | None = None
+
+    def strength_of(self, row: int) -> float:
+        """Return the strength of crop `row`, counted over all parts."""
+        return self.strength if self.strengths is None else self.strengths[row]
+
+    def check_count(self, crops: int) -> None:
+        """Raise MismatchError unless there is one of `strengths` for each of so many crops."""
+        if self.strengths is not None and len(self.strengths) != crops:
+            raise MismatchError(
+                f"{len(self.strengths)} strengths do not fit {crops} faces. Give one for each "
+                "face, in the order of the faces, or none to use one strength for all."
+            )
 
     def check(self, image: torch.Tensor) -> None:
         """Raise MismatchError unless the options are in range and fit `image` [B, 3, H, W]."""
@@ -46,8 +62,31 @@ class PasteOptions:
             raise MismatchError(f'detail must be 0 … 1 or "auto", found {self.detail!r}.')
         if not 0 < self.feather <= 0.5:
             raise MismatchError(f"feather must be above 0 and at most 0.5, found {self.feather}.")
-        if not 0 <= self.strength <= 1:
-            raise MismatchError(f"strength must lie in 0 … 1, found {self.strength}.")
+        for name, values in (("strength", [self.strength]), ("strengths", self.strengths or [])):
+            for value in values:
+                if not 0 <= value <= 1:
+                    raise MismatchError(f"{name} must lie in 0 … 1, found {value}.")
+
+
+def parse_strengths(text: str) -> list[float] | None:
+    """Parse one strength per face, such as "1, 0.5"; None for an empty text.
+
+    Raises:
+        MismatchError: a part is not a number from 0 to 1.
+    """
+    strengths = []
+    for part in text.replace(",", " ").split():
+        try:
+            value = float(part)
+        except ValueError:
+            value = -1.0
+        if not 0 <= value <= 1:
+            raise MismatchError(
+                f"{part[:40]!r} is not a strength: expected one number from 0 to 1 for each face, "
+                'such as "1, 0.5", or an empty text to use one strength for all.'
+            )
+        strengths.append(value)
+    return strengths or None
 
 
 def _check_background(background: torch.Tensor, image: torch.Tensor) -> None:
@@ -61,8 +100,8 @@ def _check_background(background: torch.Tensor, image: torch.Tensor) -> None:
     # Rounding an enlarged side may move it by up to a pixel.
     if abs(larger_height * width - larger_width * height) > height + width:
         raise MismatchError(
-            f"The background of {larger_height} × {larger_width} (H × W) is not the image of "
-            f"{height} × {width} enlarged: its proportions differ. Enlarge the image by one "
+            f"The background of {larger_width}×{larger_height} is not the image of "
+            f"{width}×{height} enlarged: its proportions differ. Enlarge the image by one "
             "factor, without cropping or padding it."
         )
 
@@ -72,6 +111,6 @@ def _check_limit(limit: torch.Tensor, image: torch.Tensor) -> None:
     count, _, height, width = image.shape
     if limit.shape[0] not in (1, count) or tuple(limit.shape[2:]) != (height, width):
         raise MismatchError(
-            f"limit must be [1 or {count}, 1, {height}, {width}] like the image, found "
-            f"{list(limit.shape)}."
+            f"limit must be a mask of {width}×{height} like the image, one for each of {count} "
+            f"or one for all; found {limit.shape[0]} of {limit.shape[3]}×{limit.shape[2]}."
         )

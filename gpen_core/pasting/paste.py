@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ import torch
 
 from .. import warp
 from ..errors import ImageError, MismatchError
+from ..images import format_batch
 from .blending import Patch, blend
 from .detail import detail_weight
 from .masks import crop_mask, limit_patch
@@ -18,7 +19,7 @@ from .options import FEATHER, PasteOptions
 from .placement import Placement, place
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from ..faces import Crops
     from ..progress import OnProgress
@@ -51,6 +52,7 @@ def paste(
     strength: float = 1.0,
     device: torch.device | None = None,
     on_progress: OnProgress | None = None,
+    strengths: Sequence[float] | None = None,
 ) -> Pasted:
     """Paste crops where they were cut. Pixels outside the mask stay bit-exact.
 
@@ -66,10 +68,12 @@ def paste(
         background: [B, 3, H', W'], the batch enlarged; the result then has its size.
         limit: [B or 1, 1, H, W] in [0, 1]; multiplies the mask.
         strength: 0 … 1, the weight of the crops; the rest is the image (or background) itself, so
-            that a low strength costs no detail. The mask does not depend on it.
+            that a low strength costs no detail. 0 leaves every pixel as it is, bit for bit. The
+            mask does not depend on it.
         device: where to compute; by default where the image is. Only one image's faces are there at
             a time, and the results return to the image's device.
         on_progress: called with (crops done, all crops) after each crop; may raise.
+        strengths: one strength for each crop, in the order of the crops, instead of `strength`.
 
     Returns:
         image and mask. Where nothing is pasted, `image` is the very tensor given (or the
@@ -96,7 +100,11 @@ def paste(
         >>> bool((result.image[outside] == image[outside]).all())
         True
     """
-    options = PasteOptions(detail, feather, background, limit, strength)
+    options = PasteOptions(detail, feather, background, limit, strength, strengths)
+    options.check_count(len(crops))
+    if strengths is not None:
+        strengths = [strengths[row] for row in _order_by_image(crops)]
+        options = replace(options, strengths=strengths)
     return paste_parts(image, _one_by_one(image, crops, on_progress), options, device=device)
 
 
@@ -128,12 +136,19 @@ def paste_parts(
     mask = torch.zeros(size, dtype=torch.float32, device=target.device)
 
     def number_patches() -> Iterator[tuple[int, Patch]]:
+        first = 0
         for crops in parts:
             _check_crops(image, crops)
-            for row in crops.alignment.image_index.argsort(stable=True).tolist():
+            for row in _order_by_image(crops):
                 placement = place(crops.alignment, row, crops.size, target, device)
-                for patch in _make_patches(crops.pixels[row][None], placement, target, options):
+                strength = options.strength_of(first + row)
+                patches = _make_patches(
+                    crops.pixels[row][None], placement, target, options, strength
+                )
+                for patch in patches:
                     yield placement.image, patch
+                del patches
+            first += len(crops)
             del crops  # frees them before the next part is made
 
     for index, group in itertools.groupby(number_patches(), key=itemgetter(0)):
@@ -150,11 +165,16 @@ def _one_by_one(
     """Give each crop by itself, in the order of the images."""
     _check_crops(image, crops)  # here too, for the case of no crops
     _check_no_nan(crops.pixels)
-    rows = crops.alignment.image_index.argsort(stable=True).tolist()
+    rows = _order_by_image(crops)
     for done, row in enumerate(rows, start=1):
         yield crops[row]
         if on_progress is not None:
             on_progress(done, len(rows))
+
+
+def _order_by_image(crops: Crops) -> list[int]:
+    """Return the rows of the crops, image by image."""
+    return crops.alignment.image_index.argsort(stable=True).tolist()
 
 
 def _check_no_nan(pixels: torch.Tensor) -> None:
@@ -171,14 +191,18 @@ def _check_crops(image: torch.Tensor, crops: Crops) -> None:
     found = (image.shape[0], image.shape[2], image.shape[3])
     if found != crops.alignment.image_size:
         raise MismatchError(
-            "These crops were cut from a batch of {} images of {} × {} (H × W), found a batch of "
-            "{} of {} × {}. Paste into the images in which the faces were detected; enlarged ones "
-            "go into `background`.".format(*crops.alignment.image_size, *found)
+            f"These crops were cut from {format_batch(crops.alignment.image_size)}, found "
+            f"{format_batch(found)}. Paste into the images in which the faces were detected; "
+            "enlarged ones go into `background`."
         )
 
 
 def _make_patches(
-    pixels: torch.Tensor, placement: Placement, target: torch.Tensor, options: PasteOptions
+    pixels: torch.Tensor,
+    placement: Placement,
+    target: torch.Tensor,
+    options: PasteOptions,
+    strength: float,
 ) -> Iterator[Patch]:
     """Make the patches of one crop [1, 3, S, S]; none where it lies outside the target."""
     rectangle, device = placement.rectangle, placement.device
@@ -186,24 +210,24 @@ def _make_patches(
         return
     background = target[placement.image][None]
     pixels = pixels.to(device, warp.working_dtype(target))
-    weight = options.detail
+    weight = options.detail if strength > 0 else 0.0
     if isinstance(weight, str):
         weight = detail_weight(background, placement)
     if weight > 0:
         # Warping is linear, so crop + weight · (photograph − crop content) needs one warp.
         pixels = pixels - weight * _crop_content(background, placement)
     for band in _bands(rectangle):
-        values = warp.resample(pixels, placement.to_pixels(band), band.height, band.width)
-        if weight > 0:
-            values = values + weight * warp.cut_rectangle(background, band).to(values)
-        values = values.clamp(0, 1)[0]
-        if options.strength < 1:
-            before = warp.cut_rectangle(background, band)[0].to(values)
-            values = before.lerp(values, options.strength)
+        before = warp.cut_rectangle(background, band).to(pixels)
+        values = before
+        if strength > 0:
+            values = warp.resample(pixels, placement.to_pixels(band), band.height, band.width)
+            values = (values + weight * before if weight > 0 else values).clamp(0, 1)
+            values = values if strength == 1 else before.lerp(values, strength)
+        values = values[0]
         weights = crop_mask(placement, band, options.feather, values)
         if options.limit is not None:
             weights = weights * limit_patch(options.limit, placement, band).to(weights)
-        yield Patch(band, values, weights)
+        yield Patch(band, values, weights, changes=strength > 0)
 
 
 def _crop_content(background: torch.Tensor, placement: Placement) -> torch.Tensor:

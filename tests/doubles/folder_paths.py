@@ -1,5 +1,6 @@
 """Model folders below a temporary directory, with ComfyUI's rules."""
 
+import os
 import tempfile
 from pathlib import Path
 
@@ -27,5 +28,6 @@ def get_filename_list(key):
 
 
 def get_full_path(key, name):
+    name = os.path.relpath(f"/{name}", "/")  # nothing leads out of the folder
     paths = (Path(folder) / name for folder in folder_names_and_paths[key][0])
     return next((str(path) for path in paths if path.is_file()), None)

@@ -90,7 +90,7 @@ def test_strength_mixes_what_is_pasted_with_the_image_itself(large, detail, enla
     base = large if background is None else background.clamp_(0, 1)
     whole, some, none = (paste(large, crops, strength=s, **options) for s in (1, 0.3, 0))
     assert torch.allclose(some.image, base.lerp(whole.image, 0.3), atol=1e-6)
-    assert torch.allclose(none.image, base, atol=1e-6)
+    assert torch.equal(none.image, base)
     assert torch.equal(some.mask, whole.mask)
     assert torch.equal(none.mask, whole.mask)
 
@@ -98,7 +98,7 @@ def test_strength_mixes_what_is_pasted_with_the_image_itself(large, detail, enla
 @pytest.mark.parametrize("count", [0, 1])
 def test_crops_of_another_image_and_tensors_that_are_no_image_are_refused(photograph, count):
     crops = Crops(torch.rand(1, 3, 64, 64), alignment(60.0, 64, (1, 300, 300)))[:count]
-    with pytest.raises(MismatchError, match="1 images of 300 × 300"):
+    with pytest.raises(MismatchError, match=r"1 image of 300×300, found 1 image of 512×512"):
         paste(photograph, crops)
     with pytest.raises(MismatchError, match=r"\[B, 3, H, W\]"):
         paste(photograph[0], crops)
@@ -340,9 +340,9 @@ def test_a_face_cut_by_the_border_is_pasted_up_to_it(photograph):
         ({"background": torch.zeros(2, 3, 80, 80)}, "background is a batch of 2, the image of 1"),
         (
             {"background": torch.zeros(1, 3, 80, 120)},
-            r"background of 80 × 120 \(H × W\) is not the image of 40 × 40 enlarged",
+            "background of 120×80 is not the image of 40×40 enlarged",
         ),
-        ({"limit": torch.zeros(1, 1, 30, 40)}, r"limit must be .* found \[1, 1, 30, 40\]"),
+        ({"limit": torch.zeros(1, 1, 30, 40)}, "mask of 40×40 .* found 1 of 40×30"),
     ],
 )
 def test_options_out_of_range_are_refused(options, message):
@@ -354,9 +354,7 @@ def test_options_out_of_range_are_refused(options, message):
 def test_an_image_other_than_the_one_cut_from_is_refused_with_both_sizes():
     place = alignment(30.0, 32, (1, 40, 40))
     crops = Crops(torch.zeros(1, 3, 32, 32), place)
-    with pytest.raises(
-        MismatchError, match=r"1 images of 40 × 40 .* found a batch of 1 of 40 × 50"
-    ):
+    with pytest.raises(MismatchError, match=r"1 image of 40×40, found 1 image of 50×40"):
         paste(torch.zeros(1, 3, 40, 50), crops)
 
 

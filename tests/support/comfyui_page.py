@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from comfyui_host import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -118,13 +119,29 @@ class Page:
             self.fit()
             self.page.screenshot(path=Path(SCREENSHOTS) / f"{name}.png")
 
-    def run(self, seconds: float = 240) -> dict:
-        """Press Run and wait; return the new history entry."""
-        before = {*self.host.get("history")}
+    def open_template(self, name: str) -> None:
+        """Open one of the pack's templates from the page's list, as a user does."""
+        self.page.evaluate(
+            "() => { app.extensionManager.command.execute('Comfy.BrowseTemplates') }"
+        )
+        self.page.get_by_role("dialog").get_by_text("gpen-restore", exact=True).click()
+        self.page.get_by_test_id(f"template-workflow-{name}").click()
+        count = len(json.loads((ROOT / "workflows" / f"{name}.json").read_text("utf-8"))["nodes"])
+        self.page.wait_for_function(f"() => app.graph.nodes.length === {count}", timeout=20_000)
+        self.page.wait_for_timeout(1500)
+        self.fit()
+
+    def press_run(self) -> None:
+        """Press Run."""
         button = self.page.get_by_test_id("queue-button")
         if not button.count():
             button = self.page.get_by_role("button", name="Run", exact=True)
         button.first.click()
+
+    def run(self, seconds: float = 240) -> dict:
+        """Press Run and wait; return the new history entry."""
+        before = {*self.host.get("history")}
+        self.press_run()
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             self.page.wait_for_timeout(250)

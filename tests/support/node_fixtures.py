@@ -28,11 +28,13 @@ SIGNATURES = {
     ),
     "GPENRestoreFaces": (["model", "crops", "strength", "batch_size"], ["restored"]),
     "GPENPasteBack": (
-        ["image", "faces", "crops", "feather", "detail", "mask", "background"],
+        ["image", "faces", "crops", "feather", "detail", "mask", "background", "strength",
+         "strengths"],
         ["image", "mask"],
     ),
     "GPENRestoreImage": (["image", "model", "strength", "detector"], ["image", "mask"]),
     "GPENDegrade": (["image", "seed", "preset", "strength", "face_size"], ["image"]),
+    "GPENExamplePhotograph": (["photograph"], ["image"]),
 }  # fmt: skip
 """Inputs and outputs of every node, by its id."""
 

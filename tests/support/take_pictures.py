@@ -13,26 +13,26 @@ import sys
 import tempfile
 from pathlib import Path
 
-import numpy as np
-
 SUPPORT = Path(__file__).resolve().parent
 ROOT = SUPPORT.parents[1]
-sys.path[:0] = [str(SUPPORT), str(ROOT), str(ROOT / "demo")]
+sys.path[:0] = [str(SUPPORT), str(ROOT)]
 
-from comfyui_host import COMFYUI_PYTHON, ComfyUI  # noqa: E402
+from comfyui_host import ComfyUI  # noqa: E402
 from comfyui_page import Page, open_page  # noqa: E402
-from comfyui_pictures import load_astronaut, write_video  # noqa: E402
-from make_demo import degrade  # noqa: E402
-from PIL import Image, ImageOps  # noqa: E402
+from PIL import Image  # noqa: E402
 
 DOCS, WORKFLOWS = ROOT / "web" / "docs", ROOT / "workflows"
 HELP_WIDTH, THUMBNAIL_WIDTH, QUALITY = 1100, 800, 82
 VIEW = {"width": 2000, "height": 1200}
 MARGIN = 14
 ONLY_LOAD = {"diffusion_between"}
+PHOTOGRAPHS = ROOT / "nodes" / "photographs"
+THUMBNAIL_SIDE = 396
+FACES = {"portrait": (130, 10, 330, 210), "clip": (130, 10, 330, 210), "group": (520, 60, 820, 360)}
+"""The part of each photograph that a thumbnail shows."""
 
 LOAD = {
-    "1": ("LoadImage", (0, 0), {"image": "example.png"}),
+    "1": ("GPENExamplePhotograph", (0, 0), {"photograph": "portrait"}),
     "2": ("LoadGPEN", (400, 0), {"file": "built-in (256)", "dtype": "auto"}),
 }
 DETECT = {
@@ -75,31 +75,37 @@ NODES_AT = """() => [...document.querySelectorAll('[data-node-id]')]
   .map(e => e.getBoundingClientRect()).map(r => [r.left, r.top, r.right, r.bottom])"""
 
 
-def damage(picture: Image.Image) -> Image.Image:
-    return degrade(np.asarray(picture))
+def put_checkpoint(base: Path) -> None:
+    """Write an empty file in place of the checkpoint that a workflow needs."""
+    checkpoints = base / "models" / "checkpoints"
+    checkpoints.mkdir(exist_ok=True)
+    (checkpoints / "v1-5-pruned-emaonly-fp16.safetensors").touch()
 
 
-def draw_group() -> Image.Image:
-    """Draw three portraits of different sizes side by side."""
-    portrait = load_astronaut()
-    scene = Image.new("RGB", (1100, 512), (74, 72, 70))
-    for left, side, mirrored in ((0, 400, False), (330, 512, True), (760, 340, False)):
-        part = portrait.crop((90, 0, 390, 300)).resize((side, side), Image.Resampling.LANCZOS)
-        scene.paste(ImageOps.mirror(part) if mirrored else part, (left, 512 - side))
-    return damage(scene)
-
-
-def put_inputs(base: Path, name: str) -> None:
-    folder = base / "input"
-    picture = draw_group() if name == "choose_faces" else damage(load_astronaut())
-    picture.save(folder / "example.png")
+def draw_thumbnail(host: ComfyUI, name: str) -> Image.Image:
+    """Show the photograph beside its result, both cut to the face; without a result, two faces."""
+    graph = json.loads((WORKFLOWS / "api" / f"{name}.json").read_text("utf-8"))
+    kind = graph["1"]["inputs"]["photograph"]
+    before = Image.open(PHOTOGRAPHS / ("group.jpg" if kind == "group" else "portrait.jpg"))
+    last = next(key for key, node in graph.items() if node["class_type"].startswith("Save"))
+    source = next(v for v in graph[last]["inputs"].values() if isinstance(v, list))
     if name == "video_frames":
-        frames = [picture.crop((n, 0, n + 448, 336)) for n in range(0, 64, 4)]
-        write_video(COMFYUI_PYTHON, folder / "example.mp4", frames)
-    if name == "diffusion_between":
-        checkpoints = base / "models" / "checkpoints"
-        checkpoints.mkdir(exist_ok=True)
-        (checkpoints / "v1-5-pruned-emaonly-fp16.safetensors").touch()
+        source = graph[source[0]]["inputs"]["images"]
+    if name == "diffusion_between":  # what comes without the checkpoint
+        graph = {key: graph[key] for key in ("1", "2", "3", "4", "6")}
+        graph["6"]["inputs"]["crops"], source = ["4", 0], ["6", 0]
+    graph = {k: v for k, v in graph.items() if not v["class_type"].startswith(("Save", "Preview"))}
+    graph["out"] = {"class_type": "SaveImage",
+                    "inputs": {"images": source, "filename_prefix": "thumbnail"}}  # fmt: skip
+    after = Image.open(host.pictures(host.run(graph), "out")[0])
+    if kind == "clip":
+        before = before.crop((0, 0, *after.size))
+    after = after.resize(before.size, Image.Resampling.LANCZOS)
+    pair = Image.new("RGB", (2 * THUMBNAIL_SIDE + 8, THUMBNAIL_SIDE), "white")
+    for left, picture in ((0, before), (THUMBNAIL_SIDE + 8, after)):
+        face = picture.convert("RGB").crop(FACES[kind])
+        pair.paste(face.resize((THUMBNAIL_SIDE,) * 2, Image.Resampling.LANCZOS), (left, 0))
+    return pair
 
 
 def load(page: Page, name: str) -> None:
@@ -138,7 +144,7 @@ def main(names: list[str]) -> None:
         host = ComfyUI(Path(folder))
         try:
             for name in names or every:
-                put_inputs(host.base, name)
+                put_checkpoint(host.base)
                 with open_page(host, vue=True) as page:
                     page.page.set_viewport_size(VIEW)
                     load(page, name)
@@ -148,7 +154,7 @@ def main(names: list[str]) -> None:
                     picture = take_picture(page)
                 write(picture, DOCS / f"{name}.jpg", HELP_WIDTH)
                 if name not in GRAPHS:
-                    write(picture, WORKFLOWS / f"{name}.jpg", THUMBNAIL_WIDTH)
+                    write(draw_thumbnail(host, name), WORKFLOWS / f"{name}.jpg", THUMBNAIL_WIDTH)
                 print(name, picture.size)
         finally:
             host.stop()

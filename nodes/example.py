@@ -1,0 +1,56 @@
+"""A photograph that comes with the pack, so that the templates run without a user's file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from comfy_api.latest import io
+
+from .sockets import CATEGORY, make_preview, to_host_image
+
+FOLDER = Path(__file__).parent / "photographs"
+PORTRAIT, GROUP, CLIP = "portrait", "group", "clip"
+FRAME_WIDTH, FRAME_HEIGHT = 448, 336
+FRAME_STEP, FRAME_END = 4, 64
+"""The clip's frame moves to the right by FRAME_STEP pixels until it has moved by FRAME_END."""
+
+
+class ExamplePhotograph(io.ComfyNode):
+    """Give one of the photographs in the pack."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="GPENExamplePhotograph",
+            display_name="Example Photograph (GPEN)",
+            category=CATEGORY,
+            description="Gives a photograph that comes with the pack, to try a workflow. Replace "
+            "this node by Load Image to restore your own.",
+            has_intermediate_output=True,
+            search_aliases=["example image", "sample photo", "test image", "gpen"],
+            inputs=[
+                io.Combo.Input("photograph", options=[PORTRAIT, GROUP, CLIP], default=PORTRAIT,
+                               tooltip="portrait: an astronaut, in a noisy and compressed copy. "
+                               "group: many faces, most of them small. clip: 16 frames that pan "
+                               "over the portrait."),
+            ],
+            outputs=[
+                io.Image.Output("image", tooltip="The photograph, or the frames of the clip."),
+            ],
+        )  # fmt: skip
+
+    @classmethod
+    def execute(cls, photograph: str) -> io.NodeOutput:
+        from ..gpen_core.media.reading import read_image  # imports OpenCV
+
+        file = GROUP if photograph == GROUP else PORTRAIT
+        image = read_image(FOLDER / f"{file}.jpg")
+        images = _pan(image) if photograph == CLIP else image
+        return io.NodeOutput(to_host_image(images), ui=make_preview(images))
+
+
+def _pan(image: torch.Tensor) -> torch.Tensor:
+    """Cut the frames of a clip [B, 3, h, w] from one image [1, 3, H, W]."""
+    lefts = range(0, FRAME_END, FRAME_STEP)
+    return torch.cat([image[..., :FRAME_HEIGHT, x : x + FRAME_WIDTH] for x in lefts])

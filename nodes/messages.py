@@ -1,0 +1,49 @@
+"""The library's messages in ComfyUI's words: there is no command `gpen` in ComfyUI."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from ..gpen_core.errors import GPENError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+REPLACED = (
+    (
+        ", or a .safetensors file that `gpen convert` made from it; `gpen models` says where it is "
+        "published",
+        ", or the published file; the help page of this node says which files work",
+    ),
+    ("`gpen models` lists files that work", "The help page of Load GPEN lists files that work"),
+    (
+        "`gpen models` lists the files of detectors",
+        "The help page of Load Face Detector lists the files of detectors",
+    ),
+    (
+        "`gpen models` says where both are published",
+        "The pack's weights/catalog.toml says where both are published",
+    ),
+    ("`gpen convert --sharpen` writes one", "Choose another file of this model"),
+)
+"""Parts of messages of gpen_core, and what they say in ComfyUI. A test holds the list complete."""
+
+
+def translate(message: str) -> str:
+    """Replace advice for the command line by a step that works in ComfyUI."""
+    for ours, theirs in REPLACED:
+        message = message.replace(ours, theirs)
+    return message
+
+
+@contextmanager
+def speaking_to_comfyui() -> Iterator[None]:
+    """Translate the message of a GPENError that is raised in this block."""
+    try:
+        yield
+    except GPENError as error:
+        message = translate(str(error))
+        if message == str(error):
+            raise
+        raise type(error)(message) from error

@@ -1,0 +1,34 @@
+"""The sentences that nodes show after their work: how many faces, in how many images."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..gpen_core.faces import Faces
+
+
+def describe_faces(done: str, faces: Faces) -> str:
+    """Say how many faces were found, restored or pasted.
+
+    Args:
+        done: the verb, such as "Restored".
+        faces: those with which it was done.
+
+    Returns:
+        Such as "Restored 3 faces in 2 of 3 images. No face found in 1 of 3 images."
+    """
+    images = faces.image_size[0]
+    with_faces = len(faces.image_index.unique())
+    of_all = f"of {images} images"
+    sentences = []
+    if len(faces):
+        sentences.append(f"{done} {count_faces(len(faces))} in {with_faces} {of_all}.")
+    if with_faces < images:
+        sentences.append(f"No face found in {images - with_faces} {of_all}.")
+    return " ".join(sentences)
+
+
+def count_faces(count: int) -> str:
+    """Write "1 face" or "3 faces"."""
+    return f"{count} face{'' if count == 1 else 's'}"
