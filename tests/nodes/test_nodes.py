@@ -98,8 +98,8 @@ print(time.perf_counter() - start, *sys.modules)
     )
     seconds, *loaded = done.stdout.split()
     assert not {"facexlib", "facenet_pytorch", "llvmlite"} & {*loaded}
-    # 0.1 s on an idle machine.
-    assert float(seconds) < 0.6
+    # 0.1 s on an idle machine; a busy one must not fail the test.
+    assert float(seconds) < 2
 
 
 @pytest.mark.parametrize("language", ["en", "zh", "ja"])
