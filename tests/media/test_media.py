@@ -271,7 +271,9 @@ def test_an_unreadable_file_is_refused_with_the_reason(tmp_path):
     frames[0].save(tmp_path / "two.tif", save_all=True, append_images=frames[1:])
     (tmp_path / "empty.jpg").write_bytes(b"")
     (tmp_path / "text.jpg").write_bytes(b"this is no image at all")
+    frames[0].save(tmp_path / "two.png", save_all=True, append_images=frames[1:])
     expected = {
+        "two.png": "2 frames",
         "absent.jpg": "does not exist",
         "empty.jpg": "is empty",
         "text.jpg": "not an image that can be read",

@@ -133,7 +133,7 @@ def parse(data: bytes, path: Path) -> Contents:
     if len(parts.header) < 7 or not parts.pixels or not _is_known(parts.header):
         raise ImageError(f"{path} is damaged: the PNG has no sound header or no pixels.")
     frames = int.from_bytes(parts.single.get(b"acTL", b"")[:4], "big")
-    if frames > 1:
+    if frames > 1 and b"fdAT" in parts.single:
         raise ImageError(
             f"{path} holds {frames} frames; expected one. Split it into single images."
         )

@@ -212,8 +212,10 @@ def arrange(
         return (*read_numbers(directory.get(tag), order), default)[0]
 
     size = number(_WIDTH, 0), number(_HEIGHT, 0)
-    if min(size) < 1 or len(data) > _LONGEST_FILE:
-        raise ImageError(f"{path} is a TIFF without sides, or one of more than 4 GB.")
+    if min(size) < 1:
+        raise ImageError(f"{path} is damaged: the TIFF states no width or no height.")
+    if len(data) > _LONGEST_FILE:
+        raise ImageError(f"{path} is a TIFF of more than 4 GB. Compress it, or cut it into parts.")
     bits = set(read_numbers(directory.get(_BITS), order)) or {1}
     formats = set(read_numbers(directory.get(_SAMPLE_FORMAT), order)) or {1}
     count, compression = number(_SAMPLES, 1), number(_COMPRESSION, _PLAIN)
