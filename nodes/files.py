@@ -133,7 +133,7 @@ def _check_detector_is_there(name: str, folders: list[Path]) -> None:
         "needs no file; then restart ComfyUI."
     )
     if name == "mtcnn":
-        raise DetectorError(f"The detector mtcnn needs the package facenet-pytorch. {install}")
+        raise DetectorError(f"The detector mtcnn needs the package `facenet-pytorch`. {install}")
     entry = catalog.find(DETECTORS[0] if name == AUTO else _PUBLISHED.get(name, name))
     missing = explain_missing(host.DETECTOR_FOLDERS, entry.file)
     if name != AUTO:

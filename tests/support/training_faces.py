@@ -21,7 +21,7 @@ CONFIG = GPENConfig(64, 64, (16, 16, 16, 16, 8), style_dim=16, mapping_layers=2)
 NOISE_SIZE = 32
 
 BAD_FILES = {
-    "truncated": "damaged",
+    "truncated": "is cut off",
     "corrupt": "damaged",
     "text": "not an image",
     "empty": "empty",

@@ -26,14 +26,14 @@ def test_a_bad_file_is_left_out_by_name(kind, noise_folder):
 
 
 def test_an_unreadable_file_is_left_out_by_name(noise_folder, monkeypatch):
-    read = Path.read_bytes
+    open_file = Path.open
 
-    def refuse(path):
+    def refuse(path, *mode, **options):
         if path.name == "face2.png":
             raise PermissionError(13, "Permission denied", str(path))
-        return read(path)
+        return open_file(path, *mode, **options)
 
-    monkeypatch.setattr(Path, "read_bytes", refuse)
+    monkeypatch.setattr(Path, "open", refuse)
     crops, complaints = load_faces(find_faces(noise_folder), SIZE)
     assert len(crops) == 5
     assert len(complaints) == 1
