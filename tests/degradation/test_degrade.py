@@ -186,7 +186,7 @@ def test_options_out_of_range_are_refused(options):
 
 
 def test_values_beyond_0_to_1_come_back_within():
-    images = torch.rand(8, 3, 32, 32) * 3 - 1
+    images = torch.rand(8, 3, 32, 32) * 2.3 - 0.45  # overshoot, as upscalers make it
     found = degrade(images, seed=1, degradation=replace(MIXED, clean=0.5))
     assert found.min() >= 0
     assert found.max() <= 1
