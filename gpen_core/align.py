@@ -8,7 +8,7 @@ import torch
 
 from .errors import MismatchError
 from .faces import LANDMARK_NAMES, Alignment, Crops
-from .images import check_image, format_batch
+from .images import check_image, check_shape, format_batch
 from .warp import cut_crops
 
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ def cut(
     Raises:
         MismatchError: `image` is not [B, 3, H, W] or not the size the alignment was made for.
     """
-    check_image(image)
+    check_shape(image)
     found = (image.shape[0], image.shape[2], image.shape[3])
     if found != alignment.image_size:
         raise MismatchError(
@@ -235,5 +235,6 @@ def align(
         >>> gpen.align(image, faces, size=256).pixels.shape
         torch.Size([1, 3, 256, 256])
     """
+    check_image(image)
     alignment = find_alignment(faces, size=size, template=template)
     return cut(image, alignment, device=device, on_progress=on_progress)

@@ -15,11 +15,17 @@ LOWEST, HIGHEST = -0.5, 2.0
 """Values beyond these are no overshoot: the image has another range than [0, 1]."""
 
 
-def check_image(image: torch.Tensor, name: str = "image", channels: int = 3) -> None:
-    """Raise MismatchError unless `image` is floating point [B, channels, H, W].
+def check_image(image: torch.Tensor, name: str = "image") -> None:
+    """Raise MismatchError unless `image` is RGB floating point [B, 3, H, W] in [0, 1].
 
-    The values of an RGB image on the CPU are checked, too (`check_range`).
+    This reads every pixel (`check_range`), so each verb does it once, at its door.
     """
+    check_shape(image, name)
+    check_range(image, name)
+
+
+def check_shape(image: torch.Tensor, name: str = "image", channels: int = 3) -> None:
+    """Raise MismatchError unless `image` is floating point [B, channels, H, W]."""
     if image.ndim != 4 or image.shape[1] != channels or 0 in image.shape[2:]:
         raise MismatchError(
             f"{name} must be [B, {channels}, H, W] with H and W at least 1, "
@@ -27,8 +33,6 @@ def check_image(image: torch.Tensor, name: str = "image", channels: int = 3) -> 
         )
     if not image.is_floating_point():
         raise MismatchError(f"{name} must be floating point in [0, 1], found {image.dtype}.")
-    if channels == 3 and image.device.type == "cpu":  # a GPU would have to be waited for
-        check_range(image, name)
 
 
 def format_batch(size: tuple[int, ...]) -> str:
@@ -41,9 +45,9 @@ def check_range(pixels: torch.Tensor, name: str) -> None:
     """Raise MismatchError if values plainly have another range than [0, 1].
 
     Upscalers and VAEs overshoot a little; that is left to be clamped. So are infinite values, the
-    mark of an overflow.
+    mark of an overflow. Pixels on a GPU are not looked at: the CPU would have to wait for it.
     """
-    if not pixels.numel():
+    if pixels.device.type != "cpu" or not pixels.numel():
         return
     low, high = (float(value) for value in pixels.detach().aminmax())
     if (LOWEST <= low and high <= HIGHEST) or not math.isfinite(high - low):

@@ -89,6 +89,7 @@ def restore_image(
     """
     options = PasteOptions(detail, feather, background, limit, strength, strengths)
     options.check(image)  # before a long search
+    options.check_background()
     check_max_faces(max_faces)
     check_template(template)
     check_passes(batch_size, noise_seed)

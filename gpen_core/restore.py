@@ -204,8 +204,7 @@ def _check(pixels: torch.Tensor, strength: float, batch_size: int | None, noise_
     if not 0 <= strength <= 1:
         raise MismatchError(f"strength must lie in 0 … 1, found {strength}.")
     check_passes(batch_size, noise_seed)
-    if pixels.device.type == "cpu":
-        check_range(pixels, "Crops")
+    check_range(pixels, "Crops")
 
 
 def check_passes(batch_size: int | None, noise_seed: int) -> None:
@@ -232,7 +231,7 @@ def _check_values(y: torch.Tensor, crops: torch.Tensor, dtype: torch.dtype) -> N
         sound = sound & ~outside.any()
     if sound:
         return
-    check_range(crops, "Crops")
+    check_range(crops.cpu(), "Crops")
     _check_no_nan(crops)
     if dtype != torch.float32:
         raise DeviceError(f"The network overflowed in {dtype}: restore with dtype fp32 or bf16.")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..errors import MismatchError
-from ..images import check_image
+from ..images import check_range, check_shape
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,9 +49,17 @@ class PasteOptions:
                 "face, in the order of the faces, or none to use one strength for all."
             )
 
+    def check_background(self) -> None:
+        """Raise MismatchError if the background's values plainly have another range than [0, 1]."""
+        if self.background is not None:
+            check_range(self.background, "background")
+
     def check(self, image: torch.Tensor) -> None:
-        """Raise MismatchError unless the options are in range and fit `image` [B, 3, H, W]."""
-        check_image(image)
+        """Raise MismatchError unless the options are in range and fit `image` [B, 3, H, W].
+
+        Pixels are not read: `check_background` does that, once.
+        """
+        check_shape(image)
         if self.background is not None:
             _check_background(self.background, image)
         if self.limit is not None:
@@ -90,7 +98,7 @@ def parse_strengths(text: str) -> list[float] | None:
 
 
 def _check_background(background: torch.Tensor, image: torch.Tensor) -> None:
-    check_image(background, "background")
+    check_shape(background, "background")
     if background.shape[0] != image.shape[0]:
         raise MismatchError(
             f"The background is a batch of {background.shape[0]}, the image of {image.shape[0]}: "
@@ -107,7 +115,7 @@ def _check_background(background: torch.Tensor, image: torch.Tensor) -> None:
 
 
 def _check_limit(limit: torch.Tensor, image: torch.Tensor) -> None:
-    check_image(limit, "limit", channels=1)
+    check_shape(limit, "limit", channels=1)
     count, _, height, width = image.shape
     if limit.shape[0] not in (1, count) or tuple(limit.shape[2:]) != (height, width):
         raise MismatchError(

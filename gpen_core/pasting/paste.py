@@ -11,7 +11,7 @@ import torch
 
 from .. import warp
 from ..errors import ImageError, MismatchError
-from ..images import format_batch
+from ..images import check_image, format_batch
 from .blending import Patch, blend
 from .detail import detail_weight
 from .masks import crop_mask, limit_patch
@@ -100,7 +100,9 @@ def paste(
         >>> bool((result.image[outside] == image[outside]).all())
         True
     """
+    check_image(image)
     options = PasteOptions(detail, feather, background, limit, strength, strengths)
+    options.check_background()
     options.check_count(len(crops))
     if strengths is not None:
         strengths = [strengths[row] for row in _order_by_image(crops)]
