@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
+from hostile_files import COMMON_KINDS, alter_bytes, draw_place
 from safetensors.torch import save as save_safetensors
 
 PROTO = b"\x80\x02"
@@ -219,18 +220,10 @@ def mutations(seed: int, count: int) -> Iterator[tuple[str, bytes]]:
 def _alter(contents: bytes, dice: random.Random) -> bytes:
     altered = bytearray(contents)
     for _ in range(dice.choice([1, 1, 2, 4, 16])):
-        place = dice.randrange(min(len(altered), dice.choice([64, 600, len(altered)])) or 1)
-        kind = dice.randrange(5)
-        if kind == 0:
-            altered[place : place + 1] = bytes([dice.randrange(256)])
-        elif kind == 1:
-            start = dice.randrange(len(altered))
-            altered[place:place] = altered[start : start + dice.randrange(40)]
-        elif kind == 2:
-            del altered[place : place + dice.randrange(1, 9)]
-        elif kind == 3:
-            limits = (0, 1, 127, 255, 0x7FFFFFFF, 0xFFFFFFFF, 1 << 31, 1 << 20)
-            altered[place : place + 4] = struct.pack("<I", dice.choice(limits))
+        place = draw_place(altered, dice)
+        kind = dice.randrange(COMMON_KINDS + 1)
+        if kind < COMMON_KINDS:
+            alter_bytes(altered, place, kind, dice, "<")
         else:
             altered[place : place + 1] = dice.choice(
                 [b"(", b"t", b"R", b"b", b"h\x00", b"\x85", b"\x86", b"}", b"]", b"s", b"a", b"Q"]

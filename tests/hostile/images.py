@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Iterator
 
 import numpy as np
+from hostile_files import COMMON_KINDS, alter_bytes, draw_place
 from odd_images import (
     add_jpeg_segment,
     add_png_chunks,
@@ -225,19 +226,11 @@ def mutations(seed: int, count: int) -> Iterator[tuple[str, bytes]]:
 
 
 def _alter(altered: bytearray, dice: random.Random) -> None:
-    place = dice.randrange(min(len(altered), dice.choice([64, 600, len(altered)])) or 1)
-    kind = dice.randrange(6)
-    if kind == 0:
-        altered[place : place + 1] = bytes([dice.randrange(256)])
-    elif kind == 1:
-        start = dice.randrange(len(altered))
-        altered[place:place] = altered[start : start + dice.randrange(40)]
-    elif kind == 2:
-        del altered[place : place + dice.randrange(1, 9)]
-    elif kind == 3:
-        limits = (0, 1, 127, 255, 0x7FFFFFFF, 0xFFFFFFFF, 1 << 31, 1 << 20)
-        altered[place : place + 4] = struct.pack(dice.choice("<>") + "I", dice.choice(limits))
-    elif kind == 4 and dice.random() < 0.3:
+    place = draw_place(altered, dice)
+    kind = dice.randrange(COMMON_KINDS + 2)
+    if kind < COMMON_KINDS:
+        alter_bytes(altered, place, kind, dice, "<>")
+    elif kind == COMMON_KINDS and dice.random() < 0.3:
         del altered[dice.randrange(len(altered) // 2, len(altered)) :]
     else:
         altered[place : place + 2] = dice.choice(

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
-import json
 import os
-import subprocess
 import sys
 import time
 from pathlib import Path
-from types import ModuleType
 
 import pytest
+from hostile_files import load_script, measure_growth
 
 from gpen_core import cli
 from gpen_core.checkpoints.loading import read_checkpoint
@@ -22,17 +19,12 @@ HERE = Path(__file__).parent
 CASES = HERE.parents[2] / "shared" / "cases" / "hostile"
 
 
-def load(name: str) -> ModuleType:
-    """Import a script of this folder, which is no package."""
-    spec = importlib.util.spec_from_file_location(f"hostile_{name}", HERE / f"{name}.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-hostile = load("checkpoints")
+hostile = load_script("checkpoints")
 ATTACKS = hostile.make_attacks()
+READ = """
+from gpen_core.checkpoints.loading import read_checkpoint as read
+from gpen_core.errors import CheckpointError as Refused
+"""
 
 
 @pytest.mark.parametrize("name", ATTACKS)
@@ -56,27 +48,8 @@ def test_an_attack_is_refused_at_once_on_one_printable_line(
 @pytest.mark.skipif(sys.platform == "win32", reason="needs the module resource")
 def test_no_attack_takes_more_than_300_mb(tmp_path: Path) -> None:
     hostile.write_attacks(tmp_path / "files")
-    code = (
-        "import json, resource, sys\n"
-        "from pathlib import Path\n"
-        "from gpen_core.checkpoints.loading import read_checkpoint\n"
-        "from gpen_core.errors import CheckpointError\n"
-        "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
-        "read_checkpoint(sys.argv[1])\n"
-        "before, found = peak(), {}\n"
-        "for path in sorted(Path(sys.argv[2]).iterdir()):\n"
-        "    try: read_checkpoint(path)\n"
-        "    except CheckpointError: pass\n"
-        "    now = peak()\n"
-        "    found[path.name], before = now - before, now\n"
-        "print(json.dumps(found))\n"
-    )
     model = HERE.parents[1] / "weights" / "gpen-builtin-256.safetensors"
-    words = [sys.executable, "-c", code, str(model), str(tmp_path / "files")]
-    done = subprocess.run(words, cwd=HERE.parents[1], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    unit = 1 if sys.platform == "darwin" else 1024
-    grown = {name: peak * unit / 1e6 for name, peak in json.loads(done.stdout).items()}
+    grown = measure_growth(READ, model, tmp_path / "files")
     assert set(grown) == set(ATTACKS)
     assert sum(grown.values()) < 300, grown
 

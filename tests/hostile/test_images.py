@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import json
 import os
 import subprocess
 import sys
@@ -11,16 +9,14 @@ import time
 from pathlib import Path
 
 import pytest
+from hostile_files import load_script, measure_growth
 
 from gpen_core.errors import ImageError
 from gpen_core.media import find_losses, read_picture, write_picture
 
 HERE = Path(__file__).parent
 
-_spec = importlib.util.spec_from_file_location("hostile_images", HERE / "images.py")
-assert _spec is not None and _spec.loader is not None
-hostile = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(hostile)
+hostile = load_script("images")
 ATTACKS = hostile.make_attacks()
 
 
@@ -53,21 +49,11 @@ def test_an_attack_does_no_harm(name, tmp_path, monkeypatch, capfd):
     assert capfd.readouterr() == ("", "")
 
 
-READ_ALL = """
-import json, resource, sys
-from pathlib import Path
-from gpen_core.errors import ImageError
+READ = """
+from gpen_core.errors import ImageError as Refused
 from gpen_core.media import read_picture
 
-peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-read_picture(sys.argv[1])
-before, found = peak(), {}
-for path in sorted(Path(sys.argv[2]).iterdir()):
-    try: read_picture(path, on_damage=lambda message: None)
-    except ImageError: pass
-    now = peak()
-    found[path.name], before = now - before, now
-print(json.dumps(found))
+def read(path): read_picture(path, on_damage=lambda message: None)
 """
 
 
@@ -79,11 +65,7 @@ def test_no_attack_takes_more_than_300_mb(tmp_path):
         (folder / name).write_bytes(contents)
     sound = tmp_path / "a.jpg"
     sound.write_bytes(hostile.sound_files()["a.jpg"])
-    words = [sys.executable, "-c", READ_ALL, str(sound), str(folder)]
-    done = subprocess.run(words, cwd=HERE.parents[1], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    unit = 1 if sys.platform == "darwin" else 1024
-    grown = {name: peak * unit / 1e6 for name, peak in json.loads(done.stdout).items()}
+    grown = measure_growth(READ, sound, folder)
     assert set(grown) == set(ATTACKS)
     assert sum(grown.values()) < 300, grown
 
