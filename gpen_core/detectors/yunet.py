@@ -11,6 +11,7 @@ import torch.nn.functional as F
 
 from ..errors import DetectorError
 from ..faces import Faces
+from ..files import name_special
 from .interrupts import check_interrupt
 
 if TYPE_CHECKING:
@@ -57,6 +58,8 @@ class YuNet:
                 "Install it with: pip install opencv-python"
             ) from error
         try:
+            if special := name_special(file):
+                raise DetectorError(f"`{file}` is {special}; expected a file with weights.")
             # Read it here: OpenCV cannot open every Unicode path on Windows.
             network = np.frombuffer(file.read_bytes(), np.uint8)
         except OSError as error:

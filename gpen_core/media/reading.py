@@ -6,7 +6,6 @@ OpenCV cannot open such paths on Windows.
 
 from __future__ import annotations
 
-import stat
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 import torch
 
 from ..errors import ImageError
+from ..files import name_special
 from . import kinds, limits
 from .containers import bmp, boxes, jpeg, png, simple, tiff, webp
 from .picture import Picture
@@ -147,8 +147,9 @@ def open_contents(path: Path, *, allow_large: bool) -> Contents:
 def _read_bytes(path: Path) -> tuple[str, bytes]:
     """Return the kind of a file by its first bytes, and its bytes."""
     try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            reason = "it is a folder" if path.is_dir() else "it is no regular file"
+        special = name_special(path)
+        if special or path.is_dir():
+            reason = f"it is {special}, no regular file" if special else "it is a folder"
             raise ImageError(f"{path} cannot be read: {reason}.")
         with path.open("rb") as file:
             head = file.read(kinds.HEAD)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
+from pathlib import Path
 
 import pytest
 import torch
 
-from gpen_core import CheckpointError, DetectorError, detect, load_detector
+from gpen_core import CheckpointError, DetectorError, GPENError, detect, load_detector
 from gpen_core.detectors import DETECTORS, registry
 from gpen_core.detectors.retinaface import (
     RetinaFace,
@@ -171,3 +173,12 @@ def test_the_error_for_an_onnx_file_says_which_opencv_it_needs(tmp_path, content
     file.write_bytes(content)
     with pytest.raises(DetectorError, match="OpenCV 5 only"):
         load_detector("auto", weights=file)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs FIFOs")
+def test_a_fifo_is_refused_as_weights_without_opening_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(Path, "read_bytes", lambda path: pytest.fail(f"{path} was opened"))
+    for name in ("yunet.onnx", "retinaface.pth"):
+        os.mkfifo(tmp_path / name)
+        with pytest.raises(GPENError, match="is a FIFO"):
+            load_detector("auto", device="cpu", weights=tmp_path / name)
