@@ -17,11 +17,10 @@ from .restore import check_passes, restore_pixels
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from .arch import GPENConfig
     from .detectors import Detector
     from .faces import Faces
     from .progress import OnProgress
-    from .runner import Runner
+    from .runner import Runner, RunnerConfig
 
 CROPS_BUDGET = 512 << 20
 """Bytes of crops, before and after restoring, held at a time: 5 faces at 2048 px, 85 at 512."""
@@ -175,7 +174,7 @@ def _warn_of_left_out(faces: Faces) -> None:
         warnings.warn(message, stacklevel=4)
 
 
-def _crops_at_a_time(config: GPENConfig) -> int:
+def _crops_at_a_time(config: RunnerConfig) -> int:
     bytes_per_face = 3 * 4 * (config.in_size**2 + config.out_size**2)
     return max(1, CROPS_BUDGET // bytes_per_face)
 

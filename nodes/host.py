@@ -14,8 +14,6 @@ import folder_paths
 import torch
 from server import PromptServer
 
-from ..gpen_core.restore import forward_memory
-
 if TYPE_CHECKING:
     from ..gpen_core.arch import GPEN, GPENConfig
     from ..gpen_core.progress import OnProgress
@@ -234,7 +232,7 @@ class HostedGPEN:
 
     def load(self, batch_size: int) -> None:
         """Load the weights to the device and free memory for a pass of `batch_size` faces."""
-        memory = forward_memory(self.config, batch_size, self.network.dtype)
+        memory = self.config.forward_memory(batch_size, self.network.dtype)
         mm.load_models_gpu([self.patcher], memory_required=memory, force_full_load=True)
         # With --novram the host leaves the weights on the CPU despite `force_full_load`.
         if any(not _is_same_device(p.device, self.device) for p in self.network.parameters()):
