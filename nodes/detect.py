@@ -14,6 +14,7 @@ from ..gpen_core.preview import draw_previews
 from . import host
 from .detections import find_faces
 from .files import stamp_unconnected_detector
+from .ranges import in_range
 from .reports import describe_faces
 from .sockets import (
     CATEGORY,
@@ -104,6 +105,7 @@ class DetectFaces(io.ComfyNode):
         return stamp_unconnected_detector(inputs)
 
     @classmethod
+    @in_range
     def execute(
         cls,
         image: torch.Tensor,

@@ -14,6 +14,7 @@ from ..gpen_core.warp import resize
 from . import host
 from .detections import find_faces
 from .files import stamp_unconnected_detector
+from .ranges import in_range
 from .reports import count_faces, describe_faces
 from .sockets import (
     CATEGORY,
@@ -82,6 +83,7 @@ class RestoreFaces(io.ComfyNode):
         )  # fmt: skip
 
     @classmethod
+    @in_range
     def execute(
         cls, model: host.HostedGPEN, crops: torch.Tensor, strength: float, batch_size: int
     ) -> io.NodeOutput:
@@ -140,6 +142,7 @@ class RestoreImage(io.ComfyNode):
         return stamp_unconnected_detector(inputs)
 
     @classmethod
+    @in_range
     def execute(
         cls,
         image: torch.Tensor,
