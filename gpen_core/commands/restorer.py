@@ -55,6 +55,7 @@ class RestoreOptions(FileOptions, Protocol):
     upscaler: str | None
     save_faces: bool
     compare: bool
+    strengths: list[float] | None
 
 
 @dataclass(frozen=True)
@@ -159,6 +160,7 @@ class Restorer:
             on_progress=on_progress,
             on_restored=save_crops,
             on_left_out=report_left_out,
+            strengths=options.strengths,
         )
         restored = picture.with_pixels(result.image.cpu())
         del result, image, background  # fewer copies of a large picture while it is written
