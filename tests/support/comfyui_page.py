@@ -50,8 +50,9 @@ NEW_NODE = """id => {
 TEXTS = """() => app.graph.nodes.flatMap(n => (n.widgets || []))
   .filter(w => w.name === '$$node-text-preview').map(w => String(w.value))"""
 SHOW = f"texts => {{ const shown = ({TEXTS})(); return texts.every(t => shown.includes(t)) }}"
-PREVIEWS = """() => app.graph.nodes.map(n => [n.type, LiteGraph.vueNodesMode
-  ? document.querySelectorAll(`[data-node-id="${n.id}"] img`).length : (n.imgs || []).length])"""
+SHOW_PICTURES = """counts => app.graph.nodes.every(n => !(n.type in counts) || counts[n.type] ===
+  (LiteGraph.vueNodesMode ? document.querySelectorAll(`[data-node-id="${n.id}"] img`).length
+    : (n.imgs || []).length))"""
 COMPLAINTS = """() => {
   const seen = selector => [...document.querySelectorAll(selector)]
     .filter(e => e.offsetParent !== null).map(e => e.innerText.slice(0, 400));
@@ -159,9 +160,9 @@ class Page:
         """Wait until nodes show each of these texts."""
         self.page.wait_for_function(SHOW, arg=texts, timeout=PATIENCE)
 
-    def previews(self) -> dict[str, int]:
-        """Return the number of pictures that each kind of node shows, if any."""
-        return {kind: count for kind, count in self.page.evaluate(PREVIEWS) if count}
+    def wait_for_previews(self, counts: dict[str, int]) -> None:
+        """Wait until nodes of these kinds show so many pictures each."""
+        self.page.wait_for_function(SHOW_PICTURES, arg=counts, timeout=PATIENCE)
 
     def run(self, seconds: float = 600) -> dict:
         """Press Run and wait; return the new history entry."""
