@@ -72,6 +72,7 @@ class Page:
         self.page = page
         self.host = host
         self.errors: list[str] = []
+        page.set_default_timeout(PATIENCE)
         page.on("pageerror", lambda error: self.errors.append(str(error)))
         self._open()
 
