@@ -146,18 +146,24 @@ class Restorer:
 
         faces = detect(self.detector, image, threshold=options.threshold, min_size=options.min_size)
         feather = FEATHER if options.feather is None else options.feather
+        how = PasteOptions(
+            options.detail,
+            feather,
+            background,
+            strength=options.strength,
+            strengths=options.strengths,
+        )
         result = restore_detected(
             self.model,
             image,
             faces,
-            PasteOptions(options.detail, feather, background, strength=options.strength),
+            how,
             template=options.template,
             max_faces=options.max_faces,
             batch_size=options.batch_size,
             on_progress=on_progress,
             on_restored=save_crops,
             on_left_out=report_left_out,
-            strengths=options.strengths,
             in_place=not options.compare,  # a comparison needs the picture as it was
         )
         restored = picture.with_pixels(result.image.cpu())
