@@ -94,6 +94,19 @@ def find_network(contents: Any) -> tuple[dict[str, torch.Tensor], GPENConfig, st
     return {name: tensors[name] for name in expected}, config, container
 
 
+def holds_gpen(contents: Any) -> bool:
+    """Tell whether a file holds tensors of a GPEN, even if some are missing or damaged.
+
+    Args:
+        contents: the contents of a file, whose tensors may be on the device "meta".
+    """
+    try:
+        tensors, _ = _unwrap(contents)
+    except CheckpointError:
+        return False
+    return any(name in tensors for name in SIGNATURE)
+
+
 def is_kernel(name: str) -> bool:
     """Whether this name is that of a fixed blur kernel, which training never changes."""
     return name.endswith(".kernel")
@@ -168,12 +181,20 @@ def _publish_name(section: str, name: str) -> str:
 
 
 def _refuse_foreign(names: Iterable[str], *, what: str = "This") -> None:
+    kind = name_foreign(names)
+    if kind is not None:
+        raise CheckpointError(
+            f"{what} is {kind}. A GPEN restorer is needed: `gpen models` lists files that work."
+        )
+
+
+def name_foreign(names: Iterable[str]) -> str | None:
+    """Return in words which known network other than GPEN has tensors of these names, or None."""
     names = [str(name) for name in names]
     for patterns, kind in FOREIGN:
         if all(any(re.match(pattern, name) for name in names) for pattern in patterns):
-            raise CheckpointError(
-                f"{what} is {kind}. A GPEN restorer is needed: `gpen models` lists files that work."
-            )
+            return kind
+    return None
 
 
 def _check_names_and_shapes(
