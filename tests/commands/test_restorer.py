@@ -10,11 +10,10 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from other_restorers import make_echo
 from PIL import Image
 from safetensors.torch import save_file
 
-from gpen_core import cli, pipeline
+from gpen_core import cli
 from gpen_core.arch import GPEN, GPENConfig
 from gpen_core.commands import image_files, restorer
 from gpen_core.faces import Faces
@@ -195,31 +194,6 @@ def test_an_upscaler_file_enlarges_the_background(gpen):
     plain, network = read_image("plain.png"), read_image("network.png")
     assert plain.shape == network.shape == (1, 3, 80, 120)
     assert not torch.equal(plain[..., 100:], network[..., 100:])
-
-
-def test_another_face_restorer_is_the_model_and_cuts_its_own_template(gpen, monkeypatch):
-    model = make_echo()
-    monkeypatch.setattr(restorer, "load_face_restorer", lambda *words, **options: model)
-    templates = []
-    fit = pipeline.find_alignment
-    monkeypatch.setattr(
-        pipeline,
-        "find_alignment",
-        lambda *words, template, **options: (
-            templates.append(template) or fit(*words, template=template, **options)
-        ),
-    )
-    save("a.png")
-    assert gpen("a.png", "-o", "r.png")[0] == 0
-    assert gpen("a.png", "-o", "s.png", "--template", "gpen")[0] == 0
-    assert templates == ["ffhq", "gpen"]
-
-
-def test_fidelity_without_a_codeformer_is_an_error(gpen):
-    save("a.png")
-    code, _, err = gpen("a.png", "-o", "r.png", "--fidelity", "0.5")
-    assert code == 2
-    assert "GPEN has no fidelity; leave it out" in err
 
 
 def test_an_aligned_face_comes_back_at_the_models_size(gpen):
