@@ -11,7 +11,6 @@ import torch
 import torch.nn.functional as F
 
 from ..align import left_out_messages
-from ..checkpoints.loading import load_gpen
 from ..detectors import Detector, detect, load_detector
 from ..errors import CheckpointError, ImageError
 from ..files import clear_mark, is_unfinished, mark_unfinished, write_atomically
@@ -21,15 +20,16 @@ from ..pasting import FEATHER, PasteOptions
 from ..pasting.background import Upscaler, enlarge, load_upscaler
 from ..pipeline import restore_detected
 from ..restore import restore_pixels
+from ..runners.spandrel import load_face_restorer
 from .image_files import ImageFiles
 from .jobs import FileOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..arch import GPEN
     from ..faces import Crops, Faces
     from ..progress import OnProgress
+    from ..runner import Runner
     from .jobs import Job
 
 
@@ -41,6 +41,7 @@ class RestoreOptions(FileOptions, Protocol):
     device: str
     dtype: str
     batch_size: int | None
+    fidelity: float | None
     detector: str
     detector_weights: str | None
     threshold: float | None
@@ -71,7 +72,7 @@ class Restorer:
     """
 
     options: RestoreOptions
-    model: GPEN
+    model: Runner
     detector: Detector | None
     upscaler: Upscaler | None
     files: ImageFiles
@@ -90,7 +91,9 @@ class Restorer:
             GPENError: a network cannot be loaded, or the model's size is not `--size`.
         """
         device, dtype = options.device, options.dtype
-        model = load_gpen(options.model, device=device, dtype=dtype)
+        model = load_face_restorer(
+            options.model, device=device, dtype=dtype, fidelity=options.fidelity
+        )
         if options.size not in (None, model.config.out_size):
             raise CheckpointError(
                 f"{options.model} restores at {model.config.out_size} px, but --size "
