@@ -14,6 +14,9 @@ DETECTORS = ("retinaface_resnet50", "retinaface_mobile0.25", "mtcnn", "yunet")
 TEMPLATES = ("gpen", "ffhq")
 """Where a face lies in its crop; `align.TEMPLATES` holds the points."""
 
+COLOURS = ("match", "keep")
+"""Whose colours a restored face has: those of the given crop, or those that the network painted."""
+
 DTYPES = ("fp32", "bf16", "fp16")
 """Number formats of a network; `devices.DTYPES` holds torch's."""
 

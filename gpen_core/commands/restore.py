@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import GPENError
-from ..names import AUTO, DETECTORS, DTYPES, TEMPLATES
+from ..names import AUTO, COLOURS, DETECTORS, DTYPES, TEMPLATES
 from ..printable import printable_lines
 from . import FAILED
 from .arguments import add_file_options, add_name, explain, fraction, not_negative, positive
@@ -101,7 +101,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     result.add_argument(
         "--detail", metavar="auto|0…1", type=_parse_detail, default=AUTO,
         help="how much detail of the photograph that is finer than the crop to keep (default: "
-        "auto)",
+        "auto, which keeps detail and drops noise)",
+    )  # fmt: skip
+    result.add_argument(
+        "--colour", choices=COLOURS, default="keep",
+        help="match: a restored face has the colours of the photograph; keep: those that the "
+        "network painted (default: keep)",
     )  # fmt: skip
     result.add_argument(
         "--feather", metavar="0…0.5", type=_parse_feather,

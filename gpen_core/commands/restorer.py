@@ -51,6 +51,7 @@ class RestoreOptions(FileOptions, Protocol):
     aligned: bool
     strength: float
     detail: float | str
+    colour: str
     feather: float | None
     scale: int
     upscaler: str | None
@@ -164,6 +165,7 @@ class Restorer:
             template=options.template,
             max_faces=options.max_faces,
             batch_size=options.batch_size,
+            colour=options.colour,
             on_progress=on_progress,
             on_restored=save_crops,
             on_left_out=report_left_out,
@@ -195,6 +197,7 @@ class Restorer:
             picture.pixels,
             strength=self.options.strength,
             batch_size=self.options.batch_size,
+            colour=self.options.colour,
             on_progress=on_progress,
         )
         after = picture.with_pixels(restored)
