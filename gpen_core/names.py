@@ -17,6 +17,12 @@ TEMPLATES = ("gpen", "ffhq")
 DTYPES = ("fp32", "bf16", "fp16")
 """Number formats of a network; `devices.DTYPES` holds torch's."""
 
+EXPORT_DTYPES = ("fp32", "fp16")
+"""Number formats of exported ONNX files."""
+
+ENGINES = ("gpen", "onnxruntime")
+"""What can run an ONNX file: our own network, or ONNX Runtime."""
+
 DEGRADATIONS = ("paper", "second-order", "mixed", "traces")
 """Presets of `degrade`; `degradation.presets` holds their ranges."""
 
