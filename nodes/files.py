@@ -76,6 +76,8 @@ def explain_missing(folders: tuple[str, ...], file: str) -> str:
     entry = catalog.look_up(_strip_folders(file))
     if entry is None:
         return message
+    if not entry.url:
+        return message
     message += f" It is published at {entry.url} ({entry.licence})"
     published = entry.url.rsplit("/", 1)[-1]
     if published.lower() == _strip_folders(file).lower():
