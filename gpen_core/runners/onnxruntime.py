@@ -18,6 +18,7 @@ from .sessions import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from onnxruntime import InferenceSession
@@ -56,6 +57,7 @@ class OnnxRunner:
         path: the file. It must have been checked: ONNX Runtime itself sets no bounds.
         device: the device on which faces are cut and pasted, and the network computes if it can.
         sharpen: see `GPEN.sharpen`.
+        providers: ONNX Runtime's execution providers; None chooses them by the device.
 
     Attributes:
         config: the sizes of its faces.
@@ -70,10 +72,17 @@ class OnnxRunner:
             map one picture of a face to one picture.
     """
 
-    def __init__(self, path: Path, device: torch.device, *, sharpen: float = 0.0) -> None:
+    def __init__(
+        self,
+        path: Path,
+        device: torch.device,
+        *,
+        sharpen: float = 0.0,
+        providers: Sequence[Any] | None = None,
+    ) -> None:
         require_package("onnxruntime", f"Running `{path}` by ONNX Runtime")
         self.device, self.sharpen = device, sharpen
-        self._session = open_session(path, choose_providers(device))
+        self._session = open_session(path, providers or choose_providers(device))
         self.provider = self._session.get_providers()[0]
         (given,), (made,) = self._session.get_inputs(), self._session.get_outputs()
         self.dtype = DTYPES[given.type]
