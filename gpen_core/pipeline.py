@@ -127,6 +127,7 @@ def restore_detected(
     on_progress: OnProgress | None = None,
     on_restored: Callable[[Crops], None] | None = None,
     on_left_out: Callable[[Faces], None] | None = None,
+    in_place: bool = False,
 ) -> Pasted:
     """Restore and paste as `restore_image` does, but faces that `detect` found before.
 
@@ -135,6 +136,7 @@ def restore_detected(
         options: how to paste.
         model, image, template, max_faces, batch_size, noise_seed: see `restore_image`.
         on_progress, on_restored, on_left_out: see `restore_image`.
+        in_place: write into `image` (or the background), to save the memory of a copy.
 
     Raises:
         GPENError: see the four verbs.
@@ -166,7 +168,7 @@ def restore_detected(
         return restored
 
     parts = map(restore_part, range(0, len(faces), part_size))
-    return paste_parts(image, parts, options, device=model.device)
+    return paste_parts(image, alignment, parts, options, device=model.device, in_place=in_place)
 
 
 def _warn_of_left_out(faces: Faces) -> None:

@@ -12,14 +12,14 @@ import torch.nn.functional as F
 
 from ..align import left_out_messages
 from ..checkpoints.loading import load_gpen
-from ..detectors import Detector, load_detector
+from ..detectors import Detector, detect, load_detector
 from ..errors import CheckpointError, ImageError
 from ..files import clear_mark, is_unfinished, mark_unfinished, write_atomically
 from ..media import Metadata, Picture, write_picture
 from ..media.formats import is_same_format
+from ..pasting import FEATHER, PasteOptions
 from ..pasting.background import Upscaler, enlarge, load_upscaler
-from ..pasting.paste import FEATHER
-from ..pipeline import restore_image
+from ..pipeline import restore_detected
 from ..restore import restore_pixels
 from .image_files import ImageFiles
 from .jobs import FileOptions
@@ -143,22 +143,20 @@ class Restorer:
                 self._save_crops(job, picture, crops, first=count + 1, overwrite=replace_extras)
             count += len(crops)
 
-        result = restore_image(
+        faces = detect(self.detector, image, threshold=options.threshold, min_size=options.min_size)
+        feather = FEATHER if options.feather is None else options.feather
+        result = restore_detected(
             self.model,
-            self.detector,
             image,
-            strength=options.strength,
+            faces,
+            PasteOptions(options.detail, feather, background, strength=options.strength),
             template=options.template,
-            detail=options.detail,
-            feather=FEATHER if options.feather is None else options.feather,
-            threshold=options.threshold,
-            min_size=options.min_size,
             max_faces=options.max_faces,
-            background=background,
             batch_size=options.batch_size,
             on_progress=on_progress,
             on_restored=save_crops,
             on_left_out=report_left_out,
+            in_place=not options.compare,  # a comparison needs the picture as it was
         )
         restored = picture.with_pixels(result.image.cpu())
         del result, image, background  # fewer copies of a large picture while it is written
