@@ -15,7 +15,8 @@ from ..files import write_atomically
 from ..runners.probes import make_probe, relative_difference
 from ..runners.sessions import estimate_memory, open_session, require_package, run_session
 from . import catalog
-from .loading import build_network, read_checkpoint, sharpen_metadata
+from .loading import build_network, read_checkpoint
+from .metadata import sharpen_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -11,21 +11,16 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ..arch import GPEN, GPENConfig
-from ..devices import DTYPES, resolve_device, resolve_dtype
-from ..errors import CheckpointError, DeviceError, MismatchError
+from ..devices import resolve_device, resolve_dtype
+from ..errors import CheckpointError
 from ..files import sha256
-from ..printable import printable
 from . import catalog
+from .metadata import read_sharpen
 from .state_dicts import DTYPE_NAMES, find_network, is_kernel, read_state_dict
-from .tensor_files import read_tensor_file, write_safetensors
+from .tensor_files import read_tensor_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-SHARPEN_KEY = "gpen.sharpen"
-"""The key of `GPEN.sharpen` in the metadata of a safetensors file."""
-MAX_SHARPEN = 100
-"""The largest value of `GPEN.sharpen` that a file may hold."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,101 +146,10 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     file = read_tensor_file(path, check=check)
     try:
         tensors, config, container = read_state_dict(file.contents)
-        sharpen = _read_sharpen(file.metadata)
+        sharpen = read_sharpen(file.metadata)
     except CheckpointError as error:
         raise CheckpointError(f"`{path}`: {error}") from error
     return Checkpoint(path, file.format, container, tensors, config, sharpen)
-
-
-def convert_checkpoint(
-    source: str | Path,
-    target: str | Path,
-    *,
-    dtype: str | None = None,
-    sharpen: float | None = None,
-    overwrite: bool = False,
-) -> Path:
-    """Write a checkpoint as a flat `.safetensors` file, completely or not at all.
-
-    Args:
-        source: a file, or a name of the catalogue.
-        target: a path that ends in `.safetensors`.
-        dtype: "fp32", "fp16" or "bf16"; None keeps the dtype of each tensor.
-        sharpen: the value of `GPEN.sharpen` that the file stores, 0 … `MAX_SHARPEN`; None keeps
-            the value of `source`.
-        overwrite: replace `target` if it exists.
-
-    Returns:
-        `target` as a path.
-
-    Raises:
-        CheckpointError: `source` is not a GPEN, `target` exists or cannot be written, or a weight
-            is too large for `dtype`.
-        DeviceError: the dtype is unknown.
-        MismatchError: `sharpen` is out of range.
-    """
-    target = check_output(target, dtype)
-    if sharpen is not None and not 0 <= sharpen <= MAX_SHARPEN:
-        raise MismatchError(f"sharpen must lie in 0 … {MAX_SHARPEN}, found {sharpen:g}.")
-    checkpoint = read_checkpoint(catalog.resolve(source))
-    tensors = checkpoint.state_dict
-    if dtype is not None:
-        stored = DTYPES[dtype]
-        tensors = {name: round_weight(name, tensor, stored) for name, tensor in tensors.items()}
-    metadata = sharpen_metadata(checkpoint.sharpen if sharpen is None else sharpen)
-    write_safetensors(tensors, target, overwrite=overwrite, metadata=metadata)
-    return target
-
-
-def sharpen_metadata(amount: float) -> dict[str, str]:
-    """Return the metadata of a safetensors file for `GPEN.sharpen`; 0 needs none."""
-    return {SHARPEN_KEY: f"{amount:g}"} if amount else {}
-
-
-def _read_sharpen(metadata: Mapping[str, str]) -> float:
-    text = metadata.get(SHARPEN_KEY, "0")
-    try:
-        amount = float(text)
-    except ValueError:
-        amount = -1.0
-    if not 0 <= amount <= MAX_SHARPEN:
-        raise CheckpointError(
-            f"its metadata says `{SHARPEN_KEY}` is `{printable(text)}`; expected a number from 0 "
-            f"to {MAX_SHARPEN}. `gpen convert --sharpen` writes one."
-        )
-    return amount
-
-
-def check_output(target: str | Path, dtype: str | None) -> Path:
-    """Check the target file and dtype of a new checkpoint; return `target` as a path.
-
-    Raises:
-        CheckpointError: `target` does not end in `.safetensors`.
-        DeviceError: the dtype is unknown.
-    """
-    target = Path(target)
-    if target.suffix.lower() != ".safetensors":
-        raise CheckpointError(
-            f"Only .safetensors files are written; `{target}` has another suffix."
-        )
-    if dtype is not None and dtype not in DTYPES:
-        raise DeviceError(f"Unknown dtype {dtype!r}; use {', '.join(DTYPES)}.")
-    return target
-
-
-def round_weight(name: str, tensor: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    """Convert the weight called `name` to another dtype.
-
-    Raises:
-        CheckpointError: it holds values that are too large for `dtype`.
-    """
-    stored = tensor.to(dtype)
-    if not torch.isfinite(stored).all():
-        raise CheckpointError(
-            f"`{name}` holds values too large for {DTYPE_NAMES[dtype]}, whose largest value is "
-            f"{torch.finfo(dtype).max:,.0f}. Use bf16 or fp32."
-        )
-    return stored
 
 
 def build_network(tensors: Mapping[str, torch.Tensor], config: GPENConfig) -> GPEN:

@@ -47,7 +47,7 @@ def add_convert_arguments(parser: argparse.ArgumentParser) -> None:
 
 def convert(args: argparse.Namespace) -> int:
     """Write a checkpoint as .safetensors; return the exit code."""
-    from ..checkpoints.loading import convert_checkpoint
+    from ..checkpoints.converting import convert_checkpoint
 
     path = convert_checkpoint(
         args.source,
