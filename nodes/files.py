@@ -41,9 +41,7 @@ def list_gpen_files() -> list[str]:
 
     ours, shared = host.GPEN_FOLDERS
     others = [name for name in host.list_model_files((shared,)) if is_gpen(name)]
-    files = [BUILTIN, *host.list_model_files((ours,)), *others]
-    # Other packs keep GPEN as ONNX there, which `load_gpen` cannot read.
-    return list(dict.fromkeys(name for name in files if not name.lower().endswith(".onnx")))
+    return list(dict.fromkeys([BUILTIN, *host.list_model_files((ours,)), *others]))
 
 
 def find_gpen(file: str) -> Path:

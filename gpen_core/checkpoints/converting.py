@@ -8,7 +8,9 @@ import torch
 
 from ..devices import DTYPES
 from ..errors import CheckpointError, DeviceError, MismatchError
+from ..runners import verification
 from . import catalog
+from .engines import is_onnx_file
 from .loading import read_checkpoint
 from .metadata import MAX_SHARPEN, sharpen_metadata
 from .state_dicts import DTYPE_NAMES
@@ -53,6 +55,34 @@ def convert_checkpoint(
     metadata = sharpen_metadata(checkpoint.sharpen if sharpen is None else sharpen)
     write_safetensors(tensors, target, overwrite=overwrite, metadata=metadata)
     return target
+
+
+def verify_checkpoint(source: str | Path) -> float:
+    """Compare an ONNX file, as our network computes it, with ONNX Runtime.
+
+    Args:
+        source: a file, or a name of the catalogue.
+
+    Returns:
+        The relative difference for one fixed face, ‖difference‖ / ‖result‖.
+
+    Raises:
+        CheckpointError: it is no ONNX file, it cannot be read or compared, onnxruntime is not
+            installed, or the difference is too large for a right reading.
+    """
+    path = catalog.resolve(source)
+    if not is_onnx_file(path):
+        raise CheckpointError(
+            f"Only ONNX files are compared with ONNX Runtime; `{path}` is none. Leave --verify out."
+        )
+    checkpoint = read_checkpoint(path)
+    found = verification.verify(path, checkpoint.sha256, checkpoint.dtype)
+    if found.is_wrong or found.difference is None:
+        raise CheckpointError(
+            f"`{path}` was read wrongly: it {found.describe().removeprefix('no: it ')}; at most "
+            f"{found.limit:g} is allowed. Please report this. The engine onnxruntime runs the file."
+        )
+    return found.difference
 
 
 def check_output(target: str | Path, dtype: str | None) -> Path:

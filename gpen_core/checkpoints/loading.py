@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import torch
 
@@ -15,12 +16,15 @@ from ..devices import resolve_device, resolve_dtype
 from ..errors import CheckpointError
 from ..files import sha256
 from . import catalog
+from .engines import choose_engine
 from .metadata import read_sharpen
 from .state_dicts import DTYPE_NAMES, find_network, is_kernel, read_state_dict
 from .tensor_files import read_tensor_file
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+
+    from ..runners.onnxruntime import OnnxRunner
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,29 +94,62 @@ class Checkpoint:
         return "\n".join(f"{name:<11} {value}" for name, value in lines.items())
 
 
+@overload
+def load_gpen(
+    source: str | Path = ...,
+    *,
+    device: str | torch.device = ...,
+    dtype: str | torch.dtype = ...,
+    engine: Literal["gpen"],
+    verify: bool = ...,
+    on_notice: Callable[[str], None] | None = ...,
+) -> GPEN: ...
+
+
+@overload
+def load_gpen(
+    source: str | Path = ...,
+    *,
+    device: str | torch.device = ...,
+    dtype: str | torch.dtype = ...,
+    engine: str = ...,
+    verify: bool = ...,
+    on_notice: Callable[[str], None] | None = ...,
+) -> GPEN | OnnxRunner: ...
+
+
 @torch.inference_mode(mode=False)  # weights made in that mode could not be used outside of it
 def load_gpen(
     source: str | Path = "builtin",
     *,
     device: str | torch.device = "auto",
     dtype: str | torch.dtype = "auto",
-) -> GPEN:
+    engine: str = "auto",
+    verify: bool = True,
+    on_notice: Callable[[str], None] | None = None,
+) -> GPEN | OnnxRunner:
     """Load a GPEN that is ready to restore: in evaluation mode, without gradients.
 
     The network maps crops [N, 3, in_size, in_size] to [N, 3, out_size, out_size], RGB in [-1, 1].
     Its `config` has both sizes. `restore` and `restore_image` take and return values in [0, 1].
 
     Args:
-        source: a `.pth`, `.pt` or `.safetensors` file, or a name that `gpen models` lists, such as
-            "GPEN-BFR-512", whose file is searched for in this package, `$GPEN_WEIGHTS` and the
-            user's cache. "builtin" is the small model that comes with this package.
+        source: a `.pth`, `.pt`, `.safetensors` or `.onnx` file, or a name that `gpen models`
+            lists, such as "GPEN-BFR-512", whose file is searched for in this package,
+            `$GPEN_WEIGHTS` and the user's cache. "builtin" is the small model of this package.
         device: "auto", "cpu", "cuda", "cuda:1", "mps" or a `torch.device`. "auto" prefers CUDA,
             then MPS.
         dtype: the dtype of the convolutions: "auto" (fp16 on a GPU, fp32 on a CPU), "fp32",
             "bf16", "fp16" or a `torch.dtype`. The dtype of the file does not matter.
+        engine: what runs an ONNX file. "gpen" is this network. "onnxruntime" is ONNX Runtime, which
+            is slower and computes in the dtype of the file. "auto" takes the network, and ONNX
+            Runtime for published files that the network cannot read.
+        verify: compare an ONNX file with ONNX Runtime at its first use, if that is installed. The
+            user's cache keeps the result. `GPEN_VERIFY=0` turns this off, too.
+        on_notice: called with a message if ONNX Runtime runs the file; None warns instead.
 
     Returns:
-        The network on `device`.
+        The network on `device`; an `OnnxRunner` if ONNX Runtime runs the file.
 
     Raises:
         CheckpointError: there is no such file, or it is not a GPEN that can be used.
@@ -126,7 +163,10 @@ def load_gpen(
     """
     target = resolve_device(device)
     chosen = resolve_dtype(dtype, target)
-    return read_checkpoint(catalog.resolve(source)).build().set_dtype(chosen).to(target)
+    found = choose_engine(catalog.resolve(source), engine, read_checkpoint, verify=verify)
+    if isinstance(found, Checkpoint):
+        return found.build().set_dtype(chosen).to(target)
+    return found.open(target, on_notice or (lambda message: warnings.warn(message, stacklevel=3)))
 
 
 def read_checkpoint(path: str | Path) -> Checkpoint:

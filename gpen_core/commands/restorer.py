@@ -27,9 +27,9 @@ from .jobs import FileOptions
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..arch import GPEN
     from ..faces import Crops, Faces
     from ..progress import OnProgress
+    from ..runner import Runner
     from .jobs import Job
 
 
@@ -40,6 +40,8 @@ class RestoreOptions(FileOptions, Protocol):
     size: int | None
     device: str
     dtype: str
+    engine: str
+    no_verify: bool
     batch_size: int | None
     detector: str
     detector_weights: str | None
@@ -70,7 +72,7 @@ class Restorer:
     """
 
     options: RestoreOptions
-    model: GPEN
+    model: Runner
     detector: Detector | None
     upscaler: Upscaler | None
     files: ImageFiles
@@ -89,7 +91,15 @@ class Restorer:
             GPENError: a network cannot be loaded, or the model's size is not `--size`.
         """
         device, dtype = options.device, options.dtype
-        model = load_gpen(options.model, device=device, dtype=dtype)
+        notify = on_notice or (lambda name, message: None)
+        model = load_gpen(
+            options.model,
+            device=device,
+            dtype=dtype,
+            engine=options.engine,
+            verify=not options.no_verify,
+            on_notice=lambda message: notify(options.model, message),
+        )
         if options.size not in (None, model.config.out_size):
             raise CheckpointError(
                 f"{options.model} restores at {model.config.out_size} px, but --size "
@@ -102,7 +112,7 @@ class Restorer:
             detector = load_detector(options.detector, device=device, weights=weights)
         if options.upscaler:
             upscaler = load_upscaler(options.upscaler, device=device, dtype=dtype)
-        files = ImageFiles(options, on_notice or (lambda name, message: None))
+        files = ImageFiles(options, notify)
         return cls(options, model, detector, upscaler, files)
 
     def restore(self, job: Job, on_progress: OnProgress) -> str:

@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 def add_inspect_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `gpen inspect`."""
     parser.add_argument(
-        "file", help="a .pth, .pt or .safetensors file, or a name that `gpen models` lists"
+        "file", help="a .pth, .pt, .safetensors or .onnx file, or a name that `gpen models` lists"
     )
 
 
 def inspect(args: argparse.Namespace) -> int:
     """Print a description of a checkpoint file; return the exit code."""
     from ..checkpoints import catalog
-    from ..checkpoints.loading import read_checkpoint
+    from ..checkpoints.describing import describe_file
 
-    print(read_checkpoint(catalog.resolve(args.file)).describe())
+    print(describe_file(catalog.resolve(args.file)))
     return 0
 
 
@@ -42,13 +42,22 @@ def add_convert_arguments(parser: argparse.ArgumentParser) -> None:
         help="store this amount of sharpening, 0 to 100, in the file: restored faces then get an "
         "unsharp mask where the network changed them (0: none; default: that of IN)",
     )
+    parser.add_argument(
+        "--verify",
+        action="store_true",
+        help="compare an ONNX file with ONNX Runtime, say the difference, and write nothing if it "
+        "is too large",
+    )
     _add_storing_arguments(parser, default="each weight keeps that of IN")
 
 
 def convert(args: argparse.Namespace) -> int:
     """Write a checkpoint as .safetensors; return the exit code."""
-    from ..checkpoints.converting import convert_checkpoint
+    from ..checkpoints.converting import convert_checkpoint, verify_checkpoint
 
+    if args.verify:
+        difference = verify_checkpoint(args.source)
+        print(f"{args.source}: run by ONNX Runtime, it differs by {difference:.1g}.")
     path = convert_checkpoint(
         args.source,
         args.target,

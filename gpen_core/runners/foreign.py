@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from ..errors import CheckpointError
@@ -33,8 +33,22 @@ class GraphValue(Protocol):
         ...
 
 
+class GraphNode(Protocol):
+    """An operation of an ONNX graph."""
+
+    @property
+    def op(self) -> str:
+        """The operator."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """Its name, which often holds those of the layers around it."""
+        ...
+
+
 class GraphOutline(Protocol):
-    """The inputs and outputs of an ONNX graph, and the names of its tensors."""
+    """The inputs and outputs of an ONNX graph, its operations, and its tensors."""
 
     @property
     def inputs(self) -> Sequence[GraphValue]:
@@ -47,12 +61,18 @@ class GraphOutline(Protocol):
         ...
 
     @property
-    def tensor_names(self) -> Sequence[str]:
-        """The names of the stored tensors."""
+    def nodes(self) -> Sequence[GraphNode]:
+        """The operations."""
+        ...
+
+    @property
+    def initialisers(self) -> Mapping[str, object]:
+        """The stored tensors, by name."""
         ...
 
 
 FLOATS = ("fp32", "fp16")
+CONTROL_FLOW = ("If", "Loop", "Scan", "SequenceMap")
 DETECTOR_OUTPUTS = 6
 """A network with so many outputs gives boxes, scores and landmarks at several scales."""
 
@@ -63,6 +83,12 @@ def check_restorer(path: Path, graph: GraphOutline) -> None:
     Raises:
         CheckpointError: it does not; the message says what the file looks like.
     """
+    inner = next((node.op for node in graph.nodes if node.op in CONTROL_FLOW), None)
+    if inner is not None:
+        raise CheckpointError(
+            f"`{path}` was refused: it holds a graph in a graph (`{inner}`), which a face restorer "
+            "does not need and which we do not check."
+        )
     if not _is_restorer(graph):
         raise CheckpointError(
             f"`{path}` {name_foreign(graph)}. Expected one float input [N, 3, S, S] and one float "
@@ -72,10 +98,13 @@ def check_restorer(path: Path, graph: GraphOutline) -> None:
 
 def name_foreign(graph: GraphOutline) -> str:
     """Say what a graph looks like that is no GPEN, as the end of a sentence about its file."""
-    for matches, kind in _FOREIGN:
-        if matches(graph):
-            return f"is no GPEN; it looks like {kind}"
-    return "is no GPEN"
+    kind = find_kind(graph)
+    return "is no GPEN" + (f"; it looks like {kind}" if kind else "")
+
+
+def find_kind(graph: GraphOutline) -> str | None:
+    """Return the kind of network that a graph looks like; None for a GPEN and for all others."""
+    return next((kind for matches, kind in _FOREIGN if matches(graph)), None)
 
 
 def describe_values(graph: GraphOutline) -> str:
@@ -116,8 +145,10 @@ def _has_other_input(graph: GraphOutline, dimensions: Callable[[Shape], bool]) -
     return len(others) < len(graph.inputs) and any(dimensions(v.shape) for v in others)
 
 
-def _names(graph: GraphOutline, *parts: str) -> bool:
-    return any(part in name for name in graph.tensor_names for part in parts)
+def _names(graph: GraphOutline, part: str) -> bool:
+    return any(part in name for name in graph.initialisers) or any(
+        part in node.name for node in graph.nodes
+    )
 
 
 def _gives(graph: GraphOutline, matches: Callable[[Shape], bool]) -> bool:
@@ -131,7 +162,7 @@ _FOREIGN: tuple[tuple[Callable[[GraphOutline], bool], str], ...] = (
         "a face swapper, which takes the features of a second face",
     ),
     (lambda g: _has_other_input(g, lambda s: len(s) < 2), "a CodeFormer, which takes a fidelity"),
-    (lambda g: _names(g, "quantize.embedding"), "a RestoreFormer or CodeFormer"),
+    (lambda g: _names(g, "quantize"), "a RestoreFormer or CodeFormer"),
     (lambda g: len(g.outputs) >= DETECTOR_OUTPUTS, "a face detector"),
     (lambda g: _gives(g, lambda s: len(s) == 2), "a network that describes or classifies faces"),
     (

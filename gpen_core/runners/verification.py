@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import math
 import os
 import subprocess
@@ -28,6 +29,8 @@ from .sessions import estimate_memory, is_installed, require_package
 
 if TYPE_CHECKING:
     from ..runner import RunnerConfig
+
+_log = logging.getLogger(__name__)
 
 RECORDS = "verified"
 """The kind of the records in the cache."""
@@ -89,16 +92,21 @@ def recall(sha256: str, dtype: str) -> Verification:
 
     Args:
         sha256: the hash of the file.
-        dtype: the dtype of its weights, "fp32" or "fp16".
+        dtype: the dtype of its weights, as `Checkpoint.dtype` says it.
     """
     record = read_record(RECORDS, f"{sha256}-{_stamp_reader()}")
     difference = record.get("difference")
     if isinstance(difference, float) and difference >= 0:
-        return Verification(difference, LIMITS.get(dtype, LIMITS["fp32"]))
+        return Verification(difference, _find_limit(dtype))
     return Verification(reason=printable(str(record.get("reason") or NOT_COMPARED), 300))
 
 
 NOT_COMPARED = "it was not compared yet"
+
+
+def _find_limit(dtype: str) -> float:
+    """Return the limit for weights of a dtype, such as "fp16 (some fp32)"."""
+    return LIMITS["fp16" if "16" in dtype else "fp32"]
 
 
 def verify_once(path: Path, sha256: str, dtype: str, config: RunnerConfig) -> Verification:
@@ -119,6 +127,7 @@ def verify_once(path: Path, sha256: str, dtype: str, config: RunnerConfig) -> Ve
     if need > free * MEMORY_SHARE:
         gigabytes = " of the ".join(f"{amount / 2**30:.1f} GB" for amount in (need, free))
         return Verification(reason=f"comparing it would take {gigabytes} that are free")
+    _log.info("Comparing %s with ONNX Runtime, once: GPEN_VERIFY=0 turns this off.", path.name)
     try:
         return verify(path, sha256, dtype)
     except CheckpointError as error:
@@ -136,7 +145,7 @@ def verify(path: Path, sha256: str, dtype: str) -> Verification:
     require_package("onnxruntime", "Verifying an ONNX file")
     difference = _compare(path)
     write_record(RECORDS, f"{sha256}-{_stamp_reader()}", {"difference": difference})
-    return Verification(difference, LIMITS.get(dtype, LIMITS["fp32"]))
+    return Verification(difference, _find_limit(dtype))
 
 
 def _compare(path: Path) -> float:

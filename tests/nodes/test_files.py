@@ -79,6 +79,7 @@ def test_new_files_are_offered_and_other_packs_models_are_not(host, folders, nod
     getattr(host.folder_paths, "filename_list_cache", {}).clear()
     assert list_options("LoadGPEN", "file") == [
         "built-in (256)", "mine.safetensors", "GPEN-BFR-512.pth", "pytorch_model-2048.pt",
+        "GPEN-BFR-512.onnx",
     ]  # fmt: skip
     files = {"face_detection_yunet_2023mar.onnx", "my_yunet.onnx"}
     assert files <= set(list_options("LoadGPENFaceDetector", "file"))

@@ -17,10 +17,15 @@ class Value:
 
 
 @dataclass(frozen=True)
+class Node:
+    name: str
+    op: str = "Conv"
+
+
 class Outline:
-    inputs: tuple[Value, ...]
-    outputs: tuple[Value, ...]
-    tensor_names: tuple[str, ...] = ()
+    def __init__(self, inputs=(), outputs=(), tensors=(), nodes=()) -> None:
+        self.inputs, self.outputs, self.nodes = inputs, outputs, nodes
+        self.initialisers = dict.fromkeys(tensors)
 
 
 FACE = Value("input", (1, 3, 512, 512))
@@ -44,6 +49,10 @@ def test_one_picture_to_one_picture_is_a_restorer(shape, dtype):
         (Outline((FACE, Value("weight", ())), (RESTORED,)), "a CodeFormer"),
         (
             Outline((FACE,), (RESTORED, Value("rgb", (1, 3, 8, 8))), ("stylegan_decoder.conv1",)),
+            "a GFPGAN",
+        ),
+        (
+            Outline((FACE,), (RESTORED,) * 2, nodes=(Node("/stylegan_decoder/to_rgb1/Conv"),)),
             "a GFPGAN",
         ),
         (Outline((FACE,), (RESTORED,) * 2, ("quantize.embedding.weight",)), "a RestoreFormer"),
@@ -70,6 +79,12 @@ def test_other_networks_are_named_by_their_inputs_and_outputs(outline, kind):
 )
 def test_what_nothing_tells_is_refused_with_its_inputs_and_outputs(outline):
     with pytest.raises(CheckpointError, match=r"is no GPEN\. Expected one float input"):
+        check_restorer(Path("a.onnx"), outline)
+
+
+def test_a_graph_in_a_graph_is_refused():
+    outline = Outline((FACE,), (RESTORED,), nodes=(Node("choose", "If"),))
+    with pytest.raises(CheckpointError, match=r"refused: it holds a graph in a graph \(`If`\)"):
         check_restorer(Path("a.onnx"), outline)
 
 

@@ -104,6 +104,15 @@ class TensorEntry:
                 return self._from_bytes(source.read(*self.raw), dtype)
             return self._from_lists(source, dtype)
 
+    def check_place(self) -> None:
+        """Check that numbers in another file lie in the folder of this one; they are not read.
+
+        Raises:
+            UnreadableGraph: they lie elsewhere, or there is no such file.
+        """
+        if self.external is not None:
+            self._find_external(self.external.get("location", ""))
+
     def _from_bytes(self, data: bytes, dtype: torch.dtype) -> torch.Tensor:
         self._check_length(len(data))
         if not data:
