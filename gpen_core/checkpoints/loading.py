@@ -16,6 +16,7 @@ from ..errors import CheckpointError, DeviceError, MismatchError
 from ..files import sha256
 from ..printable import printable
 from . import catalog
+from .onnx import UnreadableGraph, is_onnx_file, read_onnx, read_onnx_graph
 from .state_dicts import DTYPE_NAMES, find_network, is_kernel, read_state_dict
 from .tensor_files import read_tensor_file, write_safetensors
 
@@ -34,8 +35,9 @@ class Checkpoint:
 
     Attributes:
         path: the file.
-        format: "safetensors", "torch zip" or "torch legacy".
-        container: the entry of the file that holds the weights: "flat", "g_ema", …
+        format: "safetensors", "torch zip", "torch legacy" or "ONNX".
+        container: the entry of the file that holds the weights: "flat", "g_ema" …; for ONNX, the
+            graph.
         state_dict: tensors by their published names, on the CPU, in the dtype of the file.
         config: sizes and widths, read from the shapes of the tensors.
         sharpen: the amount of sharpening after the network, see `GPEN.sharpen`.
@@ -108,9 +110,10 @@ def load_gpen(
     Its `config` has both sizes. `restore` and `restore_image` take and return values in [0, 1].
 
     Args:
-        source: a `.pth`, `.pt` or `.safetensors` file, or a name that `gpen models` lists, such as
-            "GPEN-BFR-512", whose file is searched for in this package, `$GPEN_WEIGHTS` and the
-            user's cache. "builtin" is the small model that comes with this package.
+        source: a `.pth`, `.pt`, `.safetensors` or `.onnx` file, or a name that `gpen models`
+            lists, such as "GPEN-BFR-512", whose file is searched for in this package,
+            `$GPEN_WEIGHTS` and the user's cache. "builtin" is the small model that comes with this
+            package.
         device: "auto", "cpu", "cuda", "cuda:1", "mps" or a `torch.device`. "auto" prefers CUDA,
             then MPS.
         dtype: the dtype of the convolutions: "auto" (fp16 on a GPU, fp32 on a CPU), "fp32",
@@ -135,12 +138,15 @@ def load_gpen(
 
 
 def read_checkpoint(path: str | Path) -> Checkpoint:
-    """Read a `.pth`, `.pt` or `.safetensors` file and check every tensor in it.
+    """Read a `.pth`, `.pt`, `.safetensors` or `.onnx` file and check every tensor in it.
 
     Raises:
-        CheckpointError: the file cannot be read safely, or is not a GPEN that can be used.
+        CheckpointError: the file cannot be read safely, or is not a GPEN that can be used. It is an
+            `UnreadableGraph` for an ONNX file whose graph is not that of a GPEN.
     """
     path = Path(path)
+    if is_onnx_file(path):
+        return _read_onnx_checkpoint(path)
 
     def check(contents: Any) -> None:
         try:
@@ -155,6 +161,18 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     except CheckpointError as error:
         raise CheckpointError(f"`{path}`: {error}") from error
     return Checkpoint(path, file.format, container, tensors, config, sharpen)
+
+
+def _read_onnx_checkpoint(path: Path) -> Checkpoint:
+    graph = read_onnx_graph(path)
+    network = read_onnx(graph)
+    try:
+        tensors, config, _ = read_state_dict(network.tensors)
+        sharpen = _read_sharpen(network.metadata)
+    except CheckpointError as error:
+        raise UnreadableGraph(f"`{path}` cannot be read as a GPEN: {error}") from error
+    container = f"graph of {len(graph.nodes):,} nodes, opset {graph.opset}"
+    return Checkpoint(path, "ONNX", container, tensors, config, sharpen)
 
 
 def convert_checkpoint(

@@ -211,22 +211,26 @@ def _read_attribute(source: Source, place: Span, path: Path) -> tuple[str, Attri
     for item in source.fields(place):
         if item.number == 1:
             name = source.text(span_of(item))
-        elif item.number == _FLOAT:
-            value = float_of(item.value)
-        elif item.number == _INT:
-            value = signed(item.value)
-        elif item.number == _TEXT and span_length(item) <= MAX_TEXT:
-            value = source.text(span_of(item))
-        elif item.number == _VALUE:
-            value = list_tensor(source, span_of(item), path)
         elif item.number == _FLOATS:
             floats += _list_floats(source, item)
         elif item.number == _INTS:
             ints += list_ints(source, item)
         elif item.number == _KIND:
             kind = signed(item.value)
+        elif item.number in (_FLOAT, _INT, _TEXT, _VALUE):
+            value = _read_single(source, item, path)
     lists: dict[int, Attribute] = {6: floats, 7: ints}
     return name, lists.get(kind, value if value is not None else (ints or floats or None))
+
+
+def _read_single(source: Source, item: Field, path: Path) -> Attribute:
+    if item.number == _FLOAT:
+        return float_of(item.value)
+    if item.number == _INT:
+        return signed(item.value)
+    if item.number == _VALUE:
+        return list_tensor(source, span_of(item), path)
+    return source.text(span_of(item)) if span_length(item) <= MAX_TEXT else None
 
 
 def _list_floats(source: Source, item: Field) -> list[float]:
