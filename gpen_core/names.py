@@ -35,5 +35,5 @@ READ_ONLY = (".gif", ".heic", ".heif", ".jp2", ".pbm", ".pgm", ".ppm", ".psd", "
 IMAGE_SUFFIXES = frozenset((*WRITABLE, *READ_ONLY))
 """Suffixes by which a folder's images are found."""
 
-MODEL_SUFFIXES = (".safetensors", ".pth", ".pt")
+MODEL_SUFFIXES = (".safetensors", ".pth", ".pt", ".onnx")
 """Suffixes of checkpoint files."""

@@ -10,9 +10,9 @@ from ..devices import DTYPES
 from ..errors import CheckpointError, DeviceError, MismatchError
 from ..runners import verification
 from . import catalog
-from .engines import is_onnx_file
 from .loading import read_checkpoint
 from .metadata import MAX_SHARPEN, sharpen_metadata
+from .onnx import is_onnx_file, read_onnx_graph
 from .state_dicts import DTYPE_NAMES
 from .tensor_files import write_safetensors
 
@@ -76,7 +76,7 @@ def verify_checkpoint(source: str | Path) -> float:
             f"Only ONNX files are compared with ONNX Runtime; `{path}` is none. Leave --verify out."
         )
     checkpoint = read_checkpoint(path)
-    found = verification.verify(path, checkpoint.sha256, checkpoint.dtype)
+    found = verification.verify(path, checkpoint.sha256, read_onnx_graph(path).main_dtype)
     if found.is_wrong or found.difference is None:
         raise CheckpointError(
             f"`{path}` was read wrongly: it {found.describe().removeprefix('no: it ')}; at most "

@@ -10,9 +10,8 @@ from ..printable import printable
 from ..runners import verification
 from ..runners.foreign import check_restorer, describe_values
 from . import catalog
-from .engines import is_onnx_file
 from .loading import read_checkpoint
-from .onnx import UnreadableGraph, read_onnx_graph
+from .onnx import UnreadableGraph, is_onnx_file, read_onnx_graph
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,7 +35,7 @@ def describe_file(path: Path) -> str:
         checkpoint = read_checkpoint(path)
     except UnreadableGraph as error:
         return _describe_unread(path, graph, error)
-    verified = verification.recall(checkpoint.sha256, checkpoint.dtype)
+    verified = verification.recall(checkpoint.sha256, graph.main_dtype)
     lines = {**_describe_graph(graph), "engine": "gpen", "verified": verified.describe()}
     return f"{checkpoint.describe()}\n{_format(lines)}"
 

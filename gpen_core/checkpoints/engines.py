@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from ..errors import CheckpointError, MismatchError
-from ..files import name_special, sha256
+from ..files import sha256
 from ..names import AUTO, ENGINES
 from ..runners import verification
 from ..runners.foreign import check_restorer, find_kind
 from ..runners.onnxruntime import OnnxRunner
 from . import catalog
 from .metadata import read_sharpen
-from .onnx import Graph, TensorEntry, UnreadableGraph, is_onnx, read_onnx_graph
+from .onnx import Graph, TensorEntry, UnreadableGraph, is_onnx_file, read_onnx_graph
 
 if TYPE_CHECKING:
     import torch
@@ -31,16 +31,6 @@ class Reading(Protocol):
     @property
     def path(self) -> Path:
         """The file."""
-        ...
-
-    @property
-    def sha256(self) -> str:
-        """The hash of the file."""
-        ...
-
-    @property
-    def dtype(self) -> str:
-        """The dtype of the weights in words."""
         ...
 
     @property
@@ -127,7 +117,8 @@ def choose_engine(
 def _check_reading(checkpoint: R, engine: str) -> R | SlowGraph:
     """Compare a file that was read with ONNX Runtime once; leave it to that if they differ."""
     path = checkpoint.path
-    found = verification.verify_once(path, checkpoint.sha256, checkpoint.dtype, checkpoint.config)
+    dtype = read_onnx_graph(path).main_dtype
+    found = verification.verify_once(path, sha256(path), dtype, checkpoint.config)
     if not found.is_wrong:
         return checkpoint
     reason = f"our reading of it {found.describe().removeprefix('no: it ')}"
@@ -178,16 +169,3 @@ def _leave_if_known(path: Path, error: UnreadableGraph) -> SlowGraph:
     raise UnreadableGraph(
         f"{error} If it restores faces all the same, the engine onnxruntime runs it as it is."
     ) from error
-
-
-def is_onnx_file(path: Path) -> bool:
-    """Tell whether a file begins as an ONNX file does; False for what is no regular file."""
-    try:
-        if name_special(path) is not None:
-            return False
-        with path.open("rb") as file:
-            head = file.read(9)
-    except OSError:  # it is absent, a folder, or we may not read it: the reader says so
-        return False
-    # The length of a safetensors header may begin with the same two bytes, but "{" follows it.
-    return is_onnx(head) and head[8:] != b"{"

@@ -18,6 +18,7 @@ from ..files import sha256
 from . import catalog
 from .engines import choose_engine
 from .metadata import read_sharpen
+from .onnx import UnreadableGraph, is_onnx_file, read_onnx, read_onnx_graph
 from .state_dicts import DTYPE_NAMES, find_network, is_kernel, read_state_dict
 from .tensor_files import read_tensor_file
 
@@ -33,8 +34,9 @@ class Checkpoint:
 
     Attributes:
         path: the file.
-        format: "safetensors", "torch zip" or "torch legacy".
-        container: the entry of the file that holds the weights: "flat", "g_ema", …
+        format: "safetensors", "torch zip", "torch legacy" or "ONNX".
+        container: the entry of the file that holds the weights: "flat", "g_ema" …; for ONNX, the
+            graph.
         state_dict: tensors by their published names, on the CPU, in the dtype of the file.
         config: sizes and widths, read from the shapes of the tensors.
         sharpen: the amount of sharpening after the network, see `GPEN.sharpen`.
@@ -136,7 +138,8 @@ def load_gpen(
     Args:
         source: a `.pth`, `.pt`, `.safetensors` or `.onnx` file, or a name that `gpen models`
             lists, such as "GPEN-BFR-512", whose file is searched for in this package,
-            `$GPEN_WEIGHTS` and the user's cache. "builtin" is the small model of this package.
+            `$GPEN_WEIGHTS` and the user's cache. "builtin" is the small model that comes with this
+            package.
         device: "auto", "cpu", "cuda", "cuda:1", "mps" or a `torch.device`. "auto" prefers CUDA,
             then MPS.
         dtype: the dtype of the convolutions: "auto" (fp16 on a GPU, fp32 on a CPU), "fp32",
@@ -170,12 +173,15 @@ def load_gpen(
 
 
 def read_checkpoint(path: str | Path) -> Checkpoint:
-    """Read a `.pth`, `.pt` or `.safetensors` file and check every tensor in it.
+    """Read a `.pth`, `.pt`, `.safetensors` or `.onnx` file and check every tensor in it.
 
     Raises:
-        CheckpointError: the file cannot be read safely, or is not a GPEN that can be used.
+        CheckpointError: the file cannot be read safely, or is not a GPEN that can be used. It is an
+            `UnreadableGraph` for an ONNX file whose graph is not that of a GPEN.
     """
     path = Path(path)
+    if is_onnx_file(path):
+        return _read_onnx_checkpoint(path)
 
     def check(contents: Any) -> None:
         try:
@@ -190,6 +196,18 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     except CheckpointError as error:
         raise CheckpointError(f"`{path}`: {error}") from error
     return Checkpoint(path, file.format, container, tensors, config, sharpen)
+
+
+def _read_onnx_checkpoint(path: Path) -> Checkpoint:
+    graph = read_onnx_graph(path)
+    network = read_onnx(graph)
+    try:
+        tensors, config, _ = read_state_dict(network.tensors)
+        sharpen = read_sharpen(network.metadata)
+    except CheckpointError as error:
+        raise UnreadableGraph(f"`{path}` cannot be read as a GPEN: {error}") from error
+    container = f"graph of {len(graph.nodes):,} nodes, opset {graph.opset}"
+    return Checkpoint(path, "ONNX", container, tensors, config, sharpen)
 
 
 def build_network(tensors: Mapping[str, torch.Tensor], config: GPENConfig) -> GPEN:

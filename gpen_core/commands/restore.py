@@ -54,7 +54,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "slower (default: auto, gpen where it can read the file)",
     )  # fmt: skip
     model.add_argument(
-        "--no-verify", action="store_true",
+        "--no-verify",
+        action="store_true",
         help="do not compare an ONNX file with ONNX Runtime once, at its first use",
     )
     model.add_argument(

@@ -92,21 +92,16 @@ def recall(sha256: str, dtype: str) -> Verification:
 
     Args:
         sha256: the hash of the file.
-        dtype: the dtype of its weights, as `Checkpoint.dtype` says it.
+        dtype: the dtype of its weights, "fp32" or "fp16".
     """
     record = read_record(RECORDS, f"{sha256}-{_stamp_reader()}")
     difference = record.get("difference")
     if isinstance(difference, float) and difference >= 0:
-        return Verification(difference, _find_limit(dtype))
+        return Verification(difference, LIMITS[dtype])
     return Verification(reason=printable(str(record.get("reason") or NOT_COMPARED), 300))
 
 
 NOT_COMPARED = "it was not compared yet"
-
-
-def _find_limit(dtype: str) -> float:
-    """Return the limit for weights of a dtype, such as "fp16 (some fp32)"."""
-    return LIMITS["fp16" if "16" in dtype else "fp32"]
 
 
 def verify_once(path: Path, sha256: str, dtype: str, config: RunnerConfig) -> Verification:
@@ -145,7 +140,7 @@ def verify(path: Path, sha256: str, dtype: str) -> Verification:
     require_package("onnxruntime", "Verifying an ONNX file")
     difference = _compare(path)
     write_record(RECORDS, f"{sha256}-{_stamp_reader()}", {"difference": difference})
-    return Verification(difference, _find_limit(dtype))
+    return Verification(difference, LIMITS[dtype])
 
 
 def _compare(path: Path) -> float:

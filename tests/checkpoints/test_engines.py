@@ -17,9 +17,9 @@ from safetensors.torch import save_file
 from gpen_core.arch import GPEN
 from gpen_core.arch.onnx_graph import write_graph
 from gpen_core.checkpoints import catalog, engines
-from gpen_core.checkpoints.engines import SlowGraph, choose_engine, is_onnx_file
+from gpen_core.checkpoints.engines import SlowGraph, choose_engine
 from gpen_core.checkpoints.loading import Checkpoint, load_gpen
-from gpen_core.checkpoints.onnx import UnreadableGraph
+from gpen_core.checkpoints.onnx import UnreadableGraph, is_onnx_file
 from gpen_core.errors import CheckpointError, MismatchError
 from gpen_core.files import sha256
 from gpen_core.runners import verification

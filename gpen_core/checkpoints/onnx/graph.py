@@ -108,6 +108,11 @@ class Graph:
             counts[tensor.dtype_name] += tensor.elements
         return counts
 
+    @property
+    def main_dtype(self) -> str:
+        """ "fp16" if any weight is stored so, else "fp32"; it tells how exact a result can be."""
+        return "fp16" if {"fp16", "bf16"} & {*self.weight_dtypes} else "fp32"
+
 
 def read_onnx_graph(path: str | Path) -> Graph:
     """List what an ONNX file holds. The numbers of its tensors are not read.
@@ -211,22 +216,26 @@ def _read_attribute(source: Source, place: Span, path: Path) -> tuple[str, Attri
     for item in source.fields(place):
         if item.number == 1:
             name = source.text(span_of(item))
-        elif item.number == _FLOAT:
-            value = float_of(item.value)
-        elif item.number == _INT:
-            value = signed(item.value)
-        elif item.number == _TEXT and span_length(item) <= MAX_TEXT:
-            value = source.text(span_of(item))
-        elif item.number == _VALUE:
-            value = list_tensor(source, span_of(item), path)
         elif item.number == _FLOATS:
             floats += _list_floats(source, item)
         elif item.number == _INTS:
             ints += list_ints(source, item)
         elif item.number == _KIND:
             kind = signed(item.value)
+        elif item.number in (_FLOAT, _INT, _TEXT, _VALUE):
+            value = _read_single(source, item, path)
     lists: dict[int, Attribute] = {6: floats, 7: ints}
     return name, lists.get(kind, value if value is not None else (ints or floats or None))
+
+
+def _read_single(source: Source, item: Field, path: Path) -> Attribute:
+    if item.number == _FLOAT:
+        return float_of(item.value)
+    if item.number == _INT:
+        return signed(item.value)
+    if item.number == _VALUE:
+        return list_tensor(source, span_of(item), path)
+    return source.text(span_of(item)) if span_length(item) <= MAX_TEXT else None
 
 
 def _list_floats(source: Source, item: Field) -> list[float]:

@@ -28,7 +28,7 @@ VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 """Wire types."""
 
 
-class UnreadableGraph(CheckpointError):
+class UnreadableGraph(CheckpointError):  # noqa: N818 - the name says it
     """An ONNX file is damaged, or it computes something else than a GPEN.
 
     The message lacks its subject, which is the file.
