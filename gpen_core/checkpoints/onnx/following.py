@@ -12,11 +12,12 @@ import torch
 from ...printable import printable
 from .arithmetic import SYMBOLIC
 from .axes import Unfit
+from .bases import Input
 from .constants import FOLDERS, attribute_int, attribute_ints, ints, simplify
 from .layers import LAYERS
 from .moving import MOVERS, axis_of, constant, first, take
 from .protobuf import UnreadableGraph
-from .values import Input, Map, Value, element_count
+from .values import Map, Value, element_count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
