@@ -18,7 +18,7 @@ from gpen_core.arch.network import MAPPING_LR_MUL, Network
 
 def blur(x: torch.Tensor, kernel: torch.Tensor, up: int, pad: tuple[int, int]) -> torch.Tensor:
     """Insert zeros, pad and filter x [N, C, H, W] by a kernel that was flipped beforehand."""
-    batch, channels, height, width = x.shape
+    channels, height, width = x.shape[1:]
     x = x.reshape(-1, height, 1, width, 1, 1)
     x = F.pad(x, [0, 0, 0, up - 1, 0, 0, 0, up - 1])
     x = x.reshape(-1, height * up, width * up, 1)

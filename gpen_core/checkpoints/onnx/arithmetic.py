@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+import numpy as np
 import torch
 
 from .axes import Unfit
@@ -106,7 +107,7 @@ def _multiply_by_constant(value: Value, tensor: torch.Tensor) -> Value:
     assert isinstance(value, Map)
     x = _align(value, tensor)
     assert isinstance(x, Map)
-    wide = torch.broadcast_shapes(x.shape, tuple(tensor.shape))
+    wide = np.broadcast_shapes(x.shape, tuple(tensor.shape))
     if tuple(wide) == x.shape:
         return scale(x, per_channel(x, tensor))
     if not x.is_vector or len(wide) < 4:

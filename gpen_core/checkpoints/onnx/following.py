@@ -140,7 +140,7 @@ def _check_broadcast(node: Node, constants: Sequence[torch.Tensor | None]) -> No
     shapes = [value.shape for value in constants if value is not None]
     if node.op in ("Constant", "ConstantOfShape", "Range", "Cast") or not shapes:
         return
-    wide = element_count(torch.broadcast_shapes(*shapes))
+    wide = element_count(np.broadcast_shapes(*shapes))
     if wide > SPARE and wide > 4 * max(element_count(shape) for shape in shapes):
         raise Unfit("constants whose product is not much larger than they are")
 

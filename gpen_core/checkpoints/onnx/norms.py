@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
 import torch
 
 from .axes import Unfit
@@ -64,7 +65,7 @@ def _demodulate_weights(value: Modulated, energy: Energy, power: float) -> Modul
         raise Unfit("modulated weights divided once by the root of their own sum of squares")
     missing = len(value.shape) - len(energy.shape)
     rows = energy.rows.reshape((1,) * max(missing, 0) + tuple(energy.shape))
-    if torch.broadcast_shapes(rows.shape, value.shape) != value.shape:
+    if np.broadcast_shapes(rows.shape, value.shape) != value.shape:
         raise Unfit("one norm for each output channel of the weights")
     return replace(value, energy=energy, rows=rows.expand(value.shape))
 

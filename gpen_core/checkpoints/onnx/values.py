@@ -219,7 +219,7 @@ def modulate(x: Map, coefficients: torch.Tensor) -> Modulated:
     sizes = [1] * len(x.shape)
     sizes[axis] = x.channels
     numbers = torch.arange(x.channels, dtype=torch.int32).reshape(sizes)
-    shape = torch.broadcast_shapes(numbers.shape, coefficients.shape)
+    shape = np.broadcast_shapes(numbers.shape, coefficients.shape)
     return Modulated(coefficients.expand(shape), numbers.expand(shape), x.content)
 
 
