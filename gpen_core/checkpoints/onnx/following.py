@@ -12,11 +12,12 @@ import torch
 from ...printable import printable
 from .arithmetic import SYMBOLIC
 from .axes import Unfit
+from .bases import Input
 from .constants import FOLDERS, attribute_int, attribute_ints, ints, simplify
 from .layers import LAYERS
 from .moving import MOVERS, axis_of, constant, first, take
 from .protobuf import UnreadableGraph
-from .values import Input, Map, Value, element_count
+from .values import Map, Value, element_count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -139,7 +140,7 @@ def _check_broadcast(node: Node, constants: Sequence[torch.Tensor | None]) -> No
     shapes = [value.shape for value in constants if value is not None]
     if node.op in ("Constant", "ConstantOfShape", "Range", "Cast") or not shapes:
         return
-    wide = element_count(torch.broadcast_shapes(*shapes))
+    wide = element_count(np.broadcast_shapes(*shapes))
     if wide > SPARE and wide > 4 * max(element_count(shape) for shape in shapes):
         raise Unfit("constants whose product is not much larger than they are")
 

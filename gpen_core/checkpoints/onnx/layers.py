@@ -7,25 +7,14 @@ from dataclasses import replace
 
 import torch
 
-from .arithmetic import check_energy, per_channel, shift
 from .axes import Spacing, Unfit
+from .bases import Constant, Convolved, Filtered, Leaky, Linear, Styled
+from .channels import per_channel, shift
 from .constants import attribute_float, attribute_int, attribute_ints
 from .graph import Node
 from .moving import constant, first
-from .values import (
-    Constant,
-    Convolved,
-    Energy,
-    Filtered,
-    Leaky,
-    Linear,
-    Map,
-    Modulated,
-    ScaledMap,
-    Squares,
-    Styled,
-    Value,
-)
+from .norms import check_energy
+from .values import Energy, Map, Modulated, ScaledMap, Squares, Value
 
 Values = Sequence[Value | None]
 SLOPE = 0.2
@@ -186,14 +175,15 @@ def transpose_convolve(node: Node, inputs: Values) -> Value:
         raise Unfit("a weight [I, O, k, k]")
     stride, before, after = _read_window(node)
     group = attribute_int(node, "group", 1)
-    if stride != 2 or x.spacings() != Spacing(0, 1, 0):
-        raise Unfit("a transposed convolution of stride 2 without padding")
-    if isinstance(weight, torch.Tensor) and style is None and weight.shape[1:] == (1, 4, 4):
-        # Zeros are inserted and filtered at once.
+    if isinstance(weight, torch.Tensor) and tuple(weight.shape[1:]) == (1, 4, 4):
+        if stride != 2 or style is not None or x.spacings() != Spacing(0, 1, 0):
+            raise Unfit("a blur of stride 2 of a feature map without padding")
         spacing = Spacing(3 - before, 2, 3 - after)
-        return _add_bias(node, inputs, _filter(node, x, weight.flip(2, 3), 1, spacing, group))
+        return _add_bias(node, inputs, _filter(node, x, weight, 1, spacing, group))
     if group != 1 or x.shape[0] != 1 or x.channel_axis != 1 or x.shape[1] != weight.shape[0]:
         raise Unfit(f"a weight for {x.shape[1]} channels in one group (one face)")
+    if stride != 2 or x.spacings() != Spacing(0, 1, 0):
+        raise Unfit("a transposed convolution of stride 2 without padding")
     turned = weight.permute((1, 0, 2, 3))
     matrix, energy = _read_weight(turned, style)  # pyright: ignore[reportArgumentType]
     chosen = style if style is not None else weight.style  # pyright: ignore

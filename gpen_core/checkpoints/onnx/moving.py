@@ -170,7 +170,7 @@ def _expand(node: Node, inputs: Values) -> Value:
         sizes = [n * m for n, m in zip(value.shape, sizes, strict=True)]
     elif min(sizes, default=1) < 0:
         raise Unfit("a shape without negative sizes")
-    sizes = torch.broadcast_shapes(value.shape, tuple(sizes)) if node.op == "Expand" else sizes
+    sizes = np.broadcast_shapes(value.shape, tuple(sizes)) if node.op == "Expand" else sizes
     if list(sizes) == list(value.shape):
         return value
     if isinstance(value, torch.Tensor):

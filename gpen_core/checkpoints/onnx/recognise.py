@@ -15,68 +15,38 @@ import torch
 
 from ...arch.network import MAPPING_LR_MUL
 from .axes import Spacing
-from .protobuf import UnreadableGraph
-from .segments import (
-    SQRT2,
-    Activated,
-    Main,
-    activated_by,
-    blur_gain,
-    expect,
-    list_activated,
-    only_part,
-    only_term,
-    read_affine,
-    read_main,
-    refuse_base,
-    spread_gain,
-    uniform,
-    unwrap_skip,
-)
-from .values import (
+from .bases import (
     Constant,
     Content,
     Convolved,
     Filtered,
     Input,
     Leaky,
-    Map,
     Normed,
     Part,
     Styled,
-    Value,
     is_same,
 )
+from .generator import Layer, input_gain, list_layers, list_rgb
+from .protobuf import UnreadableGraph
+from .segments import (
+    SQRT2,
+    activated_by,
+    blur_gain,
+    expect,
+    only_part,
+    only_term,
+    read_affine,
+    refuse_base,
+    spread_gain,
+    uniform,
+)
+from .values import Map, Value
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-MAX_LEVELS = 12
 MAX_MAPPING = 64
-
-
-class _Layer:
-    """A modulated convolution with noise and activation, before its weights are named."""
-
-    def __init__(self, content: Content) -> None:
-        self.activated = list_activated(content)
-        leaky = self.activated[0].leaky
-        expect(len(self.activated) <= 2, leaky, "one convolution and one noise")
-        self.leaky = leaky
-        self.main: Main = read_main(self.activated[0].inner)
-        self.appends = len(self.activated) == 2
-        noise = self.activated[1].inner.terms if self.appends else self.main.noise
-        expect(len(noise) == 1, leaky, "one noise that is appended or added")
-        feature, self.noise_gain = noise[0]
-        if not isinstance(feature, Leaky):
-            raise refuse_base(feature, "a feature of the encoder as the noise")
-        expect(not self.main.noise or not self.appends, leaky, "noise that is appended or added")
-        self.feature: Leaky = feature
-        self.scale = 1.0  # k: how many times as large as ours its activation is
-
-    @property
-    def x(self) -> Content:
-        return self.main.styled.x
 
 
 class _Names:
@@ -124,14 +94,14 @@ def name_tensors(output: Value) -> dict[str, torch.Tensor]:
             "cannot be read as a GPEN: expected RGB as its output, a sum of layers [1, 3, S, S]."
         )
     names = _Names()
-    rgbs = _list_rgb(output.content)
-    layers = _list_layers(rgbs)
+    rgbs = list_rgb(output.content)
+    layers = list_layers(rgbs)
     features = [layer.feature for layer in (layers[0], *layers[1::2])]
     _store_layers(names, layers, features)
     for level, (styled, gain, bias) in enumerate(rgbs):
         where = f"generator.to_rgbs.{level - 1}" if level else "generator.to_rgb1"
         layer = layers[2 * level]
-        gains = torch.cat([_input_gain(a) for a in layer.activated]) * layer.scale / SQRT2
+        gains = torch.cat([input_gain(a) for a in layer.activated]) * layer.scale / SQRT2
         scaled = styled.weight.double() * spread_gain(gain, 3)[:, None, None, None]
         names.store_modulation(f"{where}.conv", replace(styled, weight=scaled), gains)
         names.store(f"{where}.bias", spread_gain(bias, 3).reshape(1, 3, 1, 1))
@@ -140,58 +110,8 @@ def name_tensors(output: Value) -> dict[str, torch.Tensor]:
     return names.tensors
 
 
-def _input_gain(part: Activated) -> torch.Tensor:
-    return spread_gain(part.gain, part.inner.channels)
-
-
-def _list_rgb(content: Content) -> list[tuple[Styled, torch.Tensor, torch.Tensor]]:
-    """Return the layers that compute RGB, from 4 pixels up, with their gains and biases."""
-    found = []
-    current: Content | None = content
-    while current is not None:
-        part = only_part(current, "RGB that one layer computes")
-        convolutions = [(b, g) for b, g in part.terms if isinstance(b, Styled)]
-        blurs = [(b, g) for b, g in part.terms if isinstance(b, Filtered)]
-        first = part.terms[0][0]
-        known = len(convolutions) + len(blurs) == len(part.terms)
-        alone = len(convolutions) == 1 and len(blurs) <= 1 and len(found) <= MAX_LEVELS
-        expect(known and alone, first, "RGB of one convolution and of the level below")
-        styled, gain = convolutions[0]
-        is_rgb = styled.weight.shape[2] == 1 and not styled.demodulations
-        expect(is_rgb and not styled.upsamples, styled, "a 1 × 1 convolution without demodulation")
-        expect(styled.spacing == Spacing(0, 1, 0), styled, "no padding")
-        found.append((styled, gain, part.bias))
-        current = None
-        for blur, factor in blurs:
-            total = blur_gain(blur, Spacing(2, 2, 2), 4) * uniform(factor, blur, "one gain")
-            expect(abs(total - 1) < 1e-4, blur, "a blur whose taps add up to 4")
-            current = unwrap_skip(blur.x)
-    return found[::-1]
-
-
-def _list_layers(rgbs: Sequence[tuple[Styled, torch.Tensor, torch.Tensor]]) -> list[_Layer]:
-    """Return the layers of the generator: conv1, then two for each level."""
-    layers: list[_Layer] = []
-    for level, (styled, *_) in reversed(list(enumerate(rgbs))):
-        if layers:
-            expect(is_same(layers[-1].x, styled.x), styled, "RGB of the result that goes up")
-        second = _Layer(styled.x)
-        layers.append(second)
-        if level:
-            expect(not second.main.styled.upsamples, second.leaky, "two layers for each level")
-            first = _Layer(second.x)
-            expect(first.main.styled.upsamples, first.leaky, "a layer that doubles the size")
-            expect(first.feature is second.feature, first.leaky, "the same noise for both layers")
-            layers.append(first)
-    layers.reverse()
-    expect(not layers[0].main.styled.upsamples, layers[0].leaky, "a first layer of 4 × 4 pixels")
-    appends = {layer.appends for layer in layers}
-    expect(len(appends) == 1, layers[0].leaky, "noise that all layers append, or all add")
-    return layers
-
-
-def _store_layers(names: _Names, layers: Sequence[_Layer], features: Sequence[Leaky]) -> None:
-    below: _Layer | None = None
+def _store_layers(names: _Names, layers: Sequence[Layer], features: Sequence[Leaky]) -> None:
+    below: Layer | None = None
     for i, layer in enumerate(layers):
         where = f"generator.convs.{i - 1}" if i else "generator.conv1"
         styled = layer.main.styled
@@ -202,7 +122,7 @@ def _store_layers(names: _Names, layers: Sequence[_Layer], features: Sequence[Le
         if below is None:
             factor = _store_constant(names, styled)
         else:
-            gains = torch.cat([_input_gain(a) for a in below.activated])
+            gains = torch.cat([input_gain(a) for a in below.activated])
             factor = below.scale * uniform(gains, styled, "one gain for all channels") / SQRT2
         layer.scale = factor * uniform(layer.main.gain, styled, "one gain for all channels")
         names.store_modulation(f"{where}.conv", styled, torch.ones(styled.weight.shape[1]))
@@ -217,7 +137,7 @@ def _store_constant(names: _Names, styled: Styled) -> float:
     return 1.0
 
 
-def _store_noise(names: _Names, where: str, layer: _Layer) -> None:
+def _store_noise(names: _Names, where: str, layer: Layer) -> None:
     gain = float(layer.noise_gain.double().mean())
     same = (layer.noise_gain - gain).abs().max() <= 1e-5 * abs(gain)
     expect(bool(same), layer.leaky, "one gain for all channels of the noise")

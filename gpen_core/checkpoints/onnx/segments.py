@@ -11,8 +11,8 @@ import torch
 from ...arch.layers import FIR_TAPS
 from ...printable import printable
 from .axes import Spacing
+from .bases import Base, Content, Filtered, Leaky, Linear, Part, Styled, Summed
 from .protobuf import UnreadableGraph
-from .values import Base, Content, Filtered, Leaky, Linear, Part, Styled, Summed
 
 SQRT2 = math.sqrt(2)
 CLOSE = 1e-5
