@@ -13,6 +13,7 @@ from .detectors.merging import check_max_faces, filter_faces
 from .faces import Crops
 from .pasting import FEATHER, Pasted, PasteOptions, paste_parts
 from .restore import check_passes, restore_pixels
+from .runner import choose_template
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,7 +33,7 @@ def restore_image(
     image: torch.Tensor,
     *,
     strength: float = 1.0,
-    template: str = "gpen",
+    template: str = "auto",
     detail: float | str = "auto",
     feather: float = FEATHER,
     threshold: float | None = None,
@@ -59,7 +60,7 @@ def restore_image(
         image: [B, 3, H, W] RGB float in [0, 1], on any device; it is not modified.
         strength, detail, feather, background, limit, strengths: see `paste`. A face of strength 0
             keeps its pixels bit for bit.
-        template: see `align`.
+        template: see `align`; "auto" takes the one that the model was trained for.
         threshold, min_size: see `detect`.
         max_faces: keep at most this many faces in each image: the largest that are `alignable`.
         batch_size, noise_seed: see `restore`.
@@ -90,7 +91,7 @@ def restore_image(
     options.check(image)  # before a long search
     options.check_background()
     check_max_faces(max_faces)
-    check_template(template)
+    check_template(choose_template(template, model.config))
     check_passes(batch_size, noise_seed)
     faces = detect(
         detector,
@@ -120,7 +121,7 @@ def restore_detected(
     faces: Faces,
     options: PasteOptions,
     *,
-    template: str = "gpen",
+    template: str = "auto",
     max_faces: int | None = None,
     batch_size: int | None = None,
     noise_seed: int = 0,
@@ -141,6 +142,7 @@ def restore_detected(
     Raises:
         GPENError: see the four verbs.
     """
+    template = choose_template(template, model.config)
     fit = alignable(faces, template=template)
     if not fit.all():
         (on_left_out or _warn_of_left_out)(faces[~fit])

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 from comfy_api.latest import io
 
 from ..gpen_core.align import alignable, left_out_messages
+from ..gpen_core.names import AUTO
 from ..gpen_core.pasting.options import PasteOptions
 from ..gpen_core.pipeline import restore_detected
 from ..gpen_core.restore import restore_pixels
+from ..gpen_core.runner import choose_template
 from ..gpen_core.warp import resize
 from . import host
 from .detections import find_faces
@@ -65,7 +67,7 @@ class RestoreFaces(io.ComfyNode):
             has_intermediate_output=True,
             hidden=[io.Hidden.unique_id],
             inputs=[
-                GPENModel.Input("model", tooltip="From Load GPEN."),
+                GPENModel.Input("model", tooltip="From Load GPEN or Load Face Restorer."),
                 io.Image.Input("crops", tooltip="Face crops from Detect Faces or Crop Faces. Crops "
                                "of another size than the model's are resized first."),
                 _make_strength("Blends the restored crop with the given one, which is coarser than "
@@ -122,7 +124,7 @@ class RestoreImage(io.ComfyNode):
             hidden=[io.Hidden.unique_id],
             inputs=[
                 io.Image.Input("image", tooltip="Photos or video frames."),
-                GPENModel.Input("model", tooltip="From Load GPEN."),
+                GPENModel.Input("model", tooltip="From Load GPEN or Load Face Restorer."),
                 _make_strength("How much of the restored faces to use. 0: every pixel stays as it "
                                "is. 1: faces are replaced."),
                 GPENDetector.Input("detector", optional=True,
@@ -153,7 +155,7 @@ class RestoreImage(io.ComfyNode):
         searching, restoring = host.make_stages(SEARCH_SHARE, 1 - SEARCH_SHARE)
         model.load(PLANNED_BATCH)
         found, _ = find_faces(detector, pixels, None, DEFAULTS, searching)
-        fit = alignable(found)
+        fit = alignable(found, template=choose_template(AUTO, model.config))
         warnings = left_out_messages(found[~fit])
         if warnings:
             host.warn(cls.hidden.unique_id, "\n".join(warnings))

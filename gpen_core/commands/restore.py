@@ -36,7 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     model = parser.add_argument_group("model")
     model.add_argument(
         "--model", metavar="FILE", default="builtin",
-        help="a checkpoint file, or a name that `gpen models` lists (default: builtin)",
+        help="a checkpoint file, or a name that `gpen models` lists (default: builtin). Files of "
+        "GFPGAN, CodeFormer and RestoreFormer work, too, if spandrel is installed",
     )  # fmt: skip
     model.add_argument(
         "--size", metavar="PX", type=int,
@@ -62,6 +63,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--batch-size", metavar="N", type=positive,
         help="faces per forward pass (default: as many as fit on a GPU, 1 on a CPU)",
     )  # fmt: skip
+    model.add_argument(
+        "--fidelity", metavar="0…1", type=fraction,
+        help="for CodeFormer only: 0 draws the cleanest face, 1 stays closest to the photograph "
+        "(default: 0.5)",
+    )  # fmt: skip
 
     find = parser.add_argument_group("finding faces")
     find.add_argument(
@@ -83,8 +89,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="restore only the N largest faces of each image",
     )  # fmt: skip
     find.add_argument(
-        "--template", choices=TEMPLATES, default="gpen",
-        help="where the face lies in the crop; ffhq cuts closer (default: gpen)",
+        "--template", choices=(AUTO, *TEMPLATES), default=AUTO,
+        help="where the face lies in the crop; ffhq cuts closer (default: auto, as the model was "
+        "trained: gpen for GPEN, ffhq for other networks)",
     )  # fmt: skip
     find.add_argument(
         "--aligned", action="store_true",
@@ -153,7 +160,7 @@ def _refuse_unused(args: RestoreOptions) -> None:
     """Raise GPENError for options that have no effect together with --aligned."""
     unused = {
         "scale": 1, "save_faces": False, "detector": AUTO, "detector_weights": None,
-        "threshold": None, "min_size": 0, "max_faces": None, "template": "gpen", "detail": AUTO,
+        "threshold": None, "min_size": 0, "max_faces": None, "template": AUTO, "detail": AUTO,
         "feather": None,
     }  # fmt: skip
     given = [name for name, default in unused.items() if getattr(args, name) != default]

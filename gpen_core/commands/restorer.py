@@ -11,7 +11,6 @@ import torch
 import torch.nn.functional as F
 
 from ..align import left_out_messages
-from ..checkpoints.loading import load_gpen
 from ..detectors import Detector, detect, load_detector
 from ..errors import CheckpointError, ImageError
 from ..files import clear_mark, is_unfinished, mark_unfinished, write_atomically
@@ -21,6 +20,7 @@ from ..pasting import FEATHER, PasteOptions
 from ..pasting.background import Upscaler, enlarge, load_upscaler
 from ..pipeline import restore_detected
 from ..restore import restore_pixels
+from ..runners.spandrel import load_face_restorer
 from .image_files import ImageFiles
 from .jobs import FileOptions
 
@@ -43,6 +43,7 @@ class RestoreOptions(FileOptions, Protocol):
     engine: str
     no_verify: bool
     batch_size: int | None
+    fidelity: float | None
     detector: str
     detector_weights: str | None
     threshold: float | None
@@ -92,10 +93,11 @@ class Restorer:
         """
         device, dtype = options.device, options.dtype
         notify = on_notice or (lambda name, message: None)
-        model = load_gpen(
+        model = load_face_restorer(
             options.model,
             device=device,
             dtype=dtype,
+            fidelity=options.fidelity,
             engine=options.engine,
             verify=not options.no_verify,
             on_notice=lambda message: notify(options.model, message),

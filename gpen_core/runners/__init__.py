@@ -1,1 +1,1 @@
-"""Models that other programs run, as Runners: `onnxruntime` runs an ONNX file as it is."""
+"""Models that are not ours, as Runners."""

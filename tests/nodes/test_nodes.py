@@ -73,6 +73,7 @@ def test_rare_widgets_are_advanced(schemas):
         "GPENSelectFaces.size_unit",
         "GPENRestoreFaces.batch_size",
         "GPENDegrade.face_size",
+        "LoadGPENFaceRestorer.dtype",
     }
 
 
