@@ -92,7 +92,7 @@ def check_energy(weight: torch.Tensor, energy: Energy) -> None:
     """Raise Unfit unless this is the energy of weight [O, I, k, k], by output channel."""
     own = weight.double().square().sum(dim=(2, 3))
     close = own.shape == energy.matrix.shape and torch.allclose(
-        energy.matrix, own, rtol=5e-3, atol=1e-6 * float(own.mean())
+        energy.matrix, own, rtol=1e-3, atol=1e-6 * float(own.mean())
     )
     if not close or not is_small(energy.eps):
         raise Unfit("the sum of the squares of the modulated weights, plus 1e-8")
