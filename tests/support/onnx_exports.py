@@ -22,7 +22,7 @@ def make_network(size: int = 32, noise: str = "concat") -> GPEN:
 
 
 def export_by_torchscript(
-    network: nn.Module, path: Path, size: int, opset: int, fold: bool
+    network: nn.Module, path: Path, size: int, opset: int, *, fold: bool
 ) -> None:
     """Export by the exporter that wrote nearly all published files."""
     with warnings.catch_warnings():
@@ -84,9 +84,8 @@ class Exports:
         if name.endswith(" simplified"):
             onnxsim = pytest.importorskip("onnxsim")
             onnx = pytest.importorskip("onnx")
-            simple, _ = onnxsim.simplify(
-                onnx.load(str(self.path(name.removesuffix(" simplified"))))
-            )
+            plain = self.path(name.removesuffix(" simplified"))
+            simple, _ = onnxsim.simplify(onnx.load(str(plain)))
             onnx.save(simple, str(path))
             return
         kind, opset, *words = name.split()
@@ -96,7 +95,7 @@ class Exports:
             export_by_dynamo(network, path, _size(name))
         else:
             fold = "unfolded" not in words
-            export_by_torchscript(network, path, _size(name), int(opset), fold)
+            export_by_torchscript(network, path, _size(name), int(opset), fold=fold)
 
 
 def _size(name: str) -> int:

@@ -29,7 +29,10 @@ def compare_attribute(found, wanted):
         assert found == value
 
 
-@pytest.mark.parametrize("name", ["older 9", "reference 17", "reference dynamo"])
+@pytest.mark.parametrize(
+    "name",
+    ["older 9", "reference 17", pytest.param("reference dynamo", marks=pytest.mark.slow)],
+)
 def test_it_lists_what_the_package_onnx_lists(exports, name):
     path = exports.path(name)
     proto, graph = onnx.load(str(path)), read_onnx_graph(path)
@@ -54,8 +57,9 @@ def test_it_lists_what_the_package_onnx_lists(exports, name):
 
 
 NUMBERS = {
-    TensorProto.FLOAT: [1.5, -2, 3e-9], TensorProto.DOUBLE: [0.1, 2, 3], TensorProto.BOOL: [1, 0, 1],
-    TensorProto.INT64: [1, -(1 << 62), 300], TensorProto.INT32: [1, -5, 1 << 30],
+    TensorProto.FLOAT: [1.5, -2, 3e-9], TensorProto.DOUBLE: [0.1, 2, 3],
+    TensorProto.BOOL: [1, 0, 1], TensorProto.INT64: [1, -(1 << 62), 300],
+    TensorProto.INT32: [1, -5, 1 << 30],
     TensorProto.FLOAT16: [1.5, -2, 0.1], TensorProto.INT8: [1, -5, 127],
     TensorProto.UINT8: [1, 5, 255],
 }  # fmt: skip

@@ -74,9 +74,11 @@ def other_blur(proto):
 
 
 def other_stride(proto):
-    convolutions = [n for n in nodes_of(proto, "Conv") if len(n.input) > 1]
     strided = [
-        n for n in convolutions for a in n.attribute if a.name == "strides" and list(a.ints)[0] == 2
+        node
+        for node in nodes_of(proto, "Conv")
+        for a in node.attribute
+        if a.name == "strides" and list(a.ints) == [2, 2]
     ]
     set_attribute(strided[0], "strides", [1, 1])
     return "expected"
