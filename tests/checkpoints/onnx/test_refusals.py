@@ -294,8 +294,11 @@ def check_altered_meaning(path, count, seed, folder) -> int:
             found = ReferenceGPEN(build_gpen(read_onnx(folder / "a.onnx").tensors))(x)
         except CheckpointError:
             continue
-        session = onnxruntime.InferenceSession(str(folder / "a.onnx"), options)
-        (wanted,) = session.run(None, {"input": x.numpy()})
+        try:
+            session = onnxruntime.InferenceSession(str(folder / "a.onnx"), options)
+            (wanted,) = session.run(None, {"input": x.numpy()})
+        except Exception:  # noqa: BLE001 - ONNX Runtime raises errors of many kinds for graphs that do not fit
+            continue
         assert relative_error(found, torch.from_numpy(wanted)) < 1e-4, f"seed {seed + number}"
         read += 1
     return read
