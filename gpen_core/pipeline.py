@@ -13,15 +13,15 @@ from .detectors.merging import check_max_faces, filter_faces
 from .faces import Crops
 from .pasting import FEATHER, Pasted, PasteOptions, paste_parts
 from .restore import check_passes, restore_pixels
+from .runner import choose_template
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from .arch import GPENConfig
     from .detectors import Detector
     from .faces import Faces
     from .progress import OnProgress
-    from .runner import Runner
+    from .runner import Runner, RunnerConfig
 
 CROPS_BUDGET = 512 << 20
 """Bytes of crops, before and after restoring, held at a time: 5 faces at 2048 px, 85 at 512."""
@@ -33,7 +33,7 @@ def restore_image(
     image: torch.Tensor,
     *,
     strength: float = 1.0,
-    template: str = "gpen",
+    template: str = "auto",
     detail: float | str = "auto",
     feather: float = FEATHER,
     threshold: float | None = None,
@@ -60,7 +60,7 @@ def restore_image(
         image: [B, 3, H, W] RGB float in [0, 1], on any device; it is not modified.
         strength, detail, feather, background, limit, strengths: see `paste`. A face of strength 0
             keeps its pixels bit for bit.
-        template: see `align`.
+        template: see `align`; "auto" takes the one that the model was trained for.
         threshold, min_size: see `detect`.
         max_faces: keep at most this many faces in each image: the largest that are `alignable`.
         batch_size, noise_seed: see `restore`.
@@ -91,7 +91,7 @@ def restore_image(
     options.check(image)  # before a long search
     options.check_background()
     check_max_faces(max_faces)
-    check_template(template)
+    check_template(choose_template(template, model.config))
     check_passes(batch_size, noise_seed)
     faces = detect(
         detector,
@@ -121,13 +121,14 @@ def restore_detected(
     faces: Faces,
     options: PasteOptions,
     *,
-    template: str = "gpen",
+    template: str = "auto",
     max_faces: int | None = None,
     batch_size: int | None = None,
     noise_seed: int = 0,
     on_progress: OnProgress | None = None,
     on_restored: Callable[[Crops], None] | None = None,
     on_left_out: Callable[[Faces], None] | None = None,
+    in_place: bool = False,
 ) -> Pasted:
     """Restore and paste as `restore_image` does, but faces that `detect` found before.
 
@@ -136,10 +137,12 @@ def restore_detected(
         options: how to paste.
         model, image, template, max_faces, batch_size, noise_seed: see `restore_image`.
         on_progress, on_restored, on_left_out: see `restore_image`.
+        in_place: write into `image` (or the background), to save the memory of a copy.
 
     Raises:
         GPENError: see the four verbs.
     """
+    template = choose_template(template, model.config)
     fit = alignable(faces, template=template)
     if not fit.all():
         (on_left_out or _warn_of_left_out)(faces[~fit])
@@ -167,7 +170,7 @@ def restore_detected(
         return restored
 
     parts = map(restore_part, range(0, len(faces), part_size))
-    return paste_parts(image, parts, options, device=model.device)
+    return paste_parts(image, alignment, parts, options, device=model.device, in_place=in_place)
 
 
 def _warn_of_left_out(faces: Faces) -> None:
@@ -175,7 +178,7 @@ def _warn_of_left_out(faces: Faces) -> None:
         warnings.warn(message, stacklevel=4)
 
 
-def _crops_at_a_time(config: GPENConfig) -> int:
+def _crops_at_a_time(config: RunnerConfig) -> int:
     bytes_per_face = 3 * 4 * (config.in_size**2 + config.out_size**2)
     return max(1, CROPS_BUDGET // bytes_per_face)
 

@@ -1,6 +1,6 @@
 """Restore face crops with GPEN, in batches that fit into memory.
 
-Outside the network, this is the only module where pixels lie in [-1, 1].
+Outside the network, this is the only module where pixels lie in the network's range, [-1, 1].
 """
 
 from __future__ import annotations
@@ -19,18 +19,11 @@ from .sharpen import sharpen_restored
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .arch import GPENConfig
     from .progress import OnProgress
-    from .runner import Runner
+    from .runner import Runner, RunnerConfig
 
 USABLE_SHARE = 0.8
 """Share of a GPU's free memory that one forward pass may take."""
-
-ACTIVATION_COPIES = 5
-"""Peak memory of a forward pass, in units of (encoder features + features of the last level).
-
-Measured on a CPU: 4.0–4.6 at 256 px, 3.9 at 512, 3.8 at 1024, 3.7 at 2048.
-"""
 
 
 def restore(
@@ -119,7 +112,7 @@ def restore_pixels(
     return restored
 
 
-def faces_that_fit(config: GPENConfig, dtype: torch.dtype, device: torch.device) -> int:
+def faces_that_fit(config: RunnerConfig, dtype: torch.dtype, device: torch.device) -> int:
     """Estimate how many faces one forward pass can take in the memory free on `device`.
 
     On a CPU the answer is 1. There a pass computes one face after the other, so a larger batch
@@ -128,14 +121,7 @@ def faces_that_fit(config: GPENConfig, dtype: torch.dtype, device: torch.device)
     if device.type == "cpu":
         return 1
     free = free_memory(device)
-    return max(1, int(free * USABLE_SHARE) // forward_memory(config, 1, dtype))
-
-
-def forward_memory(config: GPENConfig, faces: int, dtype: torch.dtype) -> int:
-    """Estimate the bytes that a forward pass of `faces` faces takes, without the weights."""
-    features = sum(config.width(size) * size**2 for size in config.resolutions)
-    last = config.widths[-1] * config.out_size**2
-    return ACTIVATION_COPIES * (features + last) * dtype.itemsize * faces
+    return max(1, int(free * USABLE_SHARE) // config.forward_memory(1, dtype))
 
 
 def _run(model: Runner, crops: torch.Tensor, strength: float, noise_seed: int) -> torch.Tensor:
@@ -145,8 +131,9 @@ def _run(model: Runner, crops: torch.Tensor, strength: float, noise_seed: int) -
         _check_no_nan(crops)
         return _resize(crops, config.out_size)
     given = _resize(crops, config.in_size)
-    x = given.to(model.device) * 2 - 1
-    y = model(x, noise_seed=noise_seed).float() / 2 + 0.5
+    low, high = config.value_range
+    x = given.to(model.device) * (high - low) + low
+    y = (model(x, noise_seed=noise_seed).float() - low) / (high - low)
     _check_values(y, crops, model.dtype)
     y = y.clamp(0, 1)
     if strength == 1 and not model.sharpen:
@@ -177,7 +164,7 @@ def _attempt(
     return None
 
 
-def _halve(batch_size: int, config: GPENConfig, device: torch.device) -> int:
+def _halve(batch_size: int, config: RunnerConfig, device: torch.device) -> int:
     """Halve the batch size; raise DeviceError if it was 1."""
     if device.type == "cuda":
         torch.cuda.empty_cache()

@@ -4,10 +4,37 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from .names import AUTO, TEMPLATES
+
 if TYPE_CHECKING:
     import torch
 
-    from .arch.config import GPENConfig
+
+class RunnerConfig(Protocol):
+    """The sizes of a Runner's faces, the range of its values, and its memory.
+
+    It may also have `template`, the name of the template that the network was trained for; see
+    `choose_template`.
+    """
+
+    @property
+    def in_size(self) -> int:
+        """The side of the square faces that it takes, in pixels."""
+        ...
+
+    @property
+    def out_size(self) -> int:
+        """The side of the square faces that it gives, in pixels."""
+        ...
+
+    @property
+    def value_range(self) -> tuple[float, float]:
+        """The values of black and white in its input and output, (-1, 1) for most networks."""
+        ...
+
+    def forward_memory(self, faces: int, dtype: torch.dtype) -> int:
+        """Estimate the bytes that a pass of `faces` faces takes, without the weights."""
+        ...
 
 
 class Runner(Protocol):
@@ -19,8 +46,8 @@ class Runner(Protocol):
     """
 
     @property
-    def config(self) -> GPENConfig:
-        """The sizes and widths of the network."""
+    def config(self) -> RunnerConfig:
+        """The sizes and the value range of its faces."""
         ...
 
     @property
@@ -39,5 +66,19 @@ class Runner(Protocol):
         ...
 
     def __call__(self, faces: torch.Tensor, *, noise_seed: int) -> torch.Tensor:
-        """Restore faces [N, 3, in, in] in [-1, 1] on its device; gives [N, 3, out, out]."""
+        """Restore faces [N, 3, in, in] on its device, in `config.value_range`.
+
+        Returns:
+            [N, 3, out, out] in the same range.
+        """
         ...
+
+
+def choose_template(template: str, config: RunnerConfig) -> str:
+    """Return `template`; for "auto" that of the model, which is "gpen" unless its config says so.
+
+    Args:
+        template: "auto" or a name of `names.TEMPLATES`.
+        config: the model's.
+    """
+    return getattr(config, "template", TEMPLATES[0]) if template == AUTO else template

@@ -47,6 +47,16 @@ class Rectangle(NamedTuple):
         return self.left, self.top
 
 
+def overlap(one: Rectangle, other: Rectangle) -> bool:
+    """Return whether two rectangles share a pixel."""
+    return (
+        one.left < other.right
+        and other.left < one.right
+        and one.top < other.bottom
+        and other.top < one.bottom
+    )
+
+
 def working_dtype(image: torch.Tensor) -> torch.dtype:
     """Return float64 for a float64 image, else float32: half precision cannot interpolate."""
     return torch.float64 if image.dtype == torch.float64 else torch.float32

@@ -15,7 +15,7 @@ from gpen_core.arch.cuda import launch
 from gpen_core.arch.cuda.graphs import GraphedGPEN
 from gpen_core.cli import main
 from gpen_core.commands.bench_timing import Task, make_network
-from gpen_core.restore import forward_memory, restore_pixels
+from gpen_core.restore import restore_pixels
 
 pytestmark = [
     pytest.mark.gpu,
@@ -121,7 +121,7 @@ def test_a_pass_takes_no_more_memory_than_planned(dtype, count):
         before = torch.cuda.memory_allocated()
         model(x)
     taken = torch.cuda.max_memory_allocated() - before
-    assert taken <= forward_memory(model.config, count, model.dtype)
+    assert taken <= model.config.forward_memory(count, model.dtype)
 
 
 def test_a_photograph_on_the_gpu_is_restored_as_on_the_cpu(gpen_256, astronaut):

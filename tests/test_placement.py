@@ -20,7 +20,7 @@ from gpen_core.detectors import detect
 from gpen_core.detectors.mtcnn import MTCNN
 from gpen_core.faces import Crops, Faces
 from gpen_core.pasting.paste import paste
-from gpen_core.restore import forward_memory, restore_pixels
+from gpen_core.restore import restore_pixels
 from gpen_core.training.data import draw_batch
 
 FACE = torch.tensor([[12.0, 14.0], [22.0, 14.0], [17.0, 20.0], [13.0, 26.0], [21.0, 26.0]])
@@ -180,7 +180,7 @@ def test_a_pass_holds_no_more_memory_than_planned(dtype):
             moved(x)
         held[count] = device.peak - before
         # The rest is for memory inside convolutions, which this device cannot see.
-        assert held[count] < 0.7 * forward_memory(model.config, count, dtype)
+        assert held[count] < 0.7 * model.config.forward_memory(count, dtype)
     assert held[4] > 3 * held[1]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
+from dataclasses import replace
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from gpen_core.arch.cpu import strips
 from gpen_core.devices import UNKNOWN_BUDGET, is_out_of_memory
 from gpen_core.errors import CheckpointError, DeviceError, ImageError, MismatchError
 from gpen_core.faces import Alignment, Crops
-from gpen_core.restore import faces_that_fit, forward_memory, restore, restore_pixels
+from gpen_core.restore import faces_that_fit, restore, restore_pixels
 
 
 def network(in_size: int = 16, out_size: int = 16) -> GPEN:
@@ -56,6 +57,13 @@ def test_crops_go_through_the_network_in_minus_one_to_one():
     model, pixels = network(), faces(3)
     expected = (model(pixels * 2 - 1) / 2 + 0.5).clamp(0, 1)
     assert 0.05 < ((expected == 0) | (expected == 1)).float().mean() < 0.95  # clamping shows
+    assert torch.allclose(restore_pixels(model, pixels), expected, atol=1e-5)
+
+
+def test_a_network_whose_config_says_0_to_1_gets_crops_unchanged():
+    model, pixels = network(), faces(3)
+    model.config = replace(model.config, value_range=(0.0, 1.0))
+    expected = model(pixels).clamp(0, 1)
     assert torch.allclose(restore_pixels(model, pixels), expected, atol=1e-5)
 
 
@@ -192,8 +200,8 @@ def test_out_of_memory_is_distinguished_from_other_errors(error, expected):
 
 def test_batches_are_sized_to_memory():
     config = GPENConfig.published(256, channel_multiplier=1, narrow=0.5)
-    one = forward_memory(config, 1, torch.float32)
-    assert forward_memory(config, 3, torch.float16) == one * 3 // 2
+    one = config.forward_memory(1, torch.float32)
+    assert config.forward_memory(3, torch.float16) == one * 3 // 2
     unknown = torch.device("xpu")  # does not report its free memory
     assert faces_that_fit(config, torch.float32, unknown) == int(UNKNOWN_BUDGET * 0.8) // one > 1
     assert faces_that_fit(GPENConfig.published(2048), torch.float32, unknown) == 1
@@ -206,9 +214,9 @@ def test_a_batch_takes_no_more_than_its_share_of_the_free_memory(monkeypatch, fr
         monkeypatch.setattr(torch.cuda, name, lambda device: 0)
     config = GPENConfig.published(2048)
     faces = faces_that_fit(config, torch.float32, torch.device("cuda"))
-    needed = forward_memory(config, faces, torch.float32)
+    needed = config.forward_memory(faces, torch.float32)
     assert needed <= 0.8 * free or faces == 1
-    assert forward_memory(config, faces + 1, torch.float32) > 0.8 * free
+    assert config.forward_memory(faces + 1, torch.float32) > 0.8 * free
 
 
 def test_a_cpu_takes_one_face_at_a_time():

@@ -11,25 +11,25 @@ import torch
 import torch.nn.functional as F
 
 from ..align import left_out_messages
-from ..checkpoints.loading import load_gpen
-from ..detectors import Detector, load_detector
+from ..detectors import Detector, detect, load_detector
 from ..errors import CheckpointError, ImageError
 from ..files import clear_mark, is_unfinished, mark_unfinished, write_atomically
 from ..media import Metadata, Picture, write_picture
 from ..media.formats import is_same_format
+from ..pasting import FEATHER, PasteOptions
 from ..pasting.background import Upscaler, enlarge, load_upscaler
-from ..pasting.paste import FEATHER
-from ..pipeline import restore_image
+from ..pipeline import restore_detected
 from ..restore import restore_pixels
+from ..runners.spandrel import load_face_restorer
 from .image_files import ImageFiles
 from .jobs import FileOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..arch import GPEN
     from ..faces import Crops, Faces
     from ..progress import OnProgress
+    from ..runner import Runner
     from .jobs import Job
 
 
@@ -41,6 +41,7 @@ class RestoreOptions(FileOptions, Protocol):
     device: str
     dtype: str
     batch_size: int | None
+    fidelity: float | None
     detector: str
     detector_weights: str | None
     threshold: float | None
@@ -55,6 +56,7 @@ class RestoreOptions(FileOptions, Protocol):
     upscaler: str | None
     save_faces: bool
     compare: bool
+    strengths: list[float] | None
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ class Restorer:
     """
 
     options: RestoreOptions
-    model: GPEN
+    model: Runner
     detector: Detector | None
     upscaler: Upscaler | None
     files: ImageFiles
@@ -89,7 +91,9 @@ class Restorer:
             GPENError: a network cannot be loaded, or the model's size is not `--size`.
         """
         device, dtype = options.device, options.dtype
-        model = load_gpen(options.model, device=device, dtype=dtype)
+        model = load_face_restorer(
+            options.model, device=device, dtype=dtype, fidelity=options.fidelity
+        )
         if options.size not in (None, model.config.out_size):
             raise CheckpointError(
                 f"{options.model} restores at {model.config.out_size} px, but --size "
@@ -143,22 +147,27 @@ class Restorer:
                 self._save_crops(job, picture, crops, first=count + 1, overwrite=replace_extras)
             count += len(crops)
 
-        result = restore_image(
-            self.model,
-            self.detector,
-            image,
+        faces = detect(self.detector, image, threshold=options.threshold, min_size=options.min_size)
+        feather = FEATHER if options.feather is None else options.feather
+        how = PasteOptions(
+            options.detail,
+            feather,
+            background,
             strength=options.strength,
+            strengths=options.strengths,
+        )
+        result = restore_detected(
+            self.model,
+            image,
+            faces,
+            how,
             template=options.template,
-            detail=options.detail,
-            feather=FEATHER if options.feather is None else options.feather,
-            threshold=options.threshold,
-            min_size=options.min_size,
             max_faces=options.max_faces,
-            background=background,
             batch_size=options.batch_size,
             on_progress=on_progress,
             on_restored=save_crops,
             on_left_out=report_left_out,
+            in_place=not options.compare,  # a comparison needs the picture as it was
         )
         restored = picture.with_pixels(result.image.cpu())
         del result, image, background  # fewer copies of a large picture while it is written

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from .contents import Contents
 
-BYTES_PER_PIXEL = 48
-"""Memory that restoring takes at its peak (46 measured with two faces), for messages."""
+BYTES_PER_PIXEL = 32
+"""Memory that `gpen restore` takes at its peak, for messages (benchmarks/memory.py: 26)."""
 
 _PHOTOGRAPH = 65_536  # pixels in a byte: no photograph is compressed like that
 _SMALL = 1 << 24  # pixels that are harmless

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from ..warp import overlap
+
 if TYPE_CHECKING:
     from ..warp import Rectangle
 
@@ -39,13 +41,13 @@ def blend(
     whose faces all touch needs, beside its patches, no more memory than its largest face.
 
     Args:
-        patches: all that fall on this image.
-        target: [3, H, W] the image before pasting; it is only read.
-        result: [3, H, W] is written where patches lie.
-        mask: [1, H, W] likewise.
+        patches: all that touch each other or one of these patches.
+        target: [3, H, W] the image before pasting.
+        result: [3, H, W] is written where patches lie. It may be `target` itself.
+        mask: [1, H, W] is written there, too. Where it is above 0, `result` is finished already.
     """
     for patch in patches:
-        overlapping = [other for other in patches if _overlap(patch, other)]
+        overlapping = [other for other in patches if overlap(patch.rectangle, other.rectangle)]
         _blend_at(patch.rectangle, overlapping, target, result, mask)
 
 
@@ -81,12 +83,10 @@ def _blend_at(
             changed[here] += weights
         uncovered[here] *= 1 - weights
     place = (..., slice(top, bottom), slice(left, right))
+    # A pixel whose mask is above 0 was written with an earlier rectangle.
+    changed = torch.where(mask[place].to(like.device) > 0, 0, changed)
     under, cover = target[place].to(like.device), 1 - uncovered
     blended = under.to(like.dtype).lerp(total / weight.clamp(min=1e-12), cover)
-    result[place] = torch.where(changed > 0, blended.to(under.dtype), under)
+    kept = result[place].to(like.device)
+    result[place] = torch.where(changed > 0, blended.to(under.dtype), kept)
     mask[place] = torch.where(weight > 0, cover, 0).to(mask.dtype)
-
-
-def _overlap(one: Patch, other: Patch) -> bool:
-    a, b = one.rectangle, other.rectangle
-    return a.left < b.right and b.left < a.right and a.top < b.bottom and b.top < a.bottom

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from dataclasses import dataclass, replace
-from operator import itemgetter
 from typing import TYPE_CHECKING
 
 import torch
@@ -13,6 +13,7 @@ from .. import warp
 from ..errors import ImageError, MismatchError
 from ..images import check_image, format_batch
 from .blending import Patch, blend
+from .clusters import find_clusters
 from .detail import detail_weight
 from .masks import crop_mask, limit_patch
 from .options import FEATHER, PasteOptions
@@ -21,7 +22,7 @@ from .placement import Placement, place
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from ..faces import Crops
+    from ..faces import Alignment, Crops
     from ..progress import OnProgress
 
 PATCH_PIXELS = 4_000_000
@@ -104,28 +105,34 @@ def paste(
     options = PasteOptions(detail, feather, background, limit, strength, strengths)
     options.check_background()
     options.check_count(len(crops))
+    order = _order_by_image(crops)
     if strengths is not None:
-        strengths = [strengths[row] for row in _order_by_image(crops)]
+        strengths = [strengths[row] for row in order]
         options = replace(options, strengths=strengths)
-    return paste_parts(image, _one_by_one(image, crops, on_progress), options, device=device)
+    parts = _one_by_one(image, crops, on_progress)
+    return paste_parts(image, crops.alignment[order], parts, options, device=device)
 
 
 def paste_parts(
     image: torch.Tensor,
+    alignment: Alignment,
     parts: Iterable[Crops],
     options: PasteOptions,
     *,
     device: torch.device | None = None,
+    in_place: bool = False,
 ) -> Pasted:
     """Paste as `paste` does, but from crops that come a few at a time.
 
-    Only a crop's patch of the target is kept, until all patches of its image are there.
+    Only a crop's patch of the target is kept, until all patches that touch it are there.
 
     Args:
         image: see `paste`.
-        parts: crops in the order of their images; taken one after the other, none is kept.
+        alignment: all crops, in the order of their images.
+        parts: the same crops in the same order; taken one after the other, none is kept.
         options: the user's choices.
         device: see `paste`.
+        in_place: write into `image` (or the background), instead of into a copy of it.
 
     Raises:
         MismatchError: see `paste`; for bad options before the first part is taken.
@@ -136,28 +143,28 @@ def paste_parts(
     result = target
     size = (target.shape[0], 1, *target.shape[2:])
     mask = torch.zeros(size, dtype=torch.float32, device=target.device)
-
-    def number_patches() -> Iterator[tuple[int, Patch]]:
-        first = 0
-        for crops in parts:
-            _check_crops(image, crops)
-            for row in _order_by_image(crops):
-                placement = place(crops.alignment, row, crops.size, target, device)
-                strength = options.strength_of(first + row)
-                patches = _make_patches(
-                    crops.pixels[row][None], placement, target, options, strength
-                )
-                for patch in patches:
-                    yield placement.image, patch
-                del patches
-            first += len(crops)
-            del crops  # frees them before the next part is made
-
-    for index, group in itertools.groupby(number_patches(), key=itemgetter(0)):
-        patches = [patch for _, patch in group]
-        if result is target:
-            result = target.clone()
-        blend(patches, target[index], result[index], mask[index])
+    clusters = find_clusters(alignment, target)
+    missing = Counter(clusters)
+    waiting: dict[int, list[Patch]] = {cluster: [] for cluster in missing}
+    numbers = itertools.count()
+    for crops in parts:
+        _check_crops(image, crops)
+        for row in _order_by_image(crops):
+            number = next(numbers)
+            cluster = clusters[number]
+            placement = place(crops.alignment, row, crops.size, target, device)
+            waiting[cluster] += _make_patches(
+                crops.pixels[row][None], placement, target, options, options.strength_of(number)
+            )
+            missing[cluster] -= 1
+            if missing[cluster]:
+                continue
+            patches = waiting.pop(cluster)
+            if patches and result is target and not in_place:
+                result = target.clone()
+            blend(patches, target[placement.image], result[placement.image], mask[placement.image])
+            del patches
+        del crops  # frees them before the next part is made
     return Pasted(result, mask)
 
 

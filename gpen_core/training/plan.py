@@ -112,7 +112,8 @@ class TrainingPlan:
         degradation = asdict(DEFAULT) | stored.get("degradation", {})
         if degradation["second"]:
             degradation["second"] = asdict(DEFAULT) | degradation["second"]
-        stored = {**stored, "degradation": degradation}
+        config = {"value_range": self.config.value_range} | stored.get("config", {})
+        stored = {**stored, "degradation": degradation, "config": config}
         before = {
             field.name: stored.get(field.name, field.default)
             for field in fields(self)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import sys
 
@@ -247,10 +248,28 @@ def test_overlapping_faces_blend_the_same_when_they_come_one_by_one(photograph):
     ]
     pixels = torch.rand(4, 3, 256, 256, generator=torch.Generator().manual_seed(2))
     parts = [Crops(pixels[n : n + 1], place) for n, place in enumerate(places)]
-    whole = paste(batch, Crops(pixels, both(both(places[0], places[1]), both(*places[2:]))))
-    one_by_one = paste_parts(batch, iter(parts), PasteOptions())
+    everywhere = both(both(places[0], places[1]), both(*places[2:]))
+    whole = paste(batch, Crops(pixels, everywhere))
+    one_by_one = paste_parts(batch, everywhere, iter(parts), PasteOptions())
     assert torch.equal(one_by_one.image, whole.image)
     assert torch.equal(one_by_one.mask, whole.mask)
+
+
+@pytest.mark.parametrize("strengths", [None, [1.0, 0.0, 0.5, 1.0, 0.7]])
+def test_pasting_in_place_gives_the_same_pixels(photograph, strengths):
+    # The first two overlap, the third touches only the second, the others lie apart.
+    centres = [(130.0, 130.0), (170.0, 150.0), (240.0, 170.0), (400.0, 400.0), (60.0, 440.0)]
+    places = [alignment(100.0, 128, (1, 512, 512), centre=centre) for centre in centres]
+    everywhere = functools.reduce(both, places)
+    pixels = torch.rand(5, 3, 128, 128, generator=torch.Generator().manual_seed(2))
+    options = PasteOptions(strengths=strengths)
+    expected = paste(photograph, Crops(pixels, everywhere), strengths=strengths)
+    canvas = photograph.clone()
+    parts = iter([Crops(pixels[:3], everywhere[:3]), Crops(pixels[3:], everywhere[3:])])
+    result = paste_parts(canvas, everywhere, parts, options, in_place=True)
+    assert result.image is canvas
+    assert torch.equal(canvas, expected.image)
+    assert torch.equal(result.mask, expected.mask)
 
 
 def test_bad_options_are_refused_before_the_first_crop_is_made(photograph):
@@ -258,8 +277,9 @@ def test_bad_options_are_refused_before_the_first_crop_is_made(photograph):
         raise AssertionError("asked for")
         yield
 
+    place = alignment(100.0, 64, (1, 512, 512))
     with pytest.raises(MismatchError, match="detail"):
-        paste_parts(photograph, crops(), PasteOptions(detail=2.0))
+        paste_parts(photograph, place, crops(), PasteOptions(detail=2.0))
 
 
 def test_each_face_goes_into_its_own_image_of_a_batch():

@@ -35,6 +35,7 @@ SIGNATURES = {
     "GPENRestoreImage": (["image", "model", "strength", "detector"], ["image", "mask"]),
     "GPENDegrade": (["image", "seed", "preset", "strength", "face_size"], ["image"]),
     "GPENExamplePhotograph": (["photograph"], ["image"]),
+    "LoadGPENFaceRestorer": (["file", "fidelity", "dtype"], ["model"]),
 }  # fmt: skip
 """Inputs and outputs of every node, by its id."""
 
