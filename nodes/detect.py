@@ -28,7 +28,7 @@ from .sockets import (
     from_host_boxes,
     from_host_image,
     from_host_landmarks,
-    make_preview,
+    make_ui,
     to_host_boxes,
     to_host_image,
 )
@@ -152,13 +152,14 @@ class DetectFaces(io.ComfyNode):
             on_progress=cutting,
         )
         cutting(1, 1)
-        host.say(cls.hidden.unique_id, "\n".join([describe_faces("Found", faces), *warnings]))
+        said = "\n".join([describe_faces("Found", faces), *warnings])
+        host.say(cls.hidden.unique_id, said)
         return io.NodeOutput(
             AlignedFaces(faces, crops.alignment),
             to_host_image(crops.pixels),
             to_host_boxes(faces),
             len(faces),
-            ui=make_preview(_draw(pixels, faces, missed, left_out)),
+            ui=make_ui(_draw(pixels, faces, missed, left_out), said),
         )
 
 

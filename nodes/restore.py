@@ -24,7 +24,7 @@ from .sockets import (
     GPENModel,
     from_host_crops,
     from_host_image,
-    make_preview,
+    make_ui,
     to_host_image,
     to_host_mask,
 )
@@ -98,8 +98,9 @@ class RestoreFaces(io.ComfyNode):
             batch_size=batch_size or None,
             on_progress=host.make_progress(len(pixels)),
         )
-        host.say(cls.hidden.unique_id, f"Restored {count_faces(len(pixels))}.")
-        return io.NodeOutput(to_host_image(restored), ui=make_preview(_shrink(restored)))
+        said = f"Restored {count_faces(len(pixels))}."
+        host.say(cls.hidden.unique_id, said)
+        return io.NodeOutput(to_host_image(restored), ui=make_ui(_shrink(restored), said))
 
 
 def _shrink(crops: torch.Tensor) -> torch.Tensor:
@@ -121,6 +122,7 @@ class RestoreImage(io.ComfyNode):
             "without a face and pixels outside the faces stay exactly as they are.",
             search_aliases=["face restore", "face enhance", "gpen", "upscale face", "fix face",
                             "restore photo"],
+            has_intermediate_output=True,
             hidden=[io.Hidden.unique_id],
             inputs=[
                 io.Image.Input("image", tooltip="Photos or video frames."),
@@ -162,6 +164,8 @@ class RestoreImage(io.ComfyNode):
         faces = found[fit]
         result = restore_detected(model, pixels, faces, options, on_progress=restoring)
         restoring(1, 1)
-        said = [describe_faces("Restored", faces), *warnings]
-        host.say(cls.hidden.unique_id, "\n".join(said))
-        return io.NodeOutput(to_host_image(result.image, alpha), to_host_mask(result.mask))
+        said = "\n".join([describe_faces("Restored", faces), *warnings])
+        host.say(cls.hidden.unique_id, said)
+        return io.NodeOutput(
+            to_host_image(result.image, alpha), to_host_mask(result.mask), ui=make_ui(said=said)
+        )

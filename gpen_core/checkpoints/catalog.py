@@ -72,6 +72,7 @@ class Entry:
             Path(file).with_suffix(".safetensors").name
             for file in published
             if Path(file).suffix in MODEL_SUFFIXES
+            and (self.kind == "gpen" or not file.endswith(".onnx"))  # YuNet is not converted
         )
         return tuple(dict.fromkeys([*converted, *published]))
 

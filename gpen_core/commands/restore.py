@@ -104,6 +104,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="opacity of the restored face over the photograph (default: 1)",
     )  # fmt: skip
     result.add_argument(
+        "--strengths", metavar="0…1,0…1,…", type=_parse_strengths,
+        help="one strength for each face instead, such as 1,0.5, in the order of the faces that "
+        "--save-faces numbers",
+    )  # fmt: skip
+    result.add_argument(
         "--detail", metavar="auto|0…1", type=_parse_detail, default=AUTO,
         help="how much detail of the photograph that is finer than the crop to keep (default: "
         "auto)",
@@ -161,7 +166,7 @@ def _refuse_unused(args: RestoreOptions) -> None:
     unused = {
         "scale": 1, "save_faces": False, "detector": AUTO, "detector_weights": None,
         "threshold": None, "min_size": 0, "max_faces": None, "template": AUTO, "detail": AUTO,
-        "feather": None,
+        "feather": None, "strengths": None,
     }  # fmt: skip
     given = [name for name, default in unused.items() if getattr(args, name) != default]
     if given:
@@ -195,6 +200,15 @@ def _report(name: str, reason: str) -> None:
     from tqdm import tqdm
 
     tqdm.write(printable_lines(f"gpen: {add_name(name, reason)}"), file=sys.stderr)
+
+
+def _parse_strengths(text: str) -> list[float] | None:
+    from ..pasting.options import parse_strengths  # imports PyTorch
+
+    try:
+        return parse_strengths(text)
+    except GPENError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _parse_feather(text: str) -> float:

@@ -58,6 +58,7 @@ class RestoreOptions(FileOptions, Protocol):
     upscaler: str | None
     save_faces: bool
     compare: bool
+    strengths: list[float] | None
 
 
 @dataclass(frozen=True)
@@ -157,11 +158,18 @@ class Restorer:
 
         faces = detect(self.detector, image, threshold=options.threshold, min_size=options.min_size)
         feather = FEATHER if options.feather is None else options.feather
+        how = PasteOptions(
+            options.detail,
+            feather,
+            background,
+            strength=options.strength,
+            strengths=options.strengths,
+        )
         result = restore_detected(
             self.model,
             image,
             faces,
-            PasteOptions(options.detail, feather, background, strength=options.strength),
+            how,
             template=options.template,
             max_faces=options.max_faces,
             batch_size=options.batch_size,

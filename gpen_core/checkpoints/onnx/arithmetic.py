@@ -10,7 +10,7 @@ import torch
 
 from .axes import Unfit
 from .bases import Part, is_same
-from .channels import one_number, per_channel, scale, shift
+from .channels import check_growth, one_number, per_channel, scale, shift
 from .graph import Node
 from .norms import normalise, raise_to_power, reduce, square
 from .values import Energy, Map, Modulated, ScaledMap, Squares, Symbol, Value, modulate
@@ -112,6 +112,7 @@ def _multiply_by_constant(value: Value, tensor: torch.Tensor) -> Value:
         return scale(x, per_channel(x, tensor))
     if not x.is_vector or len(wide) < 4:
         raise Unfit(f"a result of the shape {list(x.shape)}")
+    check_growth(x.shape, tensor.shape)
     return modulate(x, tensor)
 
 
@@ -120,6 +121,7 @@ def _scale_coefficients(value: Modulated | Squares, tensor: torch.Tensor) -> Val
         if tensor.numel() != 1:
             raise Unfit("normalised weights that are used as they are")
         return replace(value, coefficients=value.coefficients * tensor)
+    check_growth(value.shape, tensor.shape)
     coefficients = value.coefficients * tensor
     return replace(
         value, coefficients=coefficients, numbers=value.numbers.expand(coefficients.shape)

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
 import torch
 
 from .axes import Unfit
 from .values import Map
+
+SPARE = 1 << 20
+"""Elements that constants may take, whatever the size of the file."""
+
+
+def check_growth(*shapes: Sequence[int]) -> None:
+    """Raise Unfit if a product of tensors of these shapes has many more elements than they have."""
+    wide = math.prod(np.broadcast_shapes(*map(tuple, shapes)))
+    if wide > SPARE and wide > 4 * max(math.prod(shape) for shape in shapes):
+        raise Unfit("constants whose product is not much larger than they are")
 
 
 def one_number(tensor: torch.Tensor) -> float:

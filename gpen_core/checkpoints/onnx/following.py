@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -13,11 +14,12 @@ from ...printable import printable
 from .arithmetic import SYMBOLIC
 from .axes import Unfit
 from .bases import Input
+from .channels import SPARE, check_growth
 from .constants import FOLDERS, attribute_int, attribute_ints, ints, simplify
 from .layers import LAYERS
 from .moving import MOVERS, axis_of, constant, first, take
 from .protobuf import UnreadableGraph
-from .values import Map, Value, element_count
+from .values import Map, Value
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,8 +30,6 @@ MAX_SIZE = 4096
 """The largest side of an input in pixels."""
 MAX_NODES = 100_000
 """Nodes of a graph. An export of a GPEN has up to 5,000."""
-SPARE = 1 << 20
-"""Elements that constants may take, whatever the size of the file."""
 
 
 class _Memory:
@@ -70,7 +70,7 @@ def follow(graph: Graph) -> tuple[int, Value]:
     for node in nodes:
         inputs = [_find(graph, node, name, values, memory) for name in node.inputs]
         try:
-            memory.check(_expect(inputs))
+            memory.check(_expect(node, inputs))
             results = _compute(node, inputs)
         except Unfit as error:
             raise refuse(node, str(error)) from error
@@ -109,10 +109,12 @@ def _find(
     return values[name]
 
 
-def _expect(inputs: Sequence[Value | None]) -> int:
-    """Return the elements that a result of constants may have: those of its broadcast inputs."""
-    constants = [value for value in inputs if isinstance(value, torch.Tensor)]
-    return max((value.numel() for value in constants), default=0)
+def _expect(node: Node, inputs: Sequence[Value | None]) -> int:
+    """Return how many elements a result may have that no check of its own bounds."""
+    counts = [value.numel() for value in inputs if isinstance(value, torch.Tensor)]
+    if node.op == "Concat":
+        return sum(counts)
+    return math.prod(counts) if node.op == "Gather" and len(counts) == 2 else max(counts, default=0)
 
 
 def _compute(node: Node, inputs: Sequence[Value | None]) -> Sequence[Value]:
@@ -140,9 +142,7 @@ def _check_broadcast(node: Node, constants: Sequence[torch.Tensor | None]) -> No
     shapes = [value.shape for value in constants if value is not None]
     if node.op in ("Constant", "ConstantOfShape", "Range", "Cast") or not shapes:
         return
-    wide = element_count(np.broadcast_shapes(*shapes))
-    if wide > SPARE and wide > 4 * max(element_count(shape) for shape in shapes):
-        raise Unfit("constants whose product is not much larger than they are")
+    check_growth(*shapes)
 
 
 def _pass_cast(node: Node, inputs: Sequence[Value | None]) -> Value:

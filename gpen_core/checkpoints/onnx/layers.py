@@ -29,9 +29,11 @@ def _check_plain_convolution(node: Node) -> None:
         raise Unfit("a convolution that says its padding")
 
 
-def _read_window(node: Node) -> tuple[int, int, int]:
+def _read_window(node: Node, kernel: Sequence[int]) -> tuple[int, int, int]:
     """Return the stride and the zeros before and after, the same in x and y."""
     _check_plain_convolution(node)
+    if (attribute_ints(node, "kernel_shape") or list(kernel)) != list(kernel):
+        raise Unfit(f"a kernel of {list(kernel)}, as the weight has")
     strides = attribute_ints(node, "strides") or [1, 1]
     pads = attribute_ints(node, "pads") or [0, 0, 0, 0]
     if len(strides) != 2 or strides[0] != strides[1] or len(pads) != 4:
@@ -85,7 +87,7 @@ def convolve(node: Node, inputs: Values) -> Value:
     weight = inputs[1] if len(inputs) > 1 else None
     if weight is None or len(weight.shape) != 4 or isinstance(weight, Map | ScaledMap):
         raise Unfit("a weight [O, I, k, k]")
-    stride, before, after = _read_window(node)
+    stride, before, after = _read_window(node, weight.shape[2:])
     spacing = x.spacings().pad(before, after)
     group = attribute_int(node, "group", 1)
     if isinstance(weight, torch.Tensor) and weight.shape[1] == 1 and weight.shape[-1] == 4:
@@ -173,7 +175,7 @@ def transpose_convolve(node: Node, inputs: Values) -> Value:
     weight = inputs[1] if len(inputs) > 1 else None
     if weight is None or len(weight.shape) != 4 or isinstance(weight, Map | ScaledMap):
         raise Unfit("a weight [I, O, k, k]")
-    stride, before, after = _read_window(node)
+    stride, before, after = _read_window(node, weight.shape[2:])
     group = attribute_int(node, "group", 1)
     if isinstance(weight, torch.Tensor) and tuple(weight.shape[1:]) == (1, 4, 4):
         if stride != 2 or style is not None or x.spacings() != Spacing(0, 1, 0):

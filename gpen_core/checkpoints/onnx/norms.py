@@ -10,7 +10,7 @@ import torch
 
 from .axes import Unfit
 from .bases import Normed, Styled, is_same
-from .channels import one_number, per_channel
+from .channels import SPARE, one_number, per_channel
 from .constants import attribute_int
 from .graph import Node
 from .moving import axis_of, constant, first, list_axes
@@ -92,7 +92,7 @@ def check_energy(weight: torch.Tensor, energy: Energy) -> None:
     """Raise Unfit unless this is the energy of weight [O, I, k, k], by output channel."""
     own = weight.double().square().sum(dim=(2, 3))
     close = own.shape == energy.matrix.shape and torch.allclose(
-        energy.matrix, own, rtol=5e-3, atol=1e-6 * float(own.mean())
+        energy.matrix, own, rtol=1e-3, atol=1e-6 * float(own.mean())
     )
     if not close or not is_small(energy.eps):
         raise Unfit("the sum of the squares of the modulated weights, plus 1e-8")
@@ -132,6 +132,8 @@ def reduce(node: Node, inputs: Values) -> Value:
     if node.op == "ReduceMean":
         coefficients = coefficients / coefficients.shape[1]
     channels = sum(part.channels for part in value.style)
+    if rows * channels > 4 * coefficients.numel() + SPARE:
+        raise Unfit("a sum of squares for each output channel")
     matrix = torch.zeros(rows, channels, dtype=torch.float64).scatter_add(1, numbers, coefficients)
     keeps = bool(attribute_int(node, "keepdims", 1))
     shape = [1 if i in dropped else n for i, n in enumerate(value.shape) if keeps or i in kept]

@@ -75,7 +75,7 @@ def blur_gain(blur: Filtered, spacing: Spacing, total: float) -> float:
     wanted = torch.outer(taps, taps) * (total / float(taps.sum()) ** 2)
     kernel = blur.kernel.double()
     gain = float(kernel.sum()) / total
-    close = kernel.shape == wanted.shape and torch.allclose(kernel, gain * wanted, rtol=1e-3)
+    close = kernel.shape == wanted.shape and torch.allclose(kernel, gain * wanted, rtol=1e-5)
     expect(close and gain > 0, blur, "a blur by the taps 1, 3, 3, 1")
     return gain
 
