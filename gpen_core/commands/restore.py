@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import GPENError
-from ..names import AUTO, COLOURS, DETECTORS, DTYPES, TEMPLATES
+from ..names import AUTO, COLOURS, DETECTORS, DTYPES, ENGINES, TEMPLATES
 from ..printable import printable_lines
 from . import FAILED
 from .arguments import add_file_options, add_name, explain, fraction, not_negative, positive
@@ -48,6 +48,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     model.add_argument(
         "--dtype", default=AUTO, help=f"{', '.join((AUTO, *DTYPES))} (default: auto)"
+    )
+    model.add_argument(
+        "--engine", choices=(AUTO, *ENGINES), default=AUTO,
+        help="what runs an ONNX file: gpen, this program's network, or onnxruntime, which is "
+        "slower (default: auto, gpen where it can read the file)",
+    )  # fmt: skip
+    model.add_argument(
+        "--no-verify",
+        action="store_true",
+        help="do not compare an ONNX file with ONNX Runtime once, at its first use",
     )
     model.add_argument(
         "--batch-size", metavar="N", type=positive,

@@ -40,6 +40,8 @@ class RestoreOptions(FileOptions, Protocol):
     size: int | None
     device: str
     dtype: str
+    engine: str
+    no_verify: bool
     batch_size: int | None
     fidelity: float | None
     detector: str
@@ -92,8 +94,15 @@ class Restorer:
             GPENError: a network cannot be loaded, or the model's size is not `--size`.
         """
         device, dtype = options.device, options.dtype
+        notify = on_notice or (lambda name, message: None)
         model = load_face_restorer(
-            options.model, device=device, dtype=dtype, fidelity=options.fidelity
+            options.model,
+            device=device,
+            dtype=dtype,
+            fidelity=options.fidelity,
+            engine=options.engine,
+            verify=not options.no_verify,
+            on_notice=lambda message: notify(options.model, message),
         )
         if options.size not in (None, model.config.out_size):
             raise CheckpointError(
@@ -107,7 +116,7 @@ class Restorer:
             detector = load_detector(options.detector, device=device, weights=weights)
         if options.upscaler:
             upscaler = load_upscaler(options.upscaler, device=device, dtype=dtype)
-        files = ImageFiles(options, on_notice or (lambda name, message: None))
+        files = ImageFiles(options, notify)
         return cls(options, model, detector, upscaler, files)
 
     def restore(self, job: Job, on_progress: OnProgress) -> str:
