@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .align import align, alignable
     from .arch import GPEN, GPENConfig
+    from .checkpoints.exporting import export_onnx
     from .checkpoints.loading import load_gpen
     from .degradation import Degradation, degrade
     from .detectors import detect, load_detector
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from .pasting import paste
     from .pipeline import restore_image
     from .restore import restore
+    from .runners.spandrel import load_face_restorer
 
 __version__ = "0.1.0"
 
@@ -54,7 +56,9 @@ __all__ = [
     "alignable",
     "degrade",
     "detect",
+    "export_onnx",
     "load_detector",
+    "load_face_restorer",
     "load_gpen",
     "paste",
     "read_image",
@@ -66,6 +70,7 @@ __all__ = [
 _MODULES = {
     "align": ("align", "alignable"),
     "arch": ("GPEN", "GPENConfig"),
+    "checkpoints.exporting": ("export_onnx",),
     "checkpoints.loading": ("load_gpen",),
     "degradation": ("Degradation", "degrade"),
     "detectors": ("detect", "load_detector"),
@@ -84,6 +89,7 @@ _MODULES = {
     "pasting": ("paste",),
     "pipeline": ("restore_image",),
     "restore": ("restore",),
+    "runners.spandrel": ("load_face_restorer",),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 

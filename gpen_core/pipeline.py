@@ -12,7 +12,8 @@ from .detectors import detect
 from .detectors.merging import check_max_faces, filter_faces
 from .faces import Crops
 from .pasting import FEATHER, Pasted, PasteOptions, paste_parts
-from .restore import check_passes, restore_pixels
+from .restore import check_colour, check_passes, restore_pixels
+from .runner import choose_template
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,7 +33,7 @@ def restore_image(
     image: torch.Tensor,
     *,
     strength: float = 1.0,
-    template: str = "gpen",
+    template: str = "auto",
     detail: float | str = "auto",
     feather: float = FEATHER,
     threshold: float | None = None,
@@ -47,6 +48,7 @@ def restore_image(
     on_restored: Callable[[Crops], None] | None = None,
     on_left_out: Callable[[Faces], None] | None = None,
     strengths: Sequence[float] | None = None,
+    colour: str = "keep",
 ) -> Pasted:
     """Find all faces of the images, restore them and paste them back.
 
@@ -59,10 +61,10 @@ def restore_image(
         image: [B, 3, H, W] RGB float in [0, 1], on any device; it is not modified.
         strength, detail, feather, background, limit, strengths: see `paste`. A face of strength 0
             keeps its pixels bit for bit.
-        template: see `align`.
+        template: see `align`; "auto" takes the one that the model was trained for.
         threshold, min_size: see `detect`.
         max_faces: keep at most this many faces in each image: the largest that are `alignable`.
-        batch_size, noise_seed: see `restore`.
+        batch_size, noise_seed, colour: see `restore`.
         on_progress: called with (faces done, all faces) after every forward pass; may raise.
         on_search: called with (passes done, all passes) while faces are searched; may raise.
         on_restored: called with the restored crops of each part, in the order of the faces found.
@@ -90,8 +92,9 @@ def restore_image(
     options.check(image)  # before a long search
     options.check_background()
     check_max_faces(max_faces)
-    check_template(template)
+    check_template(choose_template(template, model.config))
     check_passes(batch_size, noise_seed)
+    check_colour(colour)
     faces = detect(
         detector,
         image,
@@ -111,6 +114,7 @@ def restore_image(
         on_progress=on_progress,
         on_restored=on_restored,
         on_left_out=on_left_out,
+        colour=colour,
     )
 
 
@@ -120,7 +124,7 @@ def restore_detected(
     faces: Faces,
     options: PasteOptions,
     *,
-    template: str = "gpen",
+    template: str = "auto",
     max_faces: int | None = None,
     batch_size: int | None = None,
     noise_seed: int = 0,
@@ -128,19 +132,21 @@ def restore_detected(
     on_restored: Callable[[Crops], None] | None = None,
     on_left_out: Callable[[Faces], None] | None = None,
     in_place: bool = False,
+    colour: str = "keep",
 ) -> Pasted:
     """Restore and paste as `restore_image` does, but faces that `detect` found before.
 
     Args:
         faces: the faces of `image`.
         options: how to paste.
-        model, image, template, max_faces, batch_size, noise_seed: see `restore_image`.
+        model, image, template, max_faces, batch_size, noise_seed, colour: see `restore_image`.
         on_progress, on_restored, on_left_out: see `restore_image`.
         in_place: write into `image` (or the background), to save the memory of a copy.
 
     Raises:
         GPENError: see the four verbs.
     """
+    template = choose_template(template, model.config)
     fit = alignable(faces, template=template)
     if not fit.all():
         (on_left_out or _warn_of_left_out)(faces[~fit])
@@ -161,6 +167,7 @@ def restore_detected(
             batch_size=batch_size,
             noise_seed=noise_seed,
             on_progress=_shift(on_progress, start, len(faces)),
+            colour=colour,
         )
         restored = Crops(pixels, part)
         if on_restored is not None:

@@ -15,8 +15,10 @@ import torch
 from server import PromptServer
 
 if TYPE_CHECKING:
-    from ..gpen_core.arch import GPEN, GPENConfig
+    from ..gpen_core.arch import GPEN
     from ..gpen_core.progress import OnProgress
+    from ..gpen_core.runner import RunnerConfig
+    from ..gpen_core.runners.face_restorer import FaceRestorer
 
 CUT_AND_PASTE_MEMORY = 1 << 30
 """Bytes that cutting and pasting need at most for the faces of a 20-megapixel photograph."""
@@ -52,13 +54,12 @@ def list_model_files(folders: tuple[str, ...]) -> list[str]:
     names = []
     for key in folders:
         names += folder_paths.get_filename_list(key)
-        if key in DETECTOR_FOLDERS:
-            names += _list_onnx(key)
+        names += _list_onnx(key)
     return list(dict.fromkeys(names))
 
 
 def _list_onnx(key: str) -> list[str]:
-    """List the .onnx files in the folders of a key, for YuNet: the host lists none there."""
+    """List the .onnx files in the folders of a key; the host lists none there."""
     roots = [Path(path) for path in folder_paths.get_folder_paths(key)]
     files = [(root, path) for root in roots for path in root.rglob("*")]
     return sorted(
@@ -101,6 +102,11 @@ def prepare_device() -> torch.device:
     if device != mm.intermediate_device():
         mm.free_memory(CUT_AND_PASTE_MEMORY, device)
     return device
+
+
+def make_room(memory: int, device: torch.device) -> None:
+    """Move models out until `memory` bytes are free on a device."""
+    mm.free_memory(memory, device)
 
 
 def choose_dtype(device: torch.device) -> str:
@@ -186,7 +192,7 @@ def _show(node_id: str | None, message: str) -> None:
 class GPENNetwork(torch.nn.Module):
     """Wraps the network, since the patcher sets `device` and a GPEN's `device` is read-only."""
 
-    def __init__(self, network: GPEN) -> None:
+    def __init__(self, network: GPEN | FaceRestorer) -> None:
         super().__init__()
         self.network = network
 
@@ -212,12 +218,12 @@ class HostedGPEN:
     """A Runner whose network the host loads, offloads and frees; the value of GPEN_MODEL.
 
     Attributes:
-        config: the network's sizes.
+        config: the network's sizes, and for networks other than GPEN their template.
         patcher: the host's handle on the network. The host's cache looks for this name.
     """
 
-    def __init__(self, network: GPEN) -> None:
-        self.config: GPENConfig = network.config
+    def __init__(self, network: GPEN | FaceRestorer) -> None:
+        self.config: RunnerConfig = network.config
         self.network = network
         self.patcher = WholePatcher(
             GPENNetwork(network),

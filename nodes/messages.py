@@ -11,11 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 REPLACED = (
-    (
-        ", or a .safetensors file that `gpen convert` made from it; `gpen models` says where it is "
-        "published",
-        ", or the published file; the help page of this node says which files work",
-    ),
+    ("; `gpen convert` makes one of an ONNX file that holds a GPEN", ""),
     ("`gpen models` lists files that work", "The help page of Load GPEN lists files that work"),
     (
         "`gpen models` lists the files of detectors",
@@ -25,6 +21,11 @@ REPLACED = (
         "`gpen models` says where both are published",
         "The pack's weights/catalog.toml says where both are published",
     ),
+    (
+        "If it is an upscaler, `gpen restore --upscaler` takes it for the background",
+        "If it is an upscaler, ComfyUI's node Load Upscale Model loads it",
+    ),
+    ("`gpen restore --model` runs it", "The node Load Face Restorer loads it"),
     ("`gpen convert --sharpen` writes one", "Choose another file of this model"),
 )
 """Parts of messages of gpen_core, and what they say in ComfyUI. A test holds the list complete."""

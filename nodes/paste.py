@@ -20,6 +20,7 @@ from .sockets import (
     from_host_crops,
     from_host_image,
     from_host_mask,
+    make_ui,
     to_host_image,
     to_host_mask,
 )
@@ -41,6 +42,7 @@ class PasteBack(io.ComfyNode):
             category=CATEGORY,
             description="Pastes face crops back into the image from which they were cut. The crops "
             "may have any size. Pixels outside the faces stay exactly as they are.",
+            has_intermediate_output=True,
             hidden=[io.Hidden.unique_id],
             search_aliases=["paste face", "uncrop face", "face composite", "gpen"],
             inputs=[
@@ -52,8 +54,8 @@ class PasteBack(io.ComfyNode):
                                tooltip="Width of the soft edge, as a fraction of the crop's side."),
                 io.Combo.Input("detail", options=list(DETAIL), default="auto",
                                tooltip="Detail of the photo that is too fine for the crop. on: "
-                               "keep it. off: drop it. auto: for each face, keep it if it is "
-                               "clean, drop it if it is noise."),
+                               "keep it. off: drop it. auto: keep detail, drop noise and what "
+                               "the model removed."),
                 io.Mask.Input("mask", optional=True,
                               tooltip="Paste only where this mask is white. It must have the size "
                               "of the image."),
@@ -113,10 +115,12 @@ class PasteBack(io.ComfyNode):
             strengths=parse_strengths(strengths),
             on_progress=host.make_progress(len(faces)),
         )
-        host.say(cls.hidden.unique_id, describe_faces("Pasted", faces.faces))
+        said = describe_faces("Pasted", faces.faces, missing="pasted")
+        host.say(cls.hidden.unique_id, said)
         if alpha is not None:
             alpha = resize(alpha, *pasted.image.shape[-2:]).clamp(0, 1)
         return io.NodeOutput(
             to_host_image(pasted.image, alpha if larger_alpha is None else larger_alpha),
             to_host_mask(pasted.mask),
+            ui=make_ui(said=said),
         )

@@ -11,7 +11,6 @@ import torch
 import torch.nn.functional as F
 
 from ..align import left_out_messages
-from ..checkpoints.loading import load_gpen
 from ..detectors import Detector, detect, load_detector
 from ..errors import CheckpointError, ImageError
 from ..files import clear_mark, is_unfinished, mark_unfinished, write_atomically
@@ -21,15 +20,16 @@ from ..pasting import FEATHER, PasteOptions
 from ..pasting.background import Upscaler, enlarge, load_upscaler
 from ..pipeline import restore_detected
 from ..restore import restore_pixels
+from ..runners.spandrel import load_face_restorer
 from .image_files import ImageFiles
 from .jobs import FileOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..arch import GPEN
     from ..faces import Crops, Faces
     from ..progress import OnProgress
+    from ..runner import Runner
     from .jobs import Job
 
 
@@ -40,7 +40,10 @@ class RestoreOptions(FileOptions, Protocol):
     size: int | None
     device: str
     dtype: str
+    engine: str
+    no_verify: bool
     batch_size: int | None
+    fidelity: float | None
     detector: str
     detector_weights: str | None
     threshold: float | None
@@ -50,11 +53,13 @@ class RestoreOptions(FileOptions, Protocol):
     aligned: bool
     strength: float
     detail: float | str
+    colour: str
     feather: float | None
     scale: int
     upscaler: str | None
     save_faces: bool
     compare: bool
+    strengths: list[float] | None
 
 
 @dataclass(frozen=True)
@@ -70,7 +75,7 @@ class Restorer:
     """
 
     options: RestoreOptions
-    model: GPEN
+    model: Runner
     detector: Detector | None
     upscaler: Upscaler | None
     files: ImageFiles
@@ -89,7 +94,16 @@ class Restorer:
             GPENError: a network cannot be loaded, or the model's size is not `--size`.
         """
         device, dtype = options.device, options.dtype
-        model = load_gpen(options.model, device=device, dtype=dtype)
+        notify = on_notice or (lambda name, message: None)
+        model = load_face_restorer(
+            options.model,
+            device=device,
+            dtype=dtype,
+            fidelity=options.fidelity,
+            engine=options.engine,
+            verify=not options.no_verify,
+            on_notice=lambda message: notify(options.model, message),
+        )
         if options.size not in (None, model.config.out_size):
             raise CheckpointError(
                 f"{options.model} restores at {model.config.out_size} px, but --size "
@@ -102,7 +116,7 @@ class Restorer:
             detector = load_detector(options.detector, device=device, weights=weights)
         if options.upscaler:
             upscaler = load_upscaler(options.upscaler, device=device, dtype=dtype)
-        files = ImageFiles(options, on_notice or (lambda name, message: None))
+        files = ImageFiles(options, notify)
         return cls(options, model, detector, upscaler, files)
 
     def restore(self, job: Job, on_progress: OnProgress) -> str:
@@ -145,14 +159,22 @@ class Restorer:
 
         faces = detect(self.detector, image, threshold=options.threshold, min_size=options.min_size)
         feather = FEATHER if options.feather is None else options.feather
+        how = PasteOptions(
+            options.detail,
+            feather,
+            background,
+            strength=options.strength,
+            strengths=options.strengths,
+        )
         result = restore_detected(
             self.model,
             image,
             faces,
-            PasteOptions(options.detail, feather, background, strength=options.strength),
+            how,
             template=options.template,
             max_faces=options.max_faces,
             batch_size=options.batch_size,
+            colour=options.colour,
             on_progress=on_progress,
             on_restored=save_crops,
             on_left_out=report_left_out,
@@ -184,6 +206,7 @@ class Restorer:
             picture.pixels,
             strength=self.options.strength,
             batch_size=self.options.batch_size,
+            colour=self.options.colour,
             on_progress=on_progress,
         )
         after = picture.with_pixels(restored)

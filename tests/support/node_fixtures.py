@@ -13,7 +13,7 @@ SCORE = 0.9
 
 
 SIGNATURES = {
-    "LoadGPEN": (["file", "dtype"], ["model"]),
+    "LoadGPEN": (["file", "dtype", "engine"], ["model"]),
     "LoadGPENFaceDetector": (["detector", "file"], ["detector"]),
     "GPENDetectFaces": (
         ["image", "threshold", "min_size", "max_faces", "crop_size", "template", "model",
@@ -35,6 +35,7 @@ SIGNATURES = {
     "GPENRestoreImage": (["image", "model", "strength", "detector"], ["image", "mask"]),
     "GPENDegrade": (["image", "seed", "preset", "strength", "face_size"], ["image"]),
     "GPENExamplePhotograph": (["photograph"], ["image"]),
+    "LoadGPENFaceRestorer": (["file", "fidelity", "dtype"], ["model"]),
 }  # fmt: skip
 """Inputs and outputs of every node, by its id."""
 
