@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from .pasting import paste
     from .pipeline import restore_image
     from .restore import restore
+    from .tasks.colour import colorize
+    from .tasks.holes import inpaint
+    from .tasks.segmentation import segment_to_face
 
 __version__ = "0.1.0"
 
@@ -52,14 +55,17 @@ __all__ = [
     "TrainingError",
     "align",
     "alignable",
+    "colorize",
     "degrade",
     "detect",
+    "inpaint",
     "load_detector",
     "load_gpen",
     "paste",
     "read_image",
     "restore",
     "restore_image",
+    "segment_to_face",
     "write_image",
 ]
 
@@ -84,6 +90,9 @@ _MODULES = {
     "pasting": ("paste",),
     "pipeline": ("restore_image",),
     "restore": ("restore",),
+    "tasks.colour": ("colorize",),
+    "tasks.holes": ("inpaint",),
+    "tasks.segmentation": ("segment_to_face",),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 

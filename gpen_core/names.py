@@ -31,3 +31,7 @@ IMAGE_SUFFIXES = frozenset((*WRITABLE, *READ_ONLY))
 
 MODEL_SUFFIXES = (".safetensors", ".pth", ".pt")
 """Suffixes of checkpoint files."""
+
+RESTORE, COLORIZE, INPAINT, SEGMENT_TO_FACE = "restore", "colorize", "inpaint", "segment-to-face"
+TASKS = (RESTORE, COLORIZE, INPAINT, SEGMENT_TO_FACE)
+"""The tasks that GPENs are published for, named like the commands that do them."""

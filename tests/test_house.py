@@ -33,7 +33,7 @@ STOREYS = (
     ("runner", "checkpoints"),
     ("detectors", "align", "restore", "pasting", "degradation"),  # the verbs
     ("pipeline", "evaluation"),
-    ("training",),
+    ("training", "tasks"),
     ("commands",),
     ("cli",),
     ("__main__",),

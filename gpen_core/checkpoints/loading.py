@@ -14,6 +14,7 @@ from ..arch import GPEN, GPENConfig
 from ..devices import DTYPES, resolve_device, resolve_dtype
 from ..errors import CheckpointError, DeviceError, MismatchError
 from ..files import sha256
+from ..names import RESTORE, TASKS
 from ..printable import printable
 from . import catalog
 from .state_dicts import DTYPE_NAMES, find_network, is_kernel, read_state_dict
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 SHARPEN_KEY = "gpen.sharpen"
 """The key of `GPEN.sharpen` in the metadata of a safetensors file."""
+TASK_KEY = "gpen.task"
+"""The key of `GPEN.task` in the metadata of a safetensors file."""
 MAX_SHARPEN = 100
 """The largest value of `GPEN.sharpen` that a file may hold."""
 
@@ -39,6 +42,7 @@ class Checkpoint:
         state_dict: tensors by their published names, on the CPU, in the dtype of the file.
         config: sizes and widths, read from the shapes of the tensors.
         sharpen: the amount of sharpening after the network, see `GPEN.sharpen`.
+        task: what the network was trained for, see `GPEN.task`.
     """
 
     path: Path
@@ -47,6 +51,7 @@ class Checkpoint:
     state_dict: dict[str, torch.Tensor]
     config: GPENConfig
     sharpen: float = 0.0
+    task: str | None = None
 
     @property
     def dtype(self) -> str:
@@ -71,6 +76,7 @@ class Checkpoint:
         """Build a float32 GPEN on the CPU. It shares the tensors that are float32 already."""
         model = build_network(self.state_dict, self.config)
         model.sharpen = self.sharpen
+        model.task = self.task
         return model
 
     def describe(self) -> str:
@@ -87,6 +93,7 @@ class Checkpoint:
             "noise": f"{config.noise} (the encoder's features are "
             f"{'appended to' if config.noise == 'concat' else 'added to'} each layer's output)",
             "sharpening": f"{self.sharpen:g}, after the network" if self.sharpen else "no",
+            "task": self.task or "not told by the file; restoring faces, most likely",
             "dtype": self.dtype,
             "parameters": f"{self.parameters:,}",
             "sha256": self.sha256,
@@ -152,9 +159,10 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     try:
         tensors, config, container = read_state_dict(file.contents)
         sharpen = _read_sharpen(file.metadata)
+        task = _read_task(file.metadata, path)
     except CheckpointError as error:
         raise CheckpointError(f"`{path}`: {error}") from error
-    return Checkpoint(path, file.format, container, tensors, config, sharpen)
+    return Checkpoint(path, file.format, container, tensors, config, sharpen, task)
 
 
 def convert_checkpoint(
@@ -192,7 +200,8 @@ def convert_checkpoint(
     if dtype is not None:
         stored = DTYPES[dtype]
         tensors = {name: round_weight(name, tensor, stored) for name, tensor in tensors.items()}
-    metadata = sharpen_metadata(checkpoint.sharpen if sharpen is None else sharpen)
+    amount = checkpoint.sharpen if sharpen is None else sharpen
+    metadata = {**sharpen_metadata(amount), **task_metadata(checkpoint.task)}
     write_safetensors(tensors, target, overwrite=overwrite, metadata=metadata)
     return target
 
@@ -200,6 +209,23 @@ def convert_checkpoint(
 def sharpen_metadata(amount: float) -> dict[str, str]:
     """Return the metadata of a safetensors file for `GPEN.sharpen`; 0 needs none."""
     return {SHARPEN_KEY: f"{amount:g}"} if amount else {}
+
+
+def task_metadata(task: str | None) -> dict[str, str]:
+    """Return the metadata of a safetensors file for `GPEN.task`; restoring and None need none."""
+    return {TASK_KEY: task} if task not in (None, RESTORE) else {}
+
+
+def _read_task(metadata: Mapping[str, str], path: Path) -> str | None:
+    task = metadata.get(TASK_KEY)
+    if task is None:
+        return catalog.find_task(path)
+    if task not in TASKS:
+        raise CheckpointError(
+            f"its metadata says `{TASK_KEY}` is `{printable(task)}`; expected one of "
+            f"{', '.join(TASKS)}. A newer version may know it."
+        )
+    return task
 
 
 def _read_sharpen(metadata: Mapping[str, str]) -> float:

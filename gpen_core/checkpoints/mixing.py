@@ -16,7 +16,14 @@ import torch
 from ..devices import DTYPES
 from ..errors import MismatchError
 from . import catalog
-from .loading import MAX_SHARPEN, check_output, read_checkpoint, round_weight, sharpen_metadata
+from .loading import (
+    MAX_SHARPEN,
+    check_output,
+    read_checkpoint,
+    round_weight,
+    sharpen_metadata,
+    task_metadata,
+)
 from .state_dicts import is_kernel
 from .tensor_files import write_safetensors
 
@@ -63,6 +70,8 @@ def mix_checkpoints(
     amounts = (checkpoint.sharpen for checkpoint in checkpoints)
     sharpen = sum(share * amount for share, amount in zip(shares, amounts, strict=True))
     metadata = sharpen_metadata(min(max(0.0, sharpen), MAX_SHARPEN))
+    tasks = {checkpoint.task for checkpoint in checkpoints}
+    metadata |= task_metadata(tasks.pop() if len(tasks) == 1 else None)
     write_safetensors(tensors, target, overwrite=overwrite, metadata=metadata)
     return target
 
