@@ -17,7 +17,7 @@ TEMPLATES = ("gpen", "ffhq")
 DTYPES = ("fp32", "bf16", "fp16")
 """Number formats of a network; `devices.DTYPES` holds torch's."""
 
-DEGRADATIONS = ("paper", "second-order", "mixed", "traces")
+DEGRADATIONS = ("paper", "second-order", "mixed", "traces", "old")
 """Presets of `degrade`; `degradation.presets` holds their ranges."""
 
 WRITABLE = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".avif")

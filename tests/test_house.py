@@ -33,7 +33,8 @@ STOREYS = (
     ("runner", "checkpoints"),
     ("detectors", "align", "restore", "pasting", "degradation"),  # the verbs
     ("pipeline", "evaluation"),
-    ("training", "tasks"),
+    ("tasks",),
+    ("training",),
     ("commands",),
     ("cli",),
     ("__main__",),

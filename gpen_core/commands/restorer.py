@@ -13,14 +13,16 @@ import torch.nn.functional as F
 from ..align import left_out_messages
 from ..checkpoints.loading import load_gpen
 from ..detectors import Detector, detect, load_detector
-from ..errors import CheckpointError, ImageError
+from ..errors import CheckpointError, GPENError, ImageError
 from ..files import clear_mark, is_unfinished, mark_unfinished, write_atomically
 from ..media import Metadata, Picture, write_picture
 from ..media.formats import is_same_format
+from ..names import RESTORE
 from ..pasting import FEATHER, PasteOptions
 from ..pasting.background import Upscaler, enlarge, load_upscaler
 from ..pipeline import restore_detected
 from ..restore import restore_pixels
+from ..runner import check_task
 from .image_files import ImageFiles
 from .jobs import FileOptions
 
@@ -33,13 +35,36 @@ if TYPE_CHECKING:
     from .jobs import Job
 
 
-class RestoreOptions(FileOptions, Protocol):
-    """The options of `gpen restore`, as `commands.restore.add_arguments` defines them."""
+class ModelOptions(Protocol):
+    """The options that choose a model, as `commands.restore.add_model_options` defines them."""
 
     model: str
     size: int | None
     device: str
     dtype: str
+
+
+def load_model(options: ModelOptions, task: str) -> GPEN:
+    """Load the model that the options name.
+
+    Raises:
+        GPENError: it cannot be loaded, is known to be trained for another task, or its size is not
+            `--size`.
+    """
+    model = load_gpen(options.model, device=options.device, dtype=options.dtype)
+    check_task(model, task)
+    if options.size not in (None, model.config.out_size):
+        raise CheckpointError(
+            f"{options.model} restores at {model.config.out_size} px, but --size "
+            f"{options.size} was given. Leave it out, or name a model of that size "
+            "(`gpen models` lists some)."
+        )
+    return model
+
+
+class RestoreOptions(ModelOptions, FileOptions, Protocol):
+    """The options of `gpen restore`, as `commands.restore.add_arguments` defines them."""
+
     batch_size: int | None
     detector: str
     detector_weights: str | None
@@ -53,6 +78,7 @@ class RestoreOptions(FileOptions, Protocol):
     feather: float | None
     scale: int
     upscaler: str | None
+    find_in: str
     save_faces: bool
     compare: bool
 
@@ -89,19 +115,18 @@ class Restorer:
             GPENError: a network cannot be loaded, or the model's size is not `--size`.
         """
         device, dtype = options.device, options.dtype
-        model = load_gpen(options.model, device=device, dtype=dtype)
-        if options.size not in (None, model.config.out_size):
-            raise CheckpointError(
-                f"{options.model} restores at {model.config.out_size} px, but --size "
-                f"{options.size} was given. Leave it out, or name a model of that size "
-                "(`gpen models` lists some)."
-            )
+        model = load_model(options, RESTORE)
         detector = upscaler = None
         if not options.aligned:
             weights = options.detector_weights
             detector = load_detector(options.detector, device=device, weights=weights)
         if options.upscaler:
             upscaler = load_upscaler(options.upscaler, device=device, dtype=dtype)
+            if options.scale == 1 and upscaler.scale > 1:
+                raise GPENError(
+                    f"--upscaler enlarges {upscaler.scale} times, and nothing without --scale 2 or "
+                    "--scale 4. Without --scale, name one of scale 1, which only cleans."
+                )
         files = ImageFiles(options, on_notice or (lambda name, message: None))
         return cls(options, model, detector, upscaler, files)
 
@@ -129,8 +154,10 @@ class Restorer:
             return self._restore_aligned(job, picture, on_progress, replace_extras=replace_extras)
         image = picture.pixels.to(self.model.device)
         background = None
-        if options.scale > 1:
+        if options.scale > 1 or self.upscaler:
             background = enlarge(image, options.scale, upscaler=self.upscaler)
+        if options.find_in == "background" and background is not None:
+            image, background = background, None
         count = 0
         messages: list[str] = []
 
@@ -213,9 +240,10 @@ class Restorer:
 
     def _write_without_faces(self, job: Job, picture: Picture) -> str:
         """Write a picture without faces; copy the file if neither its size nor kind changes."""
-        if self.options.scale > 1:
+        if self.options.scale > 1 or self.upscaler:
             self.files.write(job, picture)
-            return "no face found; enlarged only"
+            done = "enlarged" if self.options.scale > 1 else "cleaned by the upscaler"
+            return f"no face found; {done} only"
         if not is_same_format(job.source, job.target):
             self.files.write(job, picture)
             return "no face found; converted only"
