@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from .pasting import paste
     from .pipeline import restore_image
     from .restore import restore
+    from .runners.spandrel import load_face_restorer
     from .tasks.colour import colorize
     from .tasks.holes import inpaint
     from .tasks.segmentation import segment_to_face
@@ -60,6 +61,7 @@ __all__ = [
     "detect",
     "inpaint",
     "load_detector",
+    "load_face_restorer",
     "load_gpen",
     "paste",
     "read_image",
@@ -90,6 +92,7 @@ _MODULES = {
     "pasting": ("paste",),
     "pipeline": ("restore_image",),
     "restore": ("restore",),
+    "runners.spandrel": ("load_face_restorer",),
     "tasks.colour": ("colorize",),
     "tasks.holes": ("inpaint",),
     "tasks.segmentation": ("segment_to_face",),

@@ -14,7 +14,7 @@ from .faces import Crops
 from .names import RESTORE
 from .pasting import FEATHER, Pasted, PasteOptions, paste_parts
 from .restore import check_passes, restore_pixels
-from .runner import check_task
+from .runner import check_task, choose_template
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -34,7 +34,7 @@ def restore_image(
     image: torch.Tensor,
     *,
     strength: float = 1.0,
-    template: str = "gpen",
+    template: str = "auto",
     detail: float | str = "auto",
     feather: float = FEATHER,
     threshold: float | None = None,
@@ -61,7 +61,7 @@ def restore_image(
         image: [B, 3, H, W] RGB float in [0, 1], on any device; it is not modified.
         strength, detail, feather, background, limit, strengths: see `paste`. A face of strength 0
             keeps its pixels bit for bit.
-        template: see `align`.
+        template: see `align`; "auto" takes the one that the model was trained for.
         threshold, min_size: see `detect`.
         max_faces: keep at most this many faces in each image: the largest that are `alignable`.
         batch_size, noise_seed: see `restore`.
@@ -93,7 +93,7 @@ def restore_image(
     options.check(image)  # before a long search
     options.check_background()
     check_max_faces(max_faces)
-    check_template(template)
+    check_template(choose_template(template, model.config))
     check_passes(batch_size, noise_seed)
     faces = detect(
         detector,
@@ -123,7 +123,7 @@ def restore_detected(
     faces: Faces,
     options: PasteOptions,
     *,
-    template: str = "gpen",
+    template: str = "auto",
     max_faces: int | None = None,
     batch_size: int | None = None,
     noise_seed: int = 0,
@@ -146,6 +146,7 @@ def restore_detected(
     Raises:
         GPENError: see the four verbs.
     """
+    template = choose_template(template, model.config)
     fit = alignable(faces, template=template)
     if not fit.all():
         (on_left_out or _warn_of_left_out)(faces[~fit])

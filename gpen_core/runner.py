@@ -5,14 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from .errors import CheckpointError
-from .names import COLORIZE, INPAINT, RESTORE, SEGMENT_TO_FACE
+from .names import AUTO, COLORIZE, INPAINT, RESTORE, SEGMENT_TO_FACE, TEMPLATES
 
 if TYPE_CHECKING:
     import torch
 
 
 class RunnerConfig(Protocol):
-    """The sizes of a Runner's faces, the range of its values, and its memory."""
+    """The sizes of a Runner's faces, the range of its values, and its memory.
+
+    It may also have `template`, the name of the template that the network was trained for; see
+    `choose_template`.
+    """
 
     @property
     def in_size(self) -> int:
@@ -112,3 +116,13 @@ DOORS = {
     SEGMENT_TO_FACE: ("segment-to-face", "Faces from Segmentation"),
 }
 """The command and the node of each task, for messages."""
+
+
+def choose_template(template: str, config: RunnerConfig) -> str:
+    """Return `template`; for "auto" that of the model, which is "gpen" unless its config says so.
+
+    Args:
+        template: "auto" or a name of `names.TEMPLATES`.
+        config: the model's.
+    """
+    return getattr(config, "template", TEMPLATES[0]) if template == AUTO else template

@@ -6,10 +6,11 @@ from . import host
 from .degrade import DegradeImages
 from .detect import CropFaces, DetectFaces
 from .example import ExamplePhotograph
-from .load import LoadFaceDetector, LoadGPEN
+from .load import LoadFaceDetector, LoadFaceRestorer, LoadGPEN
 from .paste import PasteBack
 from .restore import RestoreFaces, RestoreImage
 from .select import SelectFaces
+from .tasks import ColorizeFaces, FacesFromSegmentation, InpaintFaces
 
 NODES: list[type[io.ComfyNode]] = [
     LoadGPEN,
@@ -22,6 +23,10 @@ NODES: list[type[io.ComfyNode]] = [
     RestoreImage,
     DegradeImages,
     ExamplePhotograph,
+    LoadFaceRestorer,
+    ColorizeFaces,
+    InpaintFaces,
+    FacesFromSegmentation,
 ]
 
 

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 from comfy_api.latest import io
 
 from ..gpen_core.align import alignable, left_out_messages
+from ..gpen_core.names import AUTO, RESTORE
 from ..gpen_core.pasting.options import PasteOptions
 from ..gpen_core.pipeline import restore_detected
 from ..gpen_core.restore import restore_pixels
+from ..gpen_core.runner import check_task, choose_template
 from ..gpen_core.warp import resize
 from . import host
 from .detections import find_faces
@@ -22,7 +24,7 @@ from .sockets import (
     GPENModel,
     from_host_crops,
     from_host_image,
-    make_preview,
+    make_ui,
     to_host_image,
     to_host_mask,
 )
@@ -65,7 +67,7 @@ class RestoreFaces(io.ComfyNode):
             has_intermediate_output=True,
             hidden=[io.Hidden.unique_id],
             inputs=[
-                GPENModel.Input("model", tooltip="From Load GPEN."),
+                GPENModel.Input("model", tooltip="From Load GPEN or Load Face Restorer."),
                 io.Image.Input("crops", tooltip="Face crops from Detect Faces or Crop Faces. Crops "
                                "of another size than the model's are resized first."),
                 _make_strength("Blends the restored crop with the given one, which is coarser than "
@@ -85,6 +87,7 @@ class RestoreFaces(io.ComfyNode):
     def execute(
         cls, model: host.HostedGPEN, crops: torch.Tensor, strength: float, batch_size: int
     ) -> io.NodeOutput:
+        check_task(model, RESTORE)
         pixels = from_host_crops(crops)
         # Loading moves other models out. The batch size depends on the memory that is free then.
         if len(pixels):
@@ -96,8 +99,9 @@ class RestoreFaces(io.ComfyNode):
             batch_size=batch_size or None,
             on_progress=host.make_progress(len(pixels)),
         )
-        host.say(cls.hidden.unique_id, f"Restored {count_faces(len(pixels))}.")
-        return io.NodeOutput(to_host_image(restored), ui=make_preview(_shrink(restored)))
+        said = f"Restored {count_faces(len(pixels))}."
+        host.say(cls.hidden.unique_id, said)
+        return io.NodeOutput(to_host_image(restored), ui=make_ui(_shrink(restored), said))
 
 
 def _shrink(crops: torch.Tensor) -> torch.Tensor:
@@ -119,10 +123,11 @@ class RestoreImage(io.ComfyNode):
             "without a face and pixels outside the faces stay exactly as they are.",
             search_aliases=["face restore", "face enhance", "gpen", "upscale face", "fix face",
                             "restore photo"],
+            has_intermediate_output=True,
             hidden=[io.Hidden.unique_id],
             inputs=[
                 io.Image.Input("image", tooltip="Photos or video frames."),
-                GPENModel.Input("model", tooltip="From Load GPEN."),
+                GPENModel.Input("model", tooltip="From Load GPEN or Load Face Restorer."),
                 _make_strength("How much of the restored faces to use. 0: every pixel stays as it "
                                "is. 1: faces are replaced."),
                 GPENDetector.Input("detector", optional=True,
@@ -147,19 +152,22 @@ class RestoreImage(io.ComfyNode):
         strength: float,
         detector: Detector | None = None,
     ) -> io.NodeOutput:
+        check_task(model, RESTORE)
         pixels, alpha = from_host_image(image)
         options = PasteOptions(strength=strength)
         options.check(pixels)  # before a long search
         searching, restoring = host.make_stages(SEARCH_SHARE, 1 - SEARCH_SHARE)
         model.load(PLANNED_BATCH)
         found, _ = find_faces(detector, pixels, None, DEFAULTS, searching)
-        fit = alignable(found)
+        fit = alignable(found, template=choose_template(AUTO, model.config))
         warnings = left_out_messages(found[~fit])
         if warnings:
             host.warn(cls.hidden.unique_id, "\n".join(warnings))
         faces = found[fit]
         result = restore_detected(model, pixels, faces, options, on_progress=restoring)
         restoring(1, 1)
-        said = [describe_faces("Restored", faces), *warnings]
-        host.say(cls.hidden.unique_id, "\n".join(said))
-        return io.NodeOutput(to_host_image(result.image, alpha), to_host_mask(result.mask))
+        said = "\n".join([describe_faces("Restored", faces), *warnings])
+        host.say(cls.hidden.unique_id, said)
+        return io.NodeOutput(
+            to_host_image(result.image, alpha), to_host_mask(result.mask), ui=make_ui(said=said)
+        )

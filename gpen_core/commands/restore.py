@@ -58,7 +58,8 @@ def add_model_options(parser: argparse.ArgumentParser, default: str = "builtin")
     model = parser.add_argument_group("model")
     model.add_argument(
         "--model", metavar="FILE", default=default,
-        help=f"a checkpoint file, or a name that `gpen models` lists (default: {default})",
+        help=f"a checkpoint file, or a name that `gpen models` lists (default: {default}). Files "
+        "of GFPGAN, CodeFormer and RestoreFormer restore, too, if spandrel is installed",
     )  # fmt: skip
     model.add_argument(
         "--size", metavar="PX", type=int,
@@ -73,6 +74,11 @@ def add_model_options(parser: argparse.ArgumentParser, default: str = "builtin")
     model.add_argument(
         "--batch-size", metavar="N", type=positive,
         help="faces per forward pass (default: as many as fit on a GPU, 1 on a CPU)",
+    )  # fmt: skip
+    model.add_argument(
+        "--fidelity", metavar="0…1", type=fraction,
+        help="for CodeFormer only: 0 draws the cleanest face, 1 stays closest to the photograph "
+        "(default: 0.5)",
     )  # fmt: skip
 
 
@@ -98,8 +104,9 @@ def add_find_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup
         help="restore only the N largest faces of each image",
     )  # fmt: skip
     find.add_argument(
-        "--template", choices=TEMPLATES, default="gpen",
-        help="where the face lies in the crop; ffhq cuts closer (default: gpen)",
+        "--template", choices=(AUTO, *TEMPLATES), default=AUTO,
+        help="where the face lies in the crop; ffhq cuts closer (default: auto, as the model was "
+        "trained: gpen for GPEN, ffhq for other networks)",
     )  # fmt: skip
     return find
 
@@ -109,6 +116,11 @@ def _add_result_options(parser: argparse.ArgumentParser) -> None:
     result.add_argument(
         "--strength", metavar="0…1", type=fraction, default=1.0,
         help="opacity of the restored face over the photograph (default: 1)",
+    )  # fmt: skip
+    result.add_argument(
+        "--strengths", metavar="0…1,0…1,…", type=_parse_strengths,
+        help="one strength for each face instead, such as 1,0.5, in the order of the faces that "
+        "--save-faces numbers",
     )  # fmt: skip
     result.add_argument(
         "--detail", metavar="auto|0…1", type=_parse_detail, default=AUTO,
@@ -189,8 +201,8 @@ def _refuse_unused(args: RestoreOptions) -> None:
     """Raise GPENError for options that have no effect together with --aligned."""
     unused = {
         "scale": 1, "save_faces": False, "detector": AUTO, "detector_weights": None,
-        "threshold": None, "min_size": 0, "max_faces": None, "template": "gpen", "detail": AUTO,
-        "feather": None, "upscaler": None, "find_in": "photograph",
+        "threshold": None, "min_size": 0, "max_faces": None, "template": AUTO, "detail": AUTO,
+        "feather": None, "strengths": None, "upscaler": None, "find_in": "photograph",
     }  # fmt: skip
     given = [name for name, default in unused.items() if getattr(args, name) != default]
     if given:
@@ -225,6 +237,15 @@ def report(name: str, reason: str) -> None:
     from tqdm import tqdm
 
     tqdm.write(printable_lines(f"gpen: {add_name(name, reason)}"), file=sys.stderr)
+
+
+def _parse_strengths(text: str) -> list[float] | None:
+    from ..pasting.options import parse_strengths  # imports PyTorch
+
+    try:
+        return parse_strengths(text)
+    except GPENError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _parse_feather(text: str) -> float:

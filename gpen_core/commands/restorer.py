@@ -11,7 +11,6 @@ import torch
 import torch.nn.functional as F
 
 from ..align import left_out_messages
-from ..checkpoints.loading import load_gpen
 from ..detectors import Detector, detect, load_detector
 from ..errors import CheckpointError, GPENError, ImageError
 from ..files import clear_mark, is_unfinished, mark_unfinished, write_atomically
@@ -23,15 +22,16 @@ from ..pasting.background import Upscaler, enlarge, load_upscaler
 from ..pipeline import restore_detected
 from ..restore import restore_pixels
 from ..runner import check_task
+from ..runners.spandrel import load_face_restorer
 from .image_files import ImageFiles
 from .jobs import FileOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..arch import GPEN
     from ..faces import Crops, Faces
     from ..progress import OnProgress
+    from ..runner import Runner
     from .jobs import Job
 
 
@@ -42,16 +42,19 @@ class ModelOptions(Protocol):
     size: int | None
     device: str
     dtype: str
+    fidelity: float | None
 
 
-def load_model(options: ModelOptions, task: str) -> GPEN:
+def load_model(options: ModelOptions, task: str) -> Runner:
     """Load the model that the options name.
 
     Raises:
         GPENError: it cannot be loaded, is known to be trained for another task, or its size is not
             `--size`.
     """
-    model = load_gpen(options.model, device=options.device, dtype=options.dtype)
+    model = load_face_restorer(
+        options.model, device=options.device, dtype=options.dtype, fidelity=options.fidelity
+    )
     check_task(model, task)
     if options.size not in (None, model.config.out_size):
         raise CheckpointError(
@@ -81,6 +84,7 @@ class RestoreOptions(ModelOptions, FileOptions, Protocol):
     find_in: str
     save_faces: bool
     compare: bool
+    strengths: list[float] | None
 
 
 @dataclass(frozen=True)
@@ -96,7 +100,7 @@ class Restorer:
     """
 
     options: RestoreOptions
-    model: GPEN
+    model: Runner
     detector: Detector | None
     upscaler: Upscaler | None
     files: ImageFiles
@@ -172,11 +176,18 @@ class Restorer:
 
         faces = detect(self.detector, image, threshold=options.threshold, min_size=options.min_size)
         feather = FEATHER if options.feather is None else options.feather
+        how = PasteOptions(
+            options.detail,
+            feather,
+            background,
+            strength=options.strength,
+            strengths=options.strengths,
+        )
         result = restore_detected(
             self.model,
             image,
             faces,
-            PasteOptions(options.detail, feather, background, strength=options.strength),
+            how,
             template=options.template,
             max_faces=options.max_faces,
             batch_size=options.batch_size,

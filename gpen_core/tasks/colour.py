@@ -23,7 +23,7 @@ from ..names import COLORIZE
 from ..pasting import FEATHER, Pasted, PasteOptions
 from ..pipeline import restore_detected
 from ..restore import check_passes
-from ..runner import check_task
+from ..runner import check_task, choose_template
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,7 +48,7 @@ def colorize(
     strength: float = 1.0,
     spread: torch.Tensor | None = None,
     feather: float = FEATHER,
-    template: str = "gpen",
+    template: str = "auto",
     threshold: float | None = None,
     min_size: float = 0,
     max_faces: int | None = None,
@@ -100,7 +100,7 @@ def colorize(
     check_spread(image, spread)
     PasteOptions(feather=feather, strength=strength).check(image)  # before a long search
     check_max_faces(max_faces)
-    check_template(template)
+    check_template(choose_template(template, model.config))
     check_passes(batch_size, noise_seed)
     faces = detect(detector, image, threshold=threshold, min_size=min_size, on_progress=on_search)
     return colorize_detected(
@@ -127,7 +127,7 @@ def colorize_detected(
     strength: float = 1.0,
     spread: torch.Tensor | None = None,
     feather: float = FEATHER,
-    template: str = "gpen",
+    template: str = "auto",
     max_faces: int | None = None,
     batch_size: int | None = None,
     noise_seed: int = 0,

@@ -19,7 +19,7 @@ from ..names import INPAINT
 from ..pasting import Pasted, PasteOptions
 from ..pipeline import restore_detected
 from ..restore import check_passes
-from ..runner import check_task
+from ..runner import check_task, choose_template
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,7 +46,7 @@ def inpaint(
     mask: torch.Tensor,
     *,
     feather: float = FEATHER,
-    template: str = "gpen",
+    template: str = "auto",
     threshold: float | None = None,
     min_size: float = 0,
     max_faces: int | None = None,
@@ -91,7 +91,7 @@ def inpaint(
     check_holes(image, mask)
     PasteOptions(feather=feather).check(image)  # before a long search
     check_max_faces(max_faces)
-    check_template(template)
+    check_template(choose_template(template, model.config))
     check_passes(batch_size, noise_seed)
     faces = detect(detector, image, threshold=threshold, min_size=min_size, on_progress=on_search)
     return inpaint_detected(
@@ -116,7 +116,7 @@ def inpaint_detected(
     mask: torch.Tensor,
     *,
     feather: float = FEATHER,
-    template: str = "gpen",
+    template: str = "auto",
     max_faces: int | None = None,
     batch_size: int | None = None,
     noise_seed: int = 0,

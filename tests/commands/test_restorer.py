@@ -196,43 +196,6 @@ def test_an_upscaler_file_enlarges_the_background(gpen):
     assert not torch.equal(plain[..., 100:], network[..., 100:])
 
 
-def test_faces_are_found_in_the_enlarged_background_on_demand(gpen, monkeypatch):
-    sizes = []
-    detect = restorer.detect
-
-    def look(detector, image, **options):
-        sizes.append(tuple(image.shape[2:]))
-        return detect(detector, image, **options)
-
-    monkeypatch.setattr(restorer, "detect", look)
-    save("a.png")
-    assert gpen("a.png", "-o", "b.png", "--scale", "2", "--find-in", "background")[0] == 0
-    assert gpen("a.png", "-o", "c.png", "--scale", "2")[0] == 0
-    assert sizes == [(80, 120), (40, 60)]
-    found, plain = read_image("b.png"), read_image("c.png")
-    assert found.shape == plain.shape == (1, 3, 80, 120)
-    assert not torch.equal(found, plain)
-    assert torch.equal(found[..., 100:], plain[..., 100:])  # the same background
-    code, _, err = gpen("a.png", "-o", "d.png", "--find-in", "background")
-    assert code == 2
-    assert "needs a background: add --scale 2" in err
-
-
-def test_an_upscaler_of_scale_1_cleans_the_background_and_a_larger_one_needs_scale(gpen):
-    compact = pytest.importorskip("spandrel.architectures.Compact").Compact
-    torch.manual_seed(0)
-    torch.save(compact(num_feat=8, num_conv=1, upscale=1).state_dict(), "clean.pth")
-    torch.save(compact(num_feat=8, num_conv=1, upscale=2).state_dict(), "up.pth")
-    save("a.png")
-    assert gpen("a.png", "-o", "b.png", "--upscaler", "clean.pth")[0] == 0
-    before, after = read_image("a.png"), read_image("b.png")
-    assert before.shape == after.shape
-    assert not torch.equal(before[..., 45:], after[..., 45:])
-    code, _, err = gpen("a.png", "-o", "c.png", "--upscaler", "up.pth")
-    assert code == 2
-    assert "enlarges 2 times, and nothing without --scale 2" in err
-
-
 def test_an_aligned_face_comes_back_at_the_models_size(gpen):
     Image.fromarray(draw_samples(50, 50, 3)).save("face.png")
     code, out, _ = gpen("face.png", "-o", "r.png", "--aligned")

@@ -72,6 +72,7 @@ def test_rare_widgets_are_advanced(schemas):
         "GPENSelectFaces.size_unit",
         "GPENRestoreFaces.batch_size",
         "GPENDegrade.face_size",
+        "LoadGPENFaceRestorer.dtype",
     }
 
 
