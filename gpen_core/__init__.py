@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .align import align, alignable
     from .arch import GPEN, GPENConfig
+    from .checkpoints.exporting import export_onnx
     from .checkpoints.loading import load_gpen
     from .degradation import Degradation, degrade
     from .detectors import detect, load_detector
@@ -59,6 +60,7 @@ __all__ = [
     "colorize",
     "degrade",
     "detect",
+    "export_onnx",
     "inpaint",
     "load_detector",
     "load_face_restorer",
@@ -74,6 +76,7 @@ __all__ = [
 _MODULES = {
     "align": ("align", "alignable"),
     "arch": ("GPEN", "GPENConfig"),
+    "checkpoints.exporting": ("export_onnx",),
     "checkpoints.loading": ("load_gpen",),
     "degradation": ("Degradation", "degrade"),
     "detectors": ("detect", "load_detector"),

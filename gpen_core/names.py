@@ -14,8 +14,17 @@ DETECTORS = ("retinaface_resnet50", "retinaface_mobile0.25", "mtcnn", "yunet")
 TEMPLATES = ("gpen", "ffhq")
 """Where a face lies in its crop; `align.TEMPLATES` holds the points."""
 
+COLOURS = ("match", "keep")
+"""Whose colours a restored face has: those of the given crop, or those that the network painted."""
+
 DTYPES = ("fp32", "bf16", "fp16")
 """Number formats of a network; `devices.DTYPES` holds torch's."""
+
+EXPORT_DTYPES = ("fp32", "fp16")
+"""Number formats of exported ONNX files."""
+
+ENGINES = ("gpen", "onnxruntime")
+"""What can run an ONNX file: our own network, or ONNX Runtime."""
 
 DEGRADATIONS = ("paper", "second-order", "mixed", "traces", "old")
 """Presets of `degrade`; `degradation.presets` holds their ranges."""
@@ -29,7 +38,7 @@ READ_ONLY = (".gif", ".heic", ".heif", ".jp2", ".pbm", ".pgm", ".ppm", ".psd", "
 IMAGE_SUFFIXES = frozenset((*WRITABLE, *READ_ONLY))
 """Suffixes by which a folder's images are found."""
 
-MODEL_SUFFIXES = (".safetensors", ".pth", ".pt")
+MODEL_SUFFIXES = (".safetensors", ".pth", ".pt", ".onnx")
 """Suffixes of checkpoint files."""
 
 RESTORE, COLORIZE, INPAINT, SEGMENT_TO_FACE = "restore", "colorize", "inpaint", "segment-to-face"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from ..errors import GPENError
-from ..names import AUTO, DETECTORS, DTYPES, TEMPLATES
+from ..names import AUTO, COLOURS, DETECTORS, DTYPES, ENGINES, TEMPLATES
 from ..printable import printable_lines
 from . import FAILED
 from .arguments import add_file_options, add_name, explain, fraction, not_negative, positive
@@ -72,6 +72,16 @@ def add_model_options(parser: argparse.ArgumentParser, default: str = "builtin")
         "--dtype", default=AUTO, help=f"{', '.join((AUTO, *DTYPES))} (default: auto)"
     )
     model.add_argument(
+        "--engine", choices=(AUTO, *ENGINES), default=AUTO,
+        help="what runs an ONNX file: gpen, this program's network, or onnxruntime, which is "
+        "slower (default: auto, gpen where it can read the file)",
+    )  # fmt: skip
+    model.add_argument(
+        "--no-verify",
+        action="store_true",
+        help="do not compare an ONNX file with ONNX Runtime once, at its first use",
+    )
+    model.add_argument(
         "--batch-size", metavar="N", type=positive,
         help="faces per forward pass (default: as many as fit on a GPU, 1 on a CPU)",
     )  # fmt: skip
@@ -125,7 +135,12 @@ def _add_result_options(parser: argparse.ArgumentParser) -> None:
     result.add_argument(
         "--detail", metavar="auto|0…1", type=_parse_detail, default=AUTO,
         help="how much detail of the photograph that is finer than the crop to keep (default: "
-        "auto)",
+        "auto, which keeps detail and drops noise)",
+    )  # fmt: skip
+    result.add_argument(
+        "--colour", choices=COLOURS, default="keep",
+        help="match: a restored face has the colours of the photograph; keep: those that the "
+        "network painted (default: keep)",
     )  # fmt: skip
     result.add_argument(
         "--feather", metavar="0…0.5", type=_parse_feather,

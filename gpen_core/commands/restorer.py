@@ -12,7 +12,7 @@ import torch.nn.functional as F
 
 from ..align import left_out_messages
 from ..detectors import Detector, detect, load_detector
-from ..errors import CheckpointError, GPENError, ImageError
+from ..errors import GPENError, ImageError
 from ..files import clear_mark, is_unfinished, mark_unfinished, write_atomically
 from ..media import Metadata, Picture, write_picture
 from ..media.formats import is_same_format
@@ -21,10 +21,9 @@ from ..pasting import FEATHER, PasteOptions
 from ..pasting.background import Upscaler, enlarge, load_upscaler
 from ..pipeline import restore_detected
 from ..restore import restore_pixels
-from ..runner import check_task
-from ..runners.spandrel import load_face_restorer
 from .image_files import ImageFiles
 from .jobs import FileOptions
+from .model_options import ModelOptions, load_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,36 +32,6 @@ if TYPE_CHECKING:
     from ..progress import OnProgress
     from ..runner import Runner
     from .jobs import Job
-
-
-class ModelOptions(Protocol):
-    """The options that choose a model, as `commands.restore.add_model_options` defines them."""
-
-    model: str
-    size: int | None
-    device: str
-    dtype: str
-    fidelity: float | None
-
-
-def load_model(options: ModelOptions, task: str) -> Runner:
-    """Load the model that the options name.
-
-    Raises:
-        GPENError: it cannot be loaded, is known to be trained for another task, or its size is not
-            `--size`.
-    """
-    model = load_face_restorer(
-        options.model, device=options.device, dtype=options.dtype, fidelity=options.fidelity
-    )
-    check_task(model, task)
-    if options.size not in (None, model.config.out_size):
-        raise CheckpointError(
-            f"{options.model} restores at {model.config.out_size} px, but --size "
-            f"{options.size} was given. Leave it out, or name a model of that size "
-            "(`gpen models` lists some)."
-        )
-    return model
 
 
 class RestoreOptions(ModelOptions, FileOptions, Protocol):
@@ -78,6 +47,7 @@ class RestoreOptions(ModelOptions, FileOptions, Protocol):
     aligned: bool
     strength: float
     detail: float | str
+    colour: str
     feather: float | None
     scale: int
     upscaler: str | None
@@ -119,7 +89,8 @@ class Restorer:
             GPENError: a network cannot be loaded, or the model's size is not `--size`.
         """
         device, dtype = options.device, options.dtype
-        model = load_model(options, RESTORE)
+        notify = on_notice or (lambda name, message: None)
+        model = load_model(options, RESTORE, notify)
         detector = upscaler = None
         if not options.aligned:
             weights = options.detector_weights
@@ -131,7 +102,7 @@ class Restorer:
                     f"--upscaler enlarges {upscaler.scale} times, and nothing without --scale 2 or "
                     "--scale 4. Without --scale, name one of scale 1, which only cleans."
                 )
-        files = ImageFiles(options, on_notice or (lambda name, message: None))
+        files = ImageFiles(options, notify)
         return cls(options, model, detector, upscaler, files)
 
     def restore(self, job: Job, on_progress: OnProgress) -> str:
@@ -191,6 +162,7 @@ class Restorer:
             template=options.template,
             max_faces=options.max_faces,
             batch_size=options.batch_size,
+            colour=options.colour,
             on_progress=on_progress,
             on_restored=save_crops,
             on_left_out=report_left_out,
@@ -222,6 +194,7 @@ class Restorer:
             picture.pixels,
             strength=self.options.strength,
             batch_size=self.options.batch_size,
+            colour=self.options.colour,
             on_progress=on_progress,
         )
         after = picture.with_pixels(restored)

@@ -21,7 +21,7 @@ from ..tasks.holes import HOLE, inpaint_detected
 from ..tasks.segmentation import segment_to_face
 from .image_files import ImageFiles
 from .jobs import FileOptions
-from .restorer import ModelOptions, load_model
+from .model_options import ModelOptions, load_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,7 +79,7 @@ class _FaceWorker:
 
     def __init__(self, options: FaceTaskOptions, on_notice: OnNotice, task: str) -> None:
         self.find = options
-        self.model = load_model(options, task)
+        self.model = load_model(options, task, on_notice)
         self.detector = load_detector(
             options.detector, device=options.device, weights=options.detector_weights
         )
@@ -186,7 +186,7 @@ class FacePainter:
 
     def __init__(self, options: SegmentOptions, on_notice: OnNotice) -> None:
         self.options = options
-        self.model = load_model(options, SEGMENT_TO_FACE)
+        self.model = load_model(options, SEGMENT_TO_FACE, on_notice)
         self.files = ImageFiles(options, on_notice)
 
     def restore(self, job: Job, on_progress: OnProgress) -> str:

@@ -14,10 +14,10 @@ from ..errors import ImageError, MismatchError
 from ..images import check_image, format_batch
 from .blending import Patch, blend
 from .clusters import find_clusters
-from .detail import detail_weight
 from .masks import crop_mask, limit_patch
 from .options import FEATHER, PasteOptions
 from .placement import Placement, place
+from .warped import WarpedCrop
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -57,14 +57,15 @@ def paste(
 ) -> Pasted:
     """Paste crops where they were cut. Pixels outside the mask stay bit-exact.
 
-    A large face has fine detail that its crop cannot hold. `paste` keeps this detail: it subtracts
-    from the photograph the part that a crop of it can hold, and adds the rest to the pasted crop.
+    A face has fine detail that its crop cannot hold, or that is lost where the crop is enlarged and
+    reduced. `paste` keeps this detail: it subtracts from the photograph the part that a crop of it
+    gives back, and adds the rest to the pasted crop. Where crops overlap, the nearer face decides.
 
     Args:
         image: [B, 3, H, W] RGB in [0, 1], the batch that the crops were cut from, on any device.
         crops: N crops, at the size at which they were cut or any other.
-        detail: weight of the photograph's fine detail, 0 … 1. "auto" decides for each face: 1 where
-            the photograph is clean, 0 where it is noisy or the crop holds all detail.
+        detail: weight of the photograph's fine detail, 0 … 1. "auto" decides for each pixel: 0
+            where the detail is noise, or belongs to what was removed from the crop.
         feather: width of the mask's slope in crop sides, above 0 and at most 0.5.
         background: [B, 3, H', W'], the batch enlarged; the result then has its size.
         limit: [B or 1, 1, H, W] in [0, 1]; multiplies the mask.
@@ -219,37 +220,19 @@ def _make_patches(
         return
     background = target[placement.image][None]
     pixels = pixels.to(device, warp.working_dtype(target))
-    weight = options.detail if strength > 0 else 0.0
-    if isinstance(weight, str):
-        weight = detail_weight(background, placement)
-    if weight > 0:
-        # Warping is linear, so crop + weight · (photograph − crop content) needs one warp.
-        pixels = pixels - weight * _crop_content(background, placement)
+    to_crop = placement.to_cut / placement.crop_size
+    warped = WarpedCrop(pixels, background, placement, options.detail if strength > 0 else 0.0)
     for band in _bands(rectangle):
         before = warp.cut_rectangle(background, band).to(pixels)
         values = before
         if strength > 0:
-            values = warp.resample(pixels, placement.to_pixels(band), band.height, band.width)
-            values = (values + weight * before if weight > 0 else values).clamp(0, 1)
+            values = warped.at(band, before)
             values = values if strength == 1 else before.lerp(values, strength)
         values = values[0]
         weights = crop_mask(placement, band, options.feather, values)
         if options.limit is not None:
             weights = weights * limit_patch(options.limit, placement, band).to(weights)
-        yield Patch(band, values, weights, changes=strength > 0)
-
-
-def _crop_content(background: torch.Tensor, placement: Placement) -> torch.Tensor:
-    """Cut the crop from the background as `cut` does, [1, 3, S, S] at the pixels' size."""
-    content = warp.cut_crops(
-        background,
-        placement.to_target[None],
-        torch.zeros(1, dtype=torch.int64, device="cpu"),
-        placement.crop_size,
-        placement.device,
-    )
-    size = placement.pixels_size
-    return warp.resize(content.to(placement.device), size, size)
+        yield Patch(band, values, weights, to_crop, changes=strength > 0)
 
 
 def _bands(rectangle: warp.Rectangle) -> Iterator[warp.Rectangle]:
