@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from comfy_api.latest import io
 
 from ..gpen_core.align import alignable, left_out_messages
-from ..gpen_core.names import AUTO
+from ..gpen_core.names import AUTO, RESTORE
 from ..gpen_core.pasting.options import PasteOptions
 from ..gpen_core.pipeline import restore_detected
 from ..gpen_core.restore import restore_pixels
-from ..gpen_core.runner import choose_template
+from ..gpen_core.runner import check_task, choose_template
 from ..gpen_core.warp import resize
 from . import host
 from .detections import find_faces
@@ -89,6 +89,7 @@ class RestoreFaces(io.ComfyNode):
     def execute(
         cls, model: host.HostedGPEN, crops: torch.Tensor, strength: float, batch_size: int
     ) -> io.NodeOutput:
+        check_task(model, RESTORE)
         pixels = from_host_crops(crops)
         # Loading moves other models out. The batch size depends on the memory that is free then.
         if len(pixels):
@@ -154,6 +155,7 @@ class RestoreImage(io.ComfyNode):
         strength: float,
         detector: Detector | None = None,
     ) -> io.NodeOutput:
+        check_task(model, RESTORE)
         pixels, alpha = from_host_image(image)
         options = PasteOptions(strength=strength)
         options.check(pixels)  # before a long search
