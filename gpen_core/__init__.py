@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     )
     from .faces import Alignment, Crops, Faces
     from .media import read_image, write_image
-    from .pasting import paste
+    from .pasting import load_parser, paste
     from .pipeline import restore_image
     from .restore import restore
 
@@ -56,6 +56,7 @@ __all__ = [
     "detect",
     "load_detector",
     "load_gpen",
+    "load_parser",
     "paste",
     "read_image",
     "restore",
@@ -81,7 +82,7 @@ _MODULES = {
     ),
     "faces": ("Alignment", "Crops", "Faces"),
     "media": ("read_image", "write_image"),
-    "pasting": ("paste",),
+    "pasting": ("load_parser", "paste"),
     "pipeline": ("restore_image",),
     "restore": ("restore",),
 }

@@ -11,6 +11,7 @@ from .align import alignable, check_template, cut, find_alignment, left_out_mess
 from .detectors import detect
 from .detectors.merging import check_max_faces, filter_faces
 from .faces import Crops
+from .names import FACE_REGIONS, MASK_KINDS
 from .pasting import FEATHER, Pasted, PasteOptions, paste_parts
 from .restore import check_passes, restore_pixels
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from .detectors import Detector
     from .faces import Faces
+    from .pasting.parsing import FaceParser
     from .progress import OnProgress
     from .runner import Runner, RunnerConfig
 
@@ -47,6 +49,9 @@ def restore_image(
     on_restored: Callable[[Crops], None] | None = None,
     on_left_out: Callable[[Faces], None] | None = None,
     strengths: Sequence[float] | None = None,
+    mask_kind: str = MASK_KINDS[0],
+    regions: Sequence[str] = FACE_REGIONS,
+    parser: FaceParser | None = None,
 ) -> Pasted:
     """Find all faces of the images, restore them and paste them back.
 
@@ -59,6 +64,7 @@ def restore_image(
         image: [B, 3, H, W] RGB float in [0, 1], on any device; it is not modified.
         strength, detail, feather, background, limit, strengths: see `paste`. A face of strength 0
             keeps its pixels bit for bit.
+        mask_kind, regions, parser: see `paste`.
         template: see `align`.
         threshold, min_size: see `detect`.
         max_faces: keep at most this many faces in each image: the largest that are `alignable`.
@@ -86,7 +92,9 @@ def restore_image(
         >>> result.image is image  # no face was found
         True
     """
-    options = PasteOptions(detail, feather, background, limit, strength, strengths)
+    options = PasteOptions(
+        detail, feather, background, limit, strength, strengths, mask_kind, regions, parser
+    )
     options.check(image)  # before a long search
     options.check_background()
     check_max_faces(max_faces)
