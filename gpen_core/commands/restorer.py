@@ -23,17 +23,19 @@ from ..pipeline import restore_detected
 from ..restore import restore_pixels
 from .image_files import ImageFiles
 from .jobs import FileOptions
+from .mask_options import MaskOptions, choose_regions, load_chosen_parser
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..arch import GPEN
     from ..faces import Crops, Faces
+    from ..pasting.parsing import LabelParser
     from ..progress import OnProgress
     from .jobs import Job
 
 
-class RestoreOptions(FileOptions, Protocol):
+class RestoreOptions(FileOptions, MaskOptions, Protocol):
     """The options of `gpen restore`, as `commands.restore.add_arguments` defines them."""
 
     model: str
@@ -66,6 +68,8 @@ class Restorer:
         model: the network that restores faces.
         detector: the face detector; None if each input is one aligned face.
         upscaler: the network that enlarges the background, if there is one.
+        parser: the network that finds the parts of a face, if masks need it.
+        regions: the parts to paste.
         files: reads the inputs and writes the results.
     """
 
@@ -73,6 +77,8 @@ class Restorer:
     model: GPEN
     detector: Detector | None
     upscaler: Upscaler | None
+    parser: LabelParser | None
+    regions: tuple[str, ...]
     files: ImageFiles
 
     @classmethod
@@ -89,6 +95,7 @@ class Restorer:
             GPENError: a network cannot be loaded, or the model's size is not `--size`.
         """
         device, dtype = options.device, options.dtype
+        regions = choose_regions(options)  # before anything is loaded
         model = load_gpen(options.model, device=device, dtype=dtype)
         if options.size not in (None, model.config.out_size):
             raise CheckpointError(
@@ -102,8 +109,9 @@ class Restorer:
             detector = load_detector(options.detector, device=device, weights=weights)
         if options.upscaler:
             upscaler = load_upscaler(options.upscaler, device=device, dtype=dtype)
+        parser = load_chosen_parser(options, device)
         files = ImageFiles(options, on_notice or (lambda name, message: None))
-        return cls(options, model, detector, upscaler, files)
+        return cls(options, model, detector, upscaler, parser, regions, files)
 
     def restore(self, job: Job, on_progress: OnProgress) -> str:
         """Restore one file; return a short description of what was done.
@@ -149,7 +157,15 @@ class Restorer:
             self.model,
             image,
             faces,
-            PasteOptions(options.detail, feather, background, strength=options.strength),
+            PasteOptions(
+                options.detail,
+                feather,
+                background,
+                strength=options.strength,
+                mask_kind=options.mask_kind,
+                regions=self.regions,
+                parser=self.parser,
+            ),
             template=options.template,
             max_faces=options.max_faces,
             batch_size=options.batch_size,

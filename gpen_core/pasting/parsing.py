@@ -89,13 +89,15 @@ class LabelParser:
         name: "parsenet" or "bisenet".
         network: gives scores [N, 19, s, s] as the first of its outputs.
         device: where the network is.
+        size: side in pixels at which it sees faces.
     """
 
-    size = SIZE
-
-    def __init__(self, name: str, network: nn.Module, device: torch.device) -> None:
+    def __init__(
+        self, name: str, network: nn.Module, device: torch.device, size: int = SIZE
+    ) -> None:
         self.name = name
         self.device = device
+        self.size = size
         self.convention = CONVENTIONS[name]
         self.network = network
 
@@ -106,7 +108,7 @@ class LabelParser:
         Raises:
             DeviceError: the device's memory does not suffice.
         """
-        pixels = resize(faces.to(self.device, torch.float32), SIZE, SIZE)
+        pixels = resize(faces.to(self.device, torch.float32), self.size, self.size)
         mean, deviation = (
             torch.tensor(values, device=self.device)[:, None, None]
             for values in (self.convention.mean, self.convention.deviation)
