@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from .pasting import load_parser, paste
     from .pipeline import restore_image
     from .restore import restore
+    from .runners.spandrel import load_face_restorer
 
 __version__ = "0.1.0"
 
@@ -55,6 +56,7 @@ __all__ = [
     "degrade",
     "detect",
     "load_detector",
+    "load_face_restorer",
     "load_gpen",
     "load_parser",
     "paste",
@@ -85,6 +87,7 @@ _MODULES = {
     "pasting": ("load_parser", "paste"),
     "pipeline": ("restore_image",),
     "restore": ("restore",),
+    "runners.spandrel": ("load_face_restorer",),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 

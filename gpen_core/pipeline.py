@@ -14,6 +14,7 @@ from .faces import Crops
 from .names import FACE_REGIONS, MASK_KINDS
 from .pasting import FEATHER, Pasted, PasteOptions, paste_parts
 from .restore import check_passes, restore_pixels
+from .runner import choose_template
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -34,7 +35,7 @@ def restore_image(
     image: torch.Tensor,
     *,
     strength: float = 1.0,
-    template: str = "gpen",
+    template: str = "auto",
     detail: float | str = "auto",
     feather: float = FEATHER,
     threshold: float | None = None,
@@ -65,7 +66,7 @@ def restore_image(
         strength, detail, feather, background, limit, strengths: see `paste`. A face of strength 0
             keeps its pixels bit for bit.
         mask_kind, regions, parser: see `paste`.
-        template: see `align`.
+        template: see `align`; "auto" takes the one that the model was trained for.
         threshold, min_size: see `detect`.
         max_faces: keep at most this many faces in each image: the largest that are `alignable`.
         batch_size, noise_seed: see `restore`.
@@ -98,7 +99,7 @@ def restore_image(
     options.check(image)  # before a long search
     options.check_background()
     check_max_faces(max_faces)
-    check_template(template)
+    check_template(choose_template(template, model.config))
     check_passes(batch_size, noise_seed)
     faces = detect(
         detector,
@@ -128,7 +129,7 @@ def restore_detected(
     faces: Faces,
     options: PasteOptions,
     *,
-    template: str = "gpen",
+    template: str = "auto",
     max_faces: int | None = None,
     batch_size: int | None = None,
     noise_seed: int = 0,
@@ -149,6 +150,7 @@ def restore_detected(
     Raises:
         GPENError: see the four verbs.
     """
+    template = choose_template(template, model.config)
     fit = alignable(faces, template=template)
     if not fit.all():
         (on_left_out or _warn_of_left_out)(faces[~fit])

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from .names import AUTO, TEMPLATES
+
 if TYPE_CHECKING:
     import torch
 
 
 class RunnerConfig(Protocol):
-    """The sizes of a Runner's faces, the range of its values, and its memory."""
+    """The sizes of a Runner's faces, the range of its values, and its memory.
+
+    It may also have `template`, the name of the template that the network was trained for; see
+    `choose_template`.
+    """
 
     @property
     def in_size(self) -> int:
@@ -66,3 +72,13 @@ class Runner(Protocol):
             [N, 3, out, out] in the same range.
         """
         ...
+
+
+def choose_template(template: str, config: RunnerConfig) -> str:
+    """Return `template`; for "auto" that of the model, which is "gpen" unless its config says so.
+
+    Args:
+        template: "auto" or a name of `names.TEMPLATES`.
+        config: the model's.
+    """
+    return getattr(config, "template", TEMPLATES[0]) if template == AUTO else template

@@ -6,7 +6,7 @@ from . import host
 from .degrade import DegradeImages
 from .detect import CropFaces, DetectFaces
 from .example import ExamplePhotograph
-from .load import LoadFaceDetector, LoadGPEN
+from .load import LoadFaceDetector, LoadFaceRestorer, LoadGPEN
 from .paste import PasteBack
 from .restore import RestoreFaces, RestoreImage
 from .select import SelectFaces
@@ -22,6 +22,7 @@ NODES: list[type[io.ComfyNode]] = [
     RestoreImage,
     DegradeImages,
     ExamplePhotograph,
+    LoadFaceRestorer,
 ]
 
 

@@ -9,8 +9,9 @@ from comfy_api.latest import io
 from ..gpen_core.align import align, alignable, cut, left_out_messages
 from ..gpen_core.detectors.merging import filter_faces
 from ..gpen_core.detectors.regions import keep_in_boxes
-from ..gpen_core.names import TEMPLATES
+from ..gpen_core.names import AUTO, TEMPLATES
 from ..gpen_core.preview import draw_previews
+from ..gpen_core.runner import choose_template
 from . import host
 from .detections import find_faces
 from .files import stamp_unconnected_detector
@@ -27,7 +28,7 @@ from .sockets import (
     from_host_boxes,
     from_host_image,
     from_host_landmarks,
-    make_preview,
+    make_ui,
     to_host_boxes,
     to_host_image,
 )
@@ -74,12 +75,15 @@ class DetectFaces(io.ComfyNode):
                 io.Combo.Input("crop_size", options=[FROM_MODEL, *CROP_SIZES], default=FROM_MODEL,
                                tooltip=f"Side of the crops in pixels. {FROM_MODEL}: the size that "
                                f"the connected model takes, or {DEFAULT_CROP_SIZE} without one."),
-                io.Combo.Input("template", options=list(TEMPLATES), default="gpen", advanced=True,
+                io.Combo.Input("template", options=[*TEMPLATES, FROM_MODEL], default=FROM_MODEL,
+                               advanced=True,
                                tooltip="Place and size of the face in the crop. gpen: as GPEN was "
                                "trained. ffhq: the face is 1.12 times larger, as most other models "
-                               "expect it."),
+                               f"expect it. {FROM_MODEL}: as the connected model was trained, or "
+                               "gpen without one."),
                 GPENModel.Input("model", optional=True,
-                                tooltip=f"Sets the crop size when crop_size is {FROM_MODEL}."),
+                                tooltip="Sets the crop size and the template where they are "
+                                f"{FROM_MODEL}."),
                 GPENDetector.Input("detector", optional=True,
                                    tooltip="From Load Face Detector. Not connected: chosen "
                                    "automatically."),
@@ -122,6 +126,7 @@ class DetectFaces(io.ComfyNode):
         conditions = {"threshold": threshold or None, "min_size": min_size}
         boxes = None if bboxes is None else from_host_boxes(bboxes, len(pixels))
         searching, cutting = host.make_stages(SEARCH_SHARE, 1 - SEARCH_SHARE)
+        template = _choose_template(template, model)
         if landmarks is None:
             found, missed = find_faces(detector, pixels, boxes, conditions, searching)
             fit = alignable(found, template=template)
@@ -147,13 +152,14 @@ class DetectFaces(io.ComfyNode):
             on_progress=cutting,
         )
         cutting(1, 1)
-        host.say(cls.hidden.unique_id, "\n".join([describe_faces("Found", faces), *warnings]))
+        said = "\n".join([describe_faces("Found", faces), *warnings])
+        host.say(cls.hidden.unique_id, said)
         return io.NodeOutput(
             AlignedFaces(faces, crops.alignment),
             to_host_image(crops.pixels),
             to_host_boxes(faces),
             len(faces),
-            ui=make_preview(_draw(pixels, faces, missed, left_out)),
+            ui=make_ui(_draw(pixels, faces, missed, left_out), said),
         )
 
 
@@ -212,6 +218,12 @@ def _choose_crop_size(choice: str, model: host.HostedGPEN | None) -> int:
     if choice != FROM_MODEL:
         return int(choice)
     return DEFAULT_CROP_SIZE if model is None else model.config.in_size
+
+
+def _choose_template(choice: str, model: host.HostedGPEN | None) -> str:
+    if choice != FROM_MODEL:
+        return choice
+    return TEMPLATES[0] if model is None else choose_template(AUTO, model.config)
 
 
 def _describe_missed(missed: list[Missed]) -> list[str]:

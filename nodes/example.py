@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from comfy_api.latest import io
 
-from .sockets import CATEGORY, make_preview, to_host_image
+from .sockets import CATEGORY, make_ui, to_host_image
 
 FOLDER = Path(__file__).parent / "photographs"
 PORTRAIT, GROUP, CLIP = "portrait", "group", "clip"
@@ -47,7 +47,7 @@ class ExamplePhotograph(io.ComfyNode):
         file = GROUP if photograph == GROUP else PORTRAIT
         image = read_image(FOLDER / f"{file}.jpg")
         images = _pan(image) if photograph == CLIP else image
-        return io.NodeOutput(to_host_image(images), ui=make_preview(images))
+        return io.NodeOutput(to_host_image(images), ui=make_ui(images))
 
 
 def _pan(image: torch.Tensor) -> torch.Tensor:

@@ -48,8 +48,16 @@ def list_gpen_files() -> list[str]:
     return list(dict.fromkeys(name for name in files if not name.lower().endswith(".onnx")))
 
 
+def list_restorer_files() -> list[str]:
+    """List the files of `list_gpen_files` and all others in models/facerestore_models."""
+    others = host.list_model_files((host.GPEN_FOLDERS[1],))
+    # Only GPEN is read from ONNX.
+    others = [name for name in others if not name.lower().endswith(".onnx")]
+    return list(dict.fromkeys([*list_gpen_files(), *others]))
+
+
 def find_gpen(file: str) -> Path:
-    """Return the path of a choice of `list_gpen_files`.
+    """Return the path of a choice of `list_gpen_files` or `list_restorer_files`.
 
     Raises:
         CheckpointError: there is no such file.

@@ -15,8 +15,10 @@ import torch
 from server import PromptServer
 
 if TYPE_CHECKING:
-    from ..gpen_core.arch import GPEN, GPENConfig
+    from ..gpen_core.arch import GPEN
     from ..gpen_core.progress import OnProgress
+    from ..gpen_core.runner import RunnerConfig
+    from ..gpen_core.runners.face_restorer import FaceRestorer
 
 CUT_AND_PASTE_MEMORY = 1 << 30
 """Bytes that cutting and pasting need at most for the faces of a 20-megapixel photograph."""
@@ -186,7 +188,7 @@ def _show(node_id: str | None, message: str) -> None:
 class GPENNetwork(torch.nn.Module):
     """Wraps the network, since the patcher sets `device` and a GPEN's `device` is read-only."""
 
-    def __init__(self, network: GPEN) -> None:
+    def __init__(self, network: GPEN | FaceRestorer) -> None:
         super().__init__()
         self.network = network
 
@@ -212,12 +214,12 @@ class HostedGPEN:
     """A Runner whose network the host loads, offloads and frees; the value of GPEN_MODEL.
 
     Attributes:
-        config: the network's sizes.
+        config: the network's sizes, and for networks other than GPEN their template.
         patcher: the host's handle on the network. The host's cache looks for this name.
     """
 
-    def __init__(self, network: GPEN) -> None:
-        self.config: GPENConfig = network.config
+    def __init__(self, network: GPEN | FaceRestorer) -> None:
+        self.config: RunnerConfig = network.config
         self.network = network
         self.patcher = WholePatcher(
             GPENNetwork(network),

@@ -1,12 +1,16 @@
-"""Load a GPEN, load a face detector."""
+"""Load a GPEN, another face restorer, a face detector."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from comfy_api.latest import io
 
 from ..gpen_core.checkpoints.loading import load_gpen
 from ..gpen_core.devices import resolve_dtype
 from ..gpen_core.names import AUTO, DETECTORS, DTYPES
+from ..gpen_core.runners.face_restorer import FaceRestorer
+from ..gpen_core.runners.spandrel import FIDELITY, load_face_restorer
 from . import host
 from .detections import remember_stamp
 from .files import (
@@ -15,6 +19,7 @@ from .files import (
     find_file,
     find_gpen,
     list_gpen_files,
+    list_restorer_files,
     make_detector,
     stamp_detector,
     stamp_file,
@@ -22,6 +27,9 @@ from .files import (
 )
 from .messages import speaking_to_comfyui
 from .sockets import CATEGORY, GPENDetector, GPENModel
+
+if TYPE_CHECKING:
+    import torch
 
 NO_FILE = "none"
 
@@ -78,12 +86,81 @@ class LoadGPEN(io.ComfyNode):
 
     @classmethod
     def execute(cls, file: str, dtype: str) -> io.NodeOutput:
-        device = host.get_device()
-        chosen = resolve_dtype(host.choose_dtype(device) if dtype == AUTO else dtype, device)
+        chosen = _choose_dtype(dtype)
         # On the CPU: the host decides when the weights move to the device.
         with speaking_to_comfyui():
             network = load_gpen(find_gpen(file), device="cpu", dtype="fp32").set_dtype(chosen)
         return io.NodeOutput(host.HostedGPEN(network))
+
+
+class LoadFaceRestorer(io.ComfyNode):
+    """Load a GFPGAN, CodeFormer, RestoreFormer or GPEN."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="LoadGPENFaceRestorer",
+            display_name="Load Face Restorer (GPEN)",
+            category=CATEGORY,
+            description="Loads any face restorer in models/facerestore_models or models/gpen: "
+            "GFPGAN, CodeFormer, RestoreFormer or GPEN. All of them work in Restore Faces and "
+            "Restore Image.",
+            search_aliases=["gfpgan", "codeformer", "restoreformer", "face restore model",
+                            "load face restore model"],
+            inputs=[
+                io.Combo.Input(
+                    "file",
+                    options=list_restorer_files(),
+                    default=BUILTIN,
+                    tooltip="The model file, such as GFPGANv1.4.pth, codeformer.pth or "
+                    "RestoreFormer.pth in models/facerestore_models. Press R to see new files.",
+                ),
+                io.Float.Input(
+                    "fidelity",
+                    default=FIDELITY, min=0.0, max=1.0, step=0.01,
+                    tooltip="For CodeFormer only. 0: the cleanest face. 1: closest to the photo. "
+                    "Other models ignore it.",
+                ),
+                io.Combo.Input(
+                    "dtype",
+                    options=[AUTO, *DTYPES],
+                    default=AUTO,
+                    advanced=True,
+                    tooltip="Number format of the network. auto: as in Load GPEN for a GPEN, fp32 "
+                    "for others. Only GPEN works in fp16.",
+                ),
+            ],
+            outputs=[
+                GPENModel.Output("model", tooltip="For Restore Faces and Restore Image. Detect "
+                                 "Faces takes crop size and template from it."),
+            ],
+        )  # fmt: skip
+
+    @classmethod
+    def validate_inputs(cls, file: str | None = None) -> bool | str:
+        return LoadGPEN.validate_inputs(file)
+
+    @classmethod
+    def fingerprint_inputs(cls, file: str | None, fidelity: float | None, dtype: str | None) -> str:
+        return f"{LoadGPEN.fingerprint_inputs(file, dtype)} {fidelity}"
+
+    @classmethod
+    def execute(cls, file: str, fidelity: float, dtype: str) -> io.NodeOutput:
+        with speaking_to_comfyui():
+            network = load_face_restorer(find_gpen(file), device="cpu", dtype="fp32")
+        if isinstance(network, FaceRestorer):
+            if network.fidelity is not None:
+                network.fidelity = fidelity
+            if dtype != AUTO:
+                network.set_dtype(resolve_dtype(dtype, host.get_device()))
+            return io.NodeOutput(host.HostedGPEN(network))
+        return io.NodeOutput(host.HostedGPEN(network.set_dtype(_choose_dtype(dtype))))
+
+
+def _choose_dtype(dtype: str) -> torch.dtype:
+    """Return the dtype of that name for a GPEN on the host's device."""
+    device = host.get_device()
+    return resolve_dtype(host.choose_dtype(device) if dtype == AUTO else dtype, device)
 
 
 class LoadFaceDetector(io.ComfyNode):

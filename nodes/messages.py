@@ -25,6 +25,11 @@ REPLACED = (
         "`gpen models` says where both are published",
         "The pack's weights/catalog.toml says where both are published",
     ),
+    (
+        "If it is an upscaler, `gpen restore --upscaler` takes it for the background",
+        "If it is an upscaler, ComfyUI's node Load Upscale Model loads it",
+    ),
+    ("`gpen restore --model` runs it", "The node Load Face Restorer loads it"),
     ("`gpen convert --sharpen` writes one", "Choose another file of this model"),
 )
 """Parts of messages of gpen_core, and what they say in ComfyUI. A test holds the list complete."""

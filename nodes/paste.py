@@ -24,6 +24,7 @@ from .sockets import (
     from_host_image,
     from_host_mask,
     make_mask_inputs,
+    make_ui,
     to_host_image,
     to_host_mask,
 )
@@ -45,6 +46,7 @@ class PasteBack(io.ComfyNode):
             category=CATEGORY,
             description="Pastes face crops back into the image from which they were cut. The crops "
             "may have any size. Pixels outside the faces stay exactly as they are.",
+            has_intermediate_output=True,
             hidden=[io.Hidden.unique_id],
             search_aliases=["paste face", "uncrop face", "face composite", "gpen"],
             inputs=[
@@ -132,10 +134,12 @@ class PasteBack(io.ComfyNode):
             crop_masks=from_host_mask(crop_masks),
             on_progress=host.make_progress(len(faces)),
         )
-        host.say(cls.hidden.unique_id, describe_faces("Pasted", faces.faces))
+        said = describe_faces("Pasted", faces.faces, missing="pasted")
+        host.say(cls.hidden.unique_id, said)
         if alpha is not None:
             alpha = resize(alpha, *pasted.image.shape[-2:]).clamp(0, 1)
         return io.NodeOutput(
             to_host_image(pasted.image, alpha if larger_alpha is None else larger_alpha),
             to_host_mask(pasted.mask),
+            ui=make_ui(said=said),
         )

@@ -8,12 +8,13 @@ if TYPE_CHECKING:
     from ..gpen_core.faces import Faces
 
 
-def describe_faces(done: str, faces: Faces) -> str:
+def describe_faces(done: str, faces: Faces, missing: str = "found") -> str:
     """Say how many faces were found, restored or pasted.
 
     Args:
         done: the verb, such as "Restored".
         faces: those with which it was done.
+        missing: the verb for images without a face.
 
     Returns:
         Such as "Restored 3 faces in 2 of 3 images. No face found in 1 of 3 images."
@@ -25,7 +26,7 @@ def describe_faces(done: str, faces: Faces) -> str:
     if len(faces):
         sentences.append(f"{done} {count_faces(len(faces))} in {with_faces} {of_all}.")
     if with_faces < images:
-        sentences.append(f"No face found in {images - with_faces} {of_all}.")
+        sentences.append(f"No face {missing} in {images - with_faces} {of_all}.")
     return " ".join(sentences)
 
 

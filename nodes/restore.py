@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 from comfy_api.latest import io
 
 from ..gpen_core.align import alignable, left_out_messages
-from ..gpen_core.names import MASK_KINDS
+from ..gpen_core.names import AUTO, MASK_KINDS
 from ..gpen_core.pasting.options import PasteOptions
 from ..gpen_core.pasting.parsing import parse_regions
 from ..gpen_core.pipeline import restore_detected
 from ..gpen_core.restore import restore_pixels
+from ..gpen_core.runner import choose_template
 from ..gpen_core.warp import resize
 from . import host
 from .detections import find_faces
@@ -26,7 +27,7 @@ from .sockets import (
     from_host_crops,
     from_host_image,
     make_mask_inputs,
-    make_preview,
+    make_ui,
     to_host_image,
     to_host_mask,
 )
@@ -69,7 +70,7 @@ class RestoreFaces(io.ComfyNode):
             has_intermediate_output=True,
             hidden=[io.Hidden.unique_id],
             inputs=[
-                GPENModel.Input("model", tooltip="From Load GPEN."),
+                GPENModel.Input("model", tooltip="From Load GPEN or Load Face Restorer."),
                 io.Image.Input("crops", tooltip="Face crops from Detect Faces or Crop Faces. Crops "
                                "of another size than the model's are resized first."),
                 _make_strength("Blends the restored crop with the given one, which is coarser than "
@@ -100,8 +101,9 @@ class RestoreFaces(io.ComfyNode):
             batch_size=batch_size or None,
             on_progress=host.make_progress(len(pixels)),
         )
-        host.say(cls.hidden.unique_id, f"Restored {count_faces(len(pixels))}.")
-        return io.NodeOutput(to_host_image(restored), ui=make_preview(_shrink(restored)))
+        said = f"Restored {count_faces(len(pixels))}."
+        host.say(cls.hidden.unique_id, said)
+        return io.NodeOutput(to_host_image(restored), ui=make_ui(_shrink(restored), said))
 
 
 def _shrink(crops: torch.Tensor) -> torch.Tensor:
@@ -123,10 +125,11 @@ class RestoreImage(io.ComfyNode):
             "without a face and pixels outside the faces stay exactly as they are.",
             search_aliases=["face restore", "face enhance", "gpen", "upscale face", "fix face",
                             "restore photo"],
+            has_intermediate_output=True,
             hidden=[io.Hidden.unique_id],
             inputs=[
                 io.Image.Input("image", tooltip="Photos or video frames."),
-                GPENModel.Input("model", tooltip="From Load GPEN."),
+                GPENModel.Input("model", tooltip="From Load GPEN or Load Face Restorer."),
                 _make_strength("How much of the restored faces to use. 0: every pixel stays as it "
                                "is. 1: faces are replaced."),
                 GPENDetector.Input("detector", optional=True,
@@ -165,13 +168,15 @@ class RestoreImage(io.ComfyNode):
         searching, restoring = host.make_stages(SEARCH_SHARE, 1 - SEARCH_SHARE)
         model.load(PLANNED_BATCH)
         found, _ = find_faces(detector, pixels, None, DEFAULTS, searching)
-        fit = alignable(found)
+        fit = alignable(found, template=choose_template(AUTO, model.config))
         warnings = left_out_messages(found[~fit])
         if warnings:
             host.warn(cls.hidden.unique_id, "\n".join(warnings))
         faces = found[fit]
         result = restore_detected(model, pixels, faces, options, on_progress=restoring)
         restoring(1, 1)
-        said = [describe_faces("Restored", faces), *warnings]
-        host.say(cls.hidden.unique_id, "\n".join(said))
-        return io.NodeOutput(to_host_image(result.image, alpha), to_host_mask(result.mask))
+        said = "\n".join([describe_faces("Restored", faces), *warnings])
+        host.say(cls.hidden.unique_id, said)
+        return io.NodeOutput(
+            to_host_image(result.image, alpha), to_host_mask(result.mask), ui=make_ui(said=said)
+        )

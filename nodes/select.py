@@ -9,6 +9,8 @@ from comfy_api.latest import io
 
 from ..gpen_core.preview import draw_sheets, number_faces
 from ..gpen_core.select import ORDERS, SIZE_UNITS, select_faces
+from . import host
+from .reports import count_faces
 from .sockets import (
     CATEGORY,
     PREVIEW_IMAGES,
@@ -16,7 +18,7 @@ from .sockets import (
     GPENFaces,
     from_host_image,
     from_host_mask,
-    make_preview,
+    make_ui,
 )
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ class SelectFaces(io.ComfyNode):
             "a batch is treated separately.",
             search_aliases=["select face", "filter faces", "choose face", "sort faces"],
             has_intermediate_output=True,
+            hidden=[io.Hidden.unique_id],
             inputs=[
                 GPENFaces.Input("faces", tooltip="From Detect Faces."),
                 io.Image.Input("crops", lazy=True, tooltip="The crops of these faces, in the "
@@ -106,11 +109,13 @@ class SelectFaces(io.ComfyNode):
             region=from_host_mask(region),
         )
         kept_crops = crops[kept.to(crops.device)]
+        said = f"Kept {len(kept)} of {count_faces(len(faces))}."
+        host.say(cls.hidden.unique_id, said)
         return io.NodeOutput(
             faces[kept],
             kept_crops,
             faces[remaining],
-            ui=make_preview(_draw(faces.faces, order, kept, kept_crops)),
+            ui=make_ui(_draw(faces.faces, order, kept, kept_crops), said),
         )
 
 

@@ -31,6 +31,8 @@ CATEGORY = "image/face restoration"
 CROP_SIZES = ("256", "512", "1024", "2048")
 REGIONS_TEXT = ", ".join(FACE_REGIONS)
 """What "parse" pastes unless the user writes something else."""
+SAID = "gpen_said"
+"""The key of a node's text in its `ui` value."""
 PREVIEW_IMAGES = 16
 """Images that a node shows. A preview of a whole video would take longer than its detection."""
 
@@ -137,13 +139,26 @@ def to_host_image(image: torch.Tensor, alpha: torch.Tensor | None = None) -> tor
     return host.keep(image.movedim(1, -1).contiguous())
 
 
-def make_preview(images: Sequence[torch.Tensor] | torch.Tensor) -> ui.PreviewImage | None:
-    """Show the first of some RGB images [3, H, W] in [0, 1], of any sizes, on the node.
+def make_ui(
+    images: Sequence[torch.Tensor] | torch.Tensor = (), said: str = ""
+) -> dict[str, Any] | None:
+    """Return the `ui` value with which a node shows images and a text.
 
-    Returns None without an image, on which the host's preview fails.
+    The host keeps this value with the node's results and sends it again when they come from its
+    cache. `web/js/said.js` then shows the text.
+
+    Args:
+        images: RGB [3, H, W] in [0, 1], of any sizes; only the first are shown.
+        said: what `host.say` shows while the node runs.
+
+    Returns:
+        None if there is nothing to show.
     """
     shown: Any = [image.movedim(0, -1) for image in images[:PREVIEW_IMAGES]]
-    return ui.PreviewImage(shown) if shown else None
+    # The host's preview fails without an image.
+    pictures = ui.PreviewImage(shown).as_dict() if shown else {}
+    text = {SAID: [said]} if said else {}
+    return {**pictures, **text} or None
 
 
 def from_host_crops(crops: torch.Tensor) -> torch.Tensor:

@@ -30,7 +30,7 @@ STOREYS = (
     ("parallel_tensors",),
     ("devices", "faces", "files", "images", "sharpen"),
     ("warp", "arch", "media", "select", "preview"),
-    ("runner", "checkpoints"),
+    ("runner", "checkpoints", "runners"),
     ("detectors", "align", "restore", "pasting", "degradation"),  # the verbs
     ("pipeline", "evaluation"),
     ("training",),

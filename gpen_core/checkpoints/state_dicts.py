@@ -27,15 +27,18 @@ SECTIONS = ("encoder", "mapper", "generator")
 DTYPE_NAMES = {dtype: name for name, dtype in DTYPES.items()} | {torch.float64: "fp64"}
 """The names of the dtypes that a checkpoint may hold."""
 
+RESTORERS = ("a GFPGAN", "a CodeFormer", "a RestoreFormer, or a quantising autoencoder")
+"""Networks that `runners.spandrel` loads, if they are sound."""
+
 FOREIGN = (
     (
         (r"final_conv\.0\.", r"final_linear\.1\."),
         "the discriminator that a GPEN was trained against (published as `…-D.pth`): it judges "
         "faces and restores none. Use the file of the same name without `-D`",
     ),
-    ((r"stylegan_decoder\w*\.",), "a GFPGAN"),
-    ((r"(.*\.)?quantize\.embedding\.", r"position_emb$"), "a CodeFormer"),
-    ((r"(.*\.)?quantize\.embedding\.",), "a RestoreFormer, or a quantising autoencoder"),
+    ((r"stylegan_decoder\w*\.",), RESTORERS[0]),
+    ((r"(.*\.)?quantize\.embedding\.", r"position_emb$"), RESTORERS[1]),
+    ((r"(.*\.)?quantize\.embedding\.",), RESTORERS[2]),
     ((r".*\.(rdb|RDB)1\.",), "an ESRGAN upscaler, which enlarges whole images"),
     ((r"ClassHead\.", r"LandmarkHead\."), "a RetinaFace face detector; load it as a detector"),
     ((r"out_mask_conv\.",), "a ParseNet face parser"),
@@ -92,6 +95,19 @@ def find_network(contents: Any) -> tuple[dict[str, torch.Tensor], GPENConfig, st
     tensors = kernels | tensors
     _check_names_and_shapes(tensors, expected, config)
     return {name: tensors[name] for name in expected}, config, container
+
+
+def holds_gpen(contents: Any) -> bool:
+    """Tell whether a file holds tensors of a GPEN, even if some are missing or damaged.
+
+    Args:
+        contents: the contents of a file, whose tensors may be on the device "meta".
+    """
+    try:
+        tensors, _ = _unwrap(contents)
+    except CheckpointError:
+        return False
+    return any(name in tensors for name in SIGNATURE)
 
 
 def is_kernel(name: str) -> bool:
@@ -168,12 +184,22 @@ def _publish_name(section: str, name: str) -> str:
 
 
 def _refuse_foreign(names: Iterable[str], *, what: str = "This") -> None:
+    kind = name_foreign(names)
+    if kind is not None:
+        hint = " `gpen restore --model` runs it." if kind in RESTORERS else ""
+        raise CheckpointError(
+            f"{what} is {kind}. A GPEN restorer is needed: `gpen models` lists files that work."
+            f"{hint}"
+        )
+
+
+def name_foreign(names: Iterable[str]) -> str | None:
+    """Return in words which known network other than GPEN has tensors of these names, or None."""
     names = [str(name) for name in names]
     for patterns, kind in FOREIGN:
         if all(any(re.match(pattern, name) for name in names) for pattern in patterns):
-            raise CheckpointError(
-                f"{what} is {kind}. A GPEN restorer is needed: `gpen models` lists files that work."
-            )
+            return kind
+    return None
 
 
 def _check_names_and_shapes(

@@ -37,7 +37,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     model = parser.add_argument_group("model")
     model.add_argument(
         "--model", metavar="FILE", default="builtin",
-        help="a checkpoint file, or a name that `gpen models` lists (default: builtin)",
+        help="a checkpoint file, or a name that `gpen models` lists (default: builtin). Files of "
+        "GFPGAN, CodeFormer and RestoreFormer work, too, if spandrel is installed",
     )  # fmt: skip
     model.add_argument(
         "--size", metavar="PX", type=int,
@@ -52,6 +53,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     model.add_argument(
         "--batch-size", metavar="N", type=positive,
         help="faces per forward pass (default: as many as fit on a GPU, 1 on a CPU)",
+    )  # fmt: skip
+    model.add_argument(
+        "--fidelity", metavar="0…1", type=fraction,
+        help="for CodeFormer only: 0 draws the cleanest face, 1 stays closest to the photograph "
+        "(default: 0.5)",
     )  # fmt: skip
 
     find = parser.add_argument_group("finding faces")
@@ -74,8 +80,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="restore only the N largest faces of each image",
     )  # fmt: skip
     find.add_argument(
-        "--template", choices=TEMPLATES, default="gpen",
-        help="where the face lies in the crop; ffhq cuts closer (default: gpen)",
+        "--template", choices=(AUTO, *TEMPLATES), default=AUTO,
+        help="where the face lies in the crop; ffhq cuts closer (default: auto, as the model was "
+        "trained: gpen for GPEN, ffhq for other networks)",
     )  # fmt: skip
     find.add_argument(
         "--aligned", action="store_true",
@@ -86,6 +93,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     result.add_argument(
         "--strength", metavar="0…1", type=fraction, default=1.0,
         help="opacity of the restored face over the photograph (default: 1)",
+    )  # fmt: skip
+    result.add_argument(
+        "--strengths", metavar="0…1,0…1,…", type=_parse_strengths,
+        help="one strength for each face instead, such as 1,0.5, in the order of the faces that "
+        "--save-faces numbers",
     )  # fmt: skip
     result.add_argument(
         "--detail", metavar="auto|0…1", type=_parse_detail, default=AUTO,
@@ -146,8 +158,9 @@ def _refuse_unused(args: RestoreOptions) -> None:
     """Raise GPENError for options that have no effect together with --aligned."""
     unused = {
         "scale": 1, "save_faces": False, "detector": AUTO, "detector_weights": None,
-        "threshold": None, "min_size": 0, "max_faces": None, "template": "gpen", "detail": AUTO,
-        "feather": None, "mask_kind": MASK_KINDS[0], "regions": None, "parser": None,
+        "threshold": None, "min_size": 0, "max_faces": None, "template": AUTO, "detail": AUTO,
+        "feather": None, "strengths": None, "mask_kind": MASK_KINDS[0], "regions": None,
+        "parser": None,
     }  # fmt: skip
     given = [name for name, default in unused.items() if getattr(args, name) != default]
     if given:
@@ -181,6 +194,15 @@ def _report(name: str, reason: str) -> None:
     from tqdm import tqdm
 
     tqdm.write(printable_lines(f"gpen: {add_name(name, reason)}"), file=sys.stderr)
+
+
+def _parse_strengths(text: str) -> list[float] | None:
+    from ..pasting.options import parse_strengths  # imports PyTorch
+
+    try:
+        return parse_strengths(text)
+    except GPENError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _parse_feather(text: str) -> float:

@@ -11,7 +11,6 @@ import torch
 import torch.nn.functional as F
 
 from ..align import left_out_messages
-from ..checkpoints.loading import load_gpen
 from ..detectors import Detector, detect, load_detector
 from ..errors import CheckpointError, ImageError
 from ..files import clear_mark, is_unfinished, mark_unfinished, write_atomically
@@ -21,6 +20,7 @@ from ..pasting import FEATHER, PasteOptions
 from ..pasting.background import Upscaler, enlarge, load_upscaler
 from ..pipeline import restore_detected
 from ..restore import restore_pixels
+from ..runners.spandrel import load_face_restorer
 from .image_files import ImageFiles
 from .jobs import FileOptions
 from .mask_options import MaskOptions, choose_regions, load_chosen_parser
@@ -28,10 +28,10 @@ from .mask_options import MaskOptions, choose_regions, load_chosen_parser
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..arch import GPEN
     from ..faces import Crops, Faces
     from ..pasting.parsing import LabelParser
     from ..progress import OnProgress
+    from ..runner import Runner
     from .jobs import Job
 
 
@@ -43,6 +43,7 @@ class RestoreOptions(FileOptions, MaskOptions, Protocol):
     device: str
     dtype: str
     batch_size: int | None
+    fidelity: float | None
     detector: str
     detector_weights: str | None
     threshold: float | None
@@ -57,6 +58,7 @@ class RestoreOptions(FileOptions, MaskOptions, Protocol):
     upscaler: str | None
     save_faces: bool
     compare: bool
+    strengths: list[float] | None
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ class Restorer:
     """
 
     options: RestoreOptions
-    model: GPEN
+    model: Runner
     detector: Detector | None
     upscaler: Upscaler | None
     parser: LabelParser | None
@@ -96,7 +98,9 @@ class Restorer:
         """
         device, dtype = options.device, options.dtype
         regions = choose_regions(options)  # before anything is loaded
-        model = load_gpen(options.model, device=device, dtype=dtype)
+        model = load_face_restorer(
+            options.model, device=device, dtype=dtype, fidelity=options.fidelity
+        )
         if options.size not in (None, model.config.out_size):
             raise CheckpointError(
                 f"{options.model} restores at {model.config.out_size} px, but --size "
@@ -152,20 +156,11 @@ class Restorer:
             count += len(crops)
 
         faces = detect(self.detector, image, threshold=options.threshold, min_size=options.min_size)
-        feather = FEATHER if options.feather is None else options.feather
         result = restore_detected(
             self.model,
             image,
             faces,
-            PasteOptions(
-                options.detail,
-                feather,
-                background,
-                strength=options.strength,
-                mask_kind=options.mask_kind,
-                regions=self.regions,
-                parser=self.parser,
-            ),
+            self._choose_pasting(background),
             template=options.template,
             max_faces=options.max_faces,
             batch_size=options.batch_size,
@@ -184,6 +179,19 @@ class Restorer:
         if messages:
             outcome = "\n  ".join([f"{outcome}; {len(messages)} left out", *messages])
         return outcome
+
+    def _choose_pasting(self, background: torch.Tensor | None) -> PasteOptions:
+        options = self.options
+        return PasteOptions(
+            options.detail,
+            FEATHER if options.feather is None else options.feather,
+            background,
+            strength=options.strength,
+            strengths=options.strengths,
+            mask_kind=options.mask_kind,
+            regions=self.regions,
+            parser=self.parser,
+        )
 
     def _restore_aligned(
         self, job: Job, picture: Picture, on_progress: OnProgress, *, replace_extras: bool

@@ -11,7 +11,7 @@ from .exif import move_subject
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from xml.dom.minidom import Attr, Document, Element, Text
+    from xml.dom.minidom import Attr, Document, Element, Node, Text
 
     from .turning import Turn
 
@@ -34,13 +34,14 @@ _GONE = (  # namespaces that speak of films, gain maps, depth maps and data in o
 _GONE_NAMES = re.compile(r"(MotionPhoto|MicroVideo|HasExtendedXMP|Thumbnails$|VideoLength$)")
 _TELLING = re.compile(
     rb"hdr-gain-map|HDRGainMap|google\.com/photos|HasExtendedXMP|MotionPhoto|MicroVideo|Thumbnails"
-    rb"|/regions/|photo/1\.2/|SubjectArea|SubjectLocation"
+    rb"|/regions/|RegionBoundary|photo/1\.2/|SubjectArea|SubjectLocation"
 )
 _DECLARATION = re.compile(rb"<!(DOCTYPE|ENTITY)")
 _AREA = "http://ns.adobe.com/xmp/sType/Area#"
 _DIMENSIONS = "http://ns.adobe.com/xap/1.0/sType/Dimensions#"
 _REGIONS = "http://www.metadataworkinggroup.com/schemas/regions/"
 _MICROSOFT_REGION = "http://ns.microsoft.com/photo/1.2/t/Region#"
+_IPTC = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
 _EXIF = "http://ns.adobe.com/exif/1.0/"
 _PANORAMA = f"{_GOOGLE}panorama/"
 _PANORAMA_PAIRS = (
@@ -84,14 +85,7 @@ def _is_gone(node: Attr | Element) -> bool:
 
 def _move_places(document: Document, turn: Turn) -> None:
     for element in list(_iterate_elements(document)):
-        name = element.namespaceURI, element.localName
-        if name == (_REGIONS, "Area"):
-            _move_area(_find_properties(element, _AREA), turn)
-        elif name == (_REGIONS, "AppliedToDimensions"):
-            sides = _find_properties(element, _DIMENSIONS)
-            _write(sides, ("w", "h"), turn.after)
-        elif name in ((_EXIF, "SubjectArea"), (_EXIF, "SubjectLocation")):
-            _move_subject(element, turn)
+        _move_place(element, turn)
     for space, name, node in _iterate_properties(document):
         if (space, name) == (_MICROSOFT_REGION, "Rectangle"):
             _move_rectangle(node, turn)
@@ -99,6 +93,18 @@ def _move_places(document: Document, turn: Turn) -> None:
     for names in _PANORAMA_PAIRS:
         if sides := _read(panorama, names):
             _write(panorama, names, [round(side) for side in turn.resize_extent(*sides)])
+
+
+def _move_place(element: Element, turn: Turn) -> None:
+    name = element.namespaceURI, element.localName
+    if name == (_REGIONS, "Area"):
+        _move_area(_find_properties(element, _AREA), turn)
+    elif name == (_REGIONS, "AppliedToDimensions"):
+        _write(_find_properties(element, _DIMENSIONS), ("w", "h"), turn.after)
+    elif name == (_IPTC, "RegionBoundary"):
+        _move_boundary(element, turn)
+    elif name in ((_EXIF, "SubjectArea"), (_EXIF, "SubjectLocation")):
+        _move_subject(element, turn)
 
 
 def _move_area(area: dict[str, _Value], turn: Turn) -> None:
@@ -110,6 +116,45 @@ def _move_area(area: dict[str, _Value], turn: Turn) -> None:
     if sides := _read(area, ("w", "h")):
         moved = turn.move_extent(*sides) if is_relative else turn.resize_extent(*sides)
         _write(area, ("w", "h"), moved)
+
+
+def _move_boundary(boundary: Element, turn: Turn) -> None:
+    """Move a region of IPTC Extension: a rectangle, a circle or the corners of a polygon."""
+    structures: dict[Any, dict[str, _Value]] = {}  # by the element that holds the values
+    for space, name, node in _iterate_properties(boundary):
+        if space == _IPTC:
+            owner = node.ownerElement if node.nodeType == node.ATTRIBUTE_NODE else _find_owner(node)
+            structures.setdefault(owner, {})[name] = node
+    units = [
+        values["rbUnit"].nodeValue.strip() for values in structures.values() if "rbUnit" in values
+    ]
+    is_relative = "pixel" not in units
+    for values in structures.values():
+        _move_shape(values, turn, is_relative=is_relative)
+
+
+def _find_owner(text: Text) -> Node | None:
+    return text.parentNode and text.parentNode.parentNode
+
+
+def _move_shape(values: dict[str, _Value], turn: Turn, *, is_relative: bool) -> None:
+    """Move one structure: a left upper corner with sides, a centre with a radius, or a point."""
+    point = _read(values, ("rbX", "rbY"))
+    if not point:
+        return
+    move = turn.move_share if is_relative else turn.move_point
+    moved = move(*point)
+    if sides := _read(values, ("rbW", "rbH")):
+        opposite = move(point[0] + sides[0], point[1] + sides[1])
+        corners = list(zip(moved, opposite, strict=True))
+        moved = tuple(min(pair) for pair in corners)
+        _write(values, ("rbW", "rbH"), [max(pair) - min(pair) for pair in corners])
+    _write(values, ("rbX", "rbY"), moved)
+    if turn.before and (radius := _parse([values["rbRx"].nodeValue]) if "rbRx" in values else []):
+        # A radius is a share of the width.
+        width = turn.move_extent(*turn.before)[0]
+        factor = turn.before[0] / width if is_relative else turn.scale[0]
+        _write(values, ("rbRx",), [radius[0] * factor])
 
 
 def _move_rectangle(node: _Value, turn: Turn) -> None:

@@ -80,7 +80,8 @@ FOREIGN = {
     ),
     "GFPGAN": (
         {"params_ema": zeros("conv_body_first.weight", "stylegan_decoder.style_mlp.1.weight")},
-        "a GFPGAN",
+        "a GFPGAN. A GPEN restorer is needed: `gpen models` lists files that work. `gpen restore "
+        "--model` runs it.",
     ),
     "CodeFormer": (
         {"params_ema": zeros("position_emb", "quantize.embedding.weight", "ft_layers.0.linear1")},

@@ -33,11 +33,11 @@ pytestmark = pytest.mark.comfyui
 NODE_IDS = {
     "LoadGPEN", "LoadGPENFaceDetector", "GPENDetectFaces", "GPENCropFaces", "GPENSelectFaces",
     "GPENRestoreFaces", "GPENPasteBack", "GPENRestoreImage", "GPENDegrade",
-    "GPENExamplePhotograph",
+    "GPENExamplePhotograph", "LoadGPENFaceRestorer",
 }  # fmt: skip
 DIRECT_TESTS = (
     "test_nodes.py", "test_run.py", "test_inputs.py", "test_host.py", "test_files.py",
-    "test_degrade.py", "test_detections.py", "test_messages.py",
+    "test_degrade.py", "test_detections.py", "test_messages.py", "test_restorers.py",
 )  # fmt: skip
 
 

@@ -7,7 +7,17 @@ import json
 import numpy as np
 import pytest
 import torch
-from comfyui_graphs import DETECT_DEFAULTS, build_four_nodes, build_graph, put_photo, read_pixels
+from comfyui_graphs import (
+    DETECT_DEFAULTS,
+    build_four_nodes,
+    build_graph,
+    build_one_node,
+    find_outside,
+    put_photo,
+    read_pixels,
+)
+from comfyui_host import describe_error
+from other_restorers import write_restoreformer
 from safetensors.numpy import save_file
 
 from gpen_core.align import align
@@ -148,3 +158,25 @@ def test_a_box_without_a_face_is_reported_in_the_log(comfyui):
     entry = comfyui.run(prompt)
     assert entry["outputs"]["count"]["text"] == ["0"]
     assert "No face in the box" in comfyui.log()
+
+
+def test_a_restoreformer_restores_a_photo_and_an_upscaler_is_refused(comfyui):
+    compact = pytest.importorskip("spandrel.architectures.Compact").Compact
+    write_restoreformer(comfyui.extra_models / "RestoreFormer.pth")
+    photo = put_photo(comfyui)
+    prompt = build_one_node(photo)
+    prompt["model"] = {
+        "class_type": "LoadGPENFaceRestorer",
+        "inputs": {"file": "RestoreFormer.pth", "fidelity": 0.5, "dtype": "auto"},
+    }
+    entry = comfyui.run(prompt)
+    (picture,), (mask,) = comfyui.pictures(entry, "save"), comfyui.pictures(entry, "mask")
+    before, after = read_pixels(comfyui.base / "input" / photo), read_pixels(picture)
+    outside = find_outside(mask)
+    assert np.array_equal(before[outside], after[outside])
+    assert np.abs(after - before)[~outside].mean() > 1  # random weights draw no face
+    upscaler = compact(num_feat=8, num_conv=1).state_dict()
+    torch.save(upscaler, comfyui.extra_models / "upscaler.pth")
+    prompt["model"]["inputs"]["file"] = "upscaler.pth"
+    entry = comfyui.wait(comfyui.queue(prompt))
+    assert "Load Upscale Model loads it" in describe_error(entry)

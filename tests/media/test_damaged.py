@@ -154,3 +154,45 @@ def test_a_jpeg_that_ends_before_its_pixels_is_damaged(tmp_path):
     (tmp_path / "a.jpg").write_bytes(encode(SAMPLES, "JPEG")[:200])
     with pytest.raises(ImageError, match="ends before its pixels begin"):
         read_picture(tmp_path / "a.jpg", on_damage=print)
+
+
+OPTIONS = [{}, {"optimize": True}, {"subsampling": 0}, {"restart_marker_rows": 1}]
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+@pytest.mark.parametrize("start", [0.6, 0.9])
+def test_a_jpeg_with_a_hole_of_zero_bytes_is_damaged(tmp_path, options, start):
+    whole = encode(SAMPLES, "JPEG", quality=95, **options)
+    at = round(start * len(whole))
+    hole = whole[:at] + bytes(80) + whole[at + 80 :]
+    _, message = read_damaged(tmp_path / "a.jpg", hole)
+    found = re.search(r"has a hole of (\d+) zero bytes at (\d+) % of its data", message)
+    assert 80 <= int(found[1]) <= 82
+    assert int(found[2]) == pytest.approx(100 * start, abs=1)
+    with pytest.raises(ImageError, match="hole"):
+        read_picture(tmp_path / "a.jpg", strict=True)
+
+
+def test_a_jpeg_with_markers_in_its_pixels_or_lost_restart_markers_is_damaged(tmp_path):
+    whole = encode(SAMPLES, "JPEG", quality=90, restart_marker_blocks=4)
+    middle = len(whole) * 2 // 3
+    _, message = read_damaged(tmp_path / "a.jpg", whole[:middle] + b"\xff\x33" + whole[middle:])
+    assert "has wrong bytes in its pixels" in message
+    markers = [found.start() for found in re.finditer(rb"\xff[\xd0-\xd7]", whole)]
+    assert len(markers) > 4
+    for first, last in ((2, 3), (-1, None)):
+        end = markers[last] if last else len(whole) - 2
+        _, message = read_damaged(tmp_path / "a.jpg", whole[: markers[first]] + whole[end:])
+        assert "lacks pixels at" in message
+
+
+FLAT = np.zeros((400, 600, 3), np.uint8)
+HALF_FLAT = np.concatenate([FLAT[:96, :, :], np.tile(SAMPLES[:64, :60], (2, 10, 1))])
+
+
+@pytest.mark.parametrize("samples", [FLAT, FLAT[..., 0], HALF_FLAT], ids=["black", "grey", "half"])
+@pytest.mark.parametrize("quality", [5, 75, 100])
+def test_a_flat_picture_is_no_hole(tmp_path, samples, quality):
+    for options in (*OPTIONS[:2], {"progressive": True}, {"restart_marker_blocks": 3}):
+        (tmp_path / "a.jpg").write_bytes(encode(samples, "JPEG", **{"quality": quality, **options}))
+        read_picture(tmp_path / "a.jpg", strict=True)

@@ -22,6 +22,7 @@ HEAD = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
  xmlns:mwg-rs="http://www.metadataworkinggroup.com/schemas/regions/"
  xmlns:stArea="http://ns.adobe.com/xmp/sType/Area#"
  xmlns:stDim="http://ns.adobe.com/xap/1.0/sType/Dimensions#"
+ xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
  xmlns:MP="http://ns.microsoft.com/photo/1.2/"
  xmlns:MPRI="http://ns.microsoft.com/photo/1.2/t/RegionInfo#"
  xmlns:MPReg="http://ns.microsoft.com/photo/1.2/t/Region#" xmp:Rating="5" """
@@ -99,6 +100,55 @@ def test_a_face_region_turns_with_the_pixels(orientation, form):
     assert sides == ((0.1, 0.4) if orientation < 5 else (0.4, 0.1))
     dimensions = find(after, "stDim:w"), find(after, "stDim:h")
     assert dimensions == ((80, 40) if orientation < 5 else (40, 80))
+
+
+IPTC_ELEMENTS = """<Iptc4xmpExt:ImageRegion><rdf:Bag><rdf:li rdf:parseType="Resource">
+<Iptc4xmpExt:RegionBoundary rdf:parseType="Resource">
+<Iptc4xmpExt:rbShape>SHAPE</Iptc4xmpExt:rbShape>
+<Iptc4xmpExt:rbUnit>relative</Iptc4xmpExt:rbUnit>
+VALUES</Iptc4xmpExt:RegionBoundary></rdf:li></rdf:Bag></Iptc4xmpExt:ImageRegion>"""
+IPTC_ATTRIBUTES = """<Iptc4xmpExt:ImageRegion><rdf:Bag><rdf:li><rdf:Description>
+<Iptc4xmpExt:RegionBoundary><rdf:Description Iptc4xmpExt:rbShape="SHAPE"
+ Iptc4xmpExt:rbUnit="relative" VALUES/></Iptc4xmpExt:RegionBoundary></rdf:Description></rdf:li>
+</rdf:Bag></Iptc4xmpExt:ImageRegion>"""
+
+
+def make_iptc(shape, form=IPTC_ELEMENTS, **values):
+    one = "<Iptc4xmpExt:{0}>{1}</Iptc4xmpExt:{0}>"
+    if form == IPTC_ATTRIBUTES:
+        one = 'Iptc4xmpExt:{0}="{1}" '
+    texts = "".join(one.format(name, value) for name, value in values.items())
+    return form.replace("SHAPE", shape).replace("VALUES", texts)
+
+
+@pytest.mark.parametrize("orientation", CENTRES)
+@pytest.mark.parametrize("form", [IPTC_ELEMENTS, IPTC_ATTRIBUTES], ids=["elements", "attributes"])
+def test_a_rectangle_of_iptc_turns_with_the_pixels(orientation, form):
+    rectangle = make_iptc("rectangle", form, rbX=0.2, rbY=0, rbW=0.1, rbH=0.4)
+    after = edit(packet(elements=rectangle), orientation)
+    left, top, width, height = (find(after, f"rb{name}") for name in "XYWH")
+    assert (left + width / 2, top + height / 2) == pytest.approx(CENTRES[orientation])
+    sides = (0.1, 0.4) if orientation < 5 else (0.4, 0.1)
+    assert (width, height) == pytest.approx(sides)
+
+
+def test_circles_and_polygons_of_iptc_turn_and_grow():
+    circle = make_iptc("circle", rbX=0.25, rbY=0.2, rbRx=0.1)
+    after = edit(packet(elements=circle), 6, after=(80, 160))
+    # A radius of 8 of 80 px becomes 16 of 80 px: turned by 90°, and twice as large.
+    assert [find(after, name) for name in ("rbX", "rbY", "rbRx")] == [0.8, 0.25, 0.2]
+    in_pixels = make_iptc("circle", rbX=20, rbY=8, rbRx=8).replace("relative", "pixel")
+    after = edit(packet(elements=in_pixels), 6, after=(80, 160))
+    assert [find(after, name) for name in ("rbX", "rbY", "rbRx")] == [64, 40, 16]
+    corners = "".join(
+        f'<rdf:li Iptc4xmpExt:rbX="{x}" Iptc4xmpExt:rbY="{y}"/>' for x, y in ((0.1, 0), (0.3, 0.5))
+    )
+    polygon = IPTC_ELEMENTS.replace("SHAPE", "polygon").replace(
+        "VALUES", f"<Iptc4xmpExt:rbVertices><rdf:Seq>{corners}</rdf:Seq></Iptc4xmpExt:rbVertices>"
+    )
+    after = edit(packet(elements=polygon), 6)
+    found = re.findall(r'rbX="([\d.]+)" Iptc4xmpExt:rbY="([\d.]+)"', after)
+    assert found == [("1", "0.1"), ("0.5", "0.3")]
 
 
 def test_a_region_in_pixels_grows_with_the_picture():

@@ -119,17 +119,25 @@ def test_restore_image_moves_one_bar_from_0_to_its_end(node, nodes, counted, mod
 
 
 def test_nodes_say_how_many_faces_in_how_many_images(node, counted, model, said):
-    faces, crops, *_ = node("GPENDetectFaces", image=IMAGE, detector=counted, model=model).args
-    node("GPENRestoreFaces", model=model, crops=crops)
-    node("GPENPasteBack", image=IMAGE, faces=faces, crops=crops)
-    node("GPENRestoreImage", image=IMAGE, model=model, detector=counted)
-    node("GPENRestoreImage", image=draw_scene([]), model=model, detector=counted)
-    node("GPENDetectFaces", image=draw_scene([]), model=model, detector=counted)
+    found = node("GPENDetectFaces", image=IMAGE, detector=counted, model=model)
+    faces, crops, *_ = found.args
+    results = [
+        found,
+        node("GPENSelectFaces", faces=faces, crops=crops, count=1),
+        node("GPENRestoreFaces", model=model, crops=crops),
+        node("GPENPasteBack", image=IMAGE, faces=faces, crops=crops),
+        node("GPENRestoreImage", image=IMAGE, model=model, detector=counted),
+        node("GPENRestoreImage", image=draw_scene([]), model=model, detector=counted),
+        node("GPENDetectFaces", image=draw_scene([]), model=model, detector=counted),
+    ]
+    # The host sends this again for results from its cache.
+    assert [result.ui["gpen_said"] for result in results] == [[message] for message in said]
     rest = "in 2 of 3 images. No face found in 1 of 3 images."
     assert [message.strip() for message in said] == [
         f"Found 3 faces {rest}",
+        "Kept 2 of 3 faces.",
         "Restored 3 faces.",
-        f"Pasted 3 faces {rest}",
+        "Pasted 3 faces in 2 of 3 images. No face pasted in 1 of 3 images.",
         f"Restored 3 faces {rest}",
         "No face found in 1 of 1 images.",
         "No face found in 1 of 1 images.",

@@ -220,7 +220,7 @@ def test_an_empty_batch_has_no_faces_and_no_preview(node, detector, model):
 def test_the_preview_of_restore_faces_shows_the_first_crops_shrunk(node, model, monkeypatch, nodes):
     shown = []
     monkeypatch.setattr(nodes.restore, "PREVIEW_SIDE", SIDE // 2)
-    monkeypatch.setattr(nodes.restore, "make_preview", shown.append)
+    monkeypatch.setattr(nodes.restore, "make_ui", lambda crops, said: shown.append(crops))
     node("GPENRestoreFaces", model=model, crops=torch.rand(20, SIDE, SIDE, 3))
     assert [crops.shape for crops in shown] == [(16, 3, SIDE // 2, SIDE // 2)]
 
@@ -269,12 +269,12 @@ def test_threshold_min_size_and_max_faces_reach_the_detector(node, found, detect
 
 def test_the_preview_of_detect_faces_shows_only_the_first_images(node, detector):
     preview = node("GPENDetectFaces", image=draw_scene(*[[10]] * 20), detector=detector).ui
-    assert len(preview.values) == 16
+    assert len(preview["images"]) == 16
 
 
 def test_small_faces_are_shown_again_on_a_sheet(node, detector):
     preview = node("GPENDetectFaces", image=draw_scene([10, 80]), detector=detector).ui
-    assert len(preview.values) == 2
+    assert len(preview["images"]) == 2
 
 
 def test_select_shows_the_crops_kept_with_the_numbers_of_its_order(node, found, monkeypatch, nodes):
@@ -285,7 +285,7 @@ def test_select_shows_the_crops_kept_with_the_numbers_of_its_order(node, found, 
     )
     options = {"order": "left to right", "indices": "1"}
     result = node("GPENSelectFaces", faces=faces, crops=crops, **options)
-    assert len(result.ui.values) == 1
+    assert len(result.ui["images"]) == 1
     pixels, kept, numbers = shown[0]
     assert torch.equal(pixels.movedim(1, -1), result[1])
     assert torch.equal(kept.boxes, result[0].faces.boxes)
@@ -296,5 +296,6 @@ def test_select_shows_the_crops_kept_with_the_numbers_of_its_order(node, found, 
 
 def test_select_shows_one_sheet_per_image_and_none_without_faces(node, found):
     _, faces, crops = found
-    assert len(node("GPENSelectFaces", faces=faces, crops=crops).ui.values) == 2
-    assert node("GPENSelectFaces", faces=faces, crops=crops, indices="9").ui is None
+    assert len(node("GPENSelectFaces", faces=faces, crops=crops).ui["images"]) == 2
+    nothing = node("GPENSelectFaces", faces=faces, crops=crops, indices="9")
+    assert nothing.ui == {"gpen_said": ["Kept 0 of 3 faces."]}

@@ -76,6 +76,7 @@ def test_rare_widgets_are_advanced(schemas):
         "GPENPasteBack.regions",
         "GPENRestoreImage.mask_kind",
         "GPENRestoreImage.regions",
+        "LoadGPENFaceRestorer.dtype",
     }
 
 

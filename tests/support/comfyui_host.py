@@ -28,7 +28,7 @@ COMFYUI_PATH = os.environ.get("COMFYUI_PATH")
 COMFYUI_PYTHON = os.environ.get("COMFYUI_PYTHON", sys.executable)
 REAL_HOST = "GPEN_TEST_IN_COMFYUI"
 """Set when the direct tests run a second time, with the modules of ComfyUI itself."""
-START_SECONDS = 180
+START_SECONDS = 600  # 10 on an idle machine
 PACK = "gpen_pack"
 
 

@@ -28,6 +28,8 @@ FLAGS = [
     "--disable-background-networking", "--disable-component-update",
 ]  # fmt: skip
 STARTS = 3
+PATIENCE = 180_000
+"""Milliseconds that the page may take for one thing, on a busy machine."""
 READY = "() => { try { return !!(app.vueAppReady && app.rootGraph) } catch { return false } }"
 DROP = """([name, text]) => {
   const data = new DataTransfer();
@@ -45,6 +47,12 @@ NEW_NODE = """id => {
   app.canvas.deselectAll();
   app.canvas.selectNode(node);
 }"""
+TEXTS = """() => app.graph.nodes.flatMap(n => (n.widgets || []))
+  .filter(w => w.name === '$$node-text-preview').map(w => String(w.value))"""
+SHOW = f"texts => {{ const shown = ({TEXTS})(); return texts.every(t => shown.includes(t)) }}"
+SHOW_PICTURES = """counts => app.graph.nodes.every(n => !(n.type in counts) || counts[n.type] ===
+  (LiteGraph.vueNodesMode ? document.querySelectorAll(`[data-node-id="${n.id}"] img`).length
+    : (n.imgs || []).length))"""
 COMPLAINTS = """() => {
   const seen = selector => [...document.querySelectorAll(selector)]
     .filter(e => e.offsetParent !== null).map(e => e.innerText.slice(0, 400));
@@ -64,6 +72,7 @@ class Page:
         self.page = page
         self.host = host
         self.errors: list[str] = []
+        page.set_default_timeout(PATIENCE)
         page.on("pageerror", lambda error: self.errors.append(str(error)))
         self._open()
 
@@ -75,7 +84,7 @@ class Page:
         """
         for _ in range(STARTS):
             self.page.goto(self.host.url)
-            self.page.wait_for_function(READY, timeout=90_000)
+            self.page.wait_for_function(READY, timeout=PATIENCE)
             for _ in range(10):
                 self.page.wait_for_timeout(2500)
                 if not self.page.locator(".p-blockui-mask").count():
@@ -87,7 +96,7 @@ class Page:
         text = workflow.read_text(encoding="utf-8")
         self.page.evaluate(DROP, [workflow.name, text])
         count = len(json.loads(text)["nodes"])
-        self.page.wait_for_function(f"() => app.graph.nodes.length === {count}", timeout=20_000)
+        self.page.wait_for_function(f"() => app.graph.nodes.length === {count}", timeout=PATIENCE)
         self.page.wait_for_timeout(1500)
         self.fit()
 
@@ -127,7 +136,7 @@ class Page:
         self.page.get_by_role("dialog").get_by_text("gpen-restore", exact=True).click()
         self.page.get_by_test_id(f"template-workflow-{name}").click()
         count = len(json.loads((ROOT / "workflows" / f"{name}.json").read_text("utf-8"))["nodes"])
-        self.page.wait_for_function(f"() => app.graph.nodes.length === {count}", timeout=20_000)
+        self.page.wait_for_function(f"() => app.graph.nodes.length === {count}", timeout=PATIENCE)
         self.page.wait_for_timeout(1500)
         self.fit()
 
@@ -138,7 +147,25 @@ class Page:
             button = self.page.get_by_role("button", name="Run", exact=True)
         button.first.click()
 
-    def run(self, seconds: float = 240) -> dict:
+    def wait_for_text(self, text: str) -> None:
+        """Wait until the page shows this text outside the canvas."""
+        self.page.wait_for_function(
+            "text => document.body.innerText.includes(text)", arg=text, timeout=PATIENCE
+        )
+
+    def texts(self) -> list[str]:
+        """Return the texts that nodes show after their work."""
+        return self.page.evaluate(TEXTS)
+
+    def wait_for_texts(self, texts: list[str]) -> None:
+        """Wait until nodes show each of these texts."""
+        self.page.wait_for_function(SHOW, arg=texts, timeout=PATIENCE)
+
+    def wait_for_previews(self, counts: dict[str, int]) -> None:
+        """Wait until nodes of these kinds show so many pictures each."""
+        self.page.wait_for_function(SHOW_PICTURES, arg=counts, timeout=PATIENCE)
+
+    def run(self, seconds: float = 600) -> dict:
         """Press Run and wait; return the new history entry."""
         before = {*self.host.get("history")}
         self.press_run()

@@ -38,6 +38,7 @@ SIGNATURES = {
     ),
     "GPENDegrade": (["image", "seed", "preset", "strength", "face_size"], ["image"]),
     "GPENExamplePhotograph": (["photograph"], ["image"]),
+    "LoadGPENFaceRestorer": (["file", "fidelity", "dtype"], ["model"]),
 }  # fmt: skip
 """Inputs and outputs of every node, by its id."""
 

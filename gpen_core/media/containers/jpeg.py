@@ -14,6 +14,7 @@ from .. import exif as exif_block
 from .. import photoshop
 from ..contents import Contents, Decoded, describe_missing_rows
 from ..metadata import Metadata
+from .jpeg_scans import SHORTEST_HOLE, describe_damage
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,7 +39,6 @@ MOST_SCANS = 500
 
 _PIXELS_PER_BYTE = 512  # a block of 8 × 8 pixels takes at least one bit
 _MISSING = 128  # the grey with which the decoder fills what is missing
-_SHORTEST_HOLE = 64  # so many zero bytes at the end are a hole in the file, not picture
 
 
 @dataclass
@@ -67,15 +67,17 @@ class JpegContents(Contents):
 
     Attributes:
         frame: the marker of its frame, which names the way of coding.
+        is_cut_off: it has no end.
     """
 
     frame: int = 0xC0
+    is_cut_off: bool = False
 
     def decode(self, path: Path) -> Decoded:
         decoded = _decode_arithmetic(self.data) if self.frame in _ARITHMETIC else None
         decoded = decoded or super().decode(path)
-        if not self.damage:
-            return decoded
+        if not self.is_cut_off:
+            return decoded._replace(damage=self.damage)
         damage = "lacks its end marker, but no row is missing"
         if missing := _count_missing_rows(decoded.samples):
             rows = describe_missing_rows(missing, self.size[1])
@@ -104,11 +106,12 @@ def parse(data: bytes, path: Path) -> Contents:
         b"".join(parts.kept),
         parts.size,
         metadata=metadata,
-        damage="" if parts.end else "is cut off",
+        damage=describe_damage(parts.kept) if parts.end else "is cut off",
         lost=tuple(dict.fromkeys([*parts.lost, *lost])),
         needed_bytes=parts.size[0] * parts.size[1],
         most_bytes=None if parts.frame in _ARITHMETIC else _PIXELS_PER_BYTE * len(data),
         frame=parts.frame,
+        is_cut_off=not parts.end,
     )
 
 
@@ -220,7 +223,7 @@ def _refuse(parts: _Parts, path: Path) -> None:
 def _close(parts: _Parts) -> None:
     """Take a hole of zero bytes off the end of a picture without an end."""
     scan = parts.kept[-1].rstrip(b"\0")
-    if len(parts.kept[-1]) - len(scan) >= _SHORTEST_HOLE:
+    if len(parts.kept[-1]) - len(scan) >= SHORTEST_HOLE:
         parts.kept[-1] = scan
     if parts.kept[-1].endswith(b"\xff"):
         parts.kept[-1] = parts.kept[-1][:-1]
