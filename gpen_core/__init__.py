@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .align import align, alignable
     from .arch import GPEN, GPENConfig
+    from .checkpoints.exporting import export_onnx
     from .checkpoints.loading import load_gpen
     from .degradation import Degradation, degrade
     from .detectors import detect, load_detector
@@ -55,6 +56,7 @@ __all__ = [
     "alignable",
     "degrade",
     "detect",
+    "export_onnx",
     "load_detector",
     "load_face_restorer",
     "load_gpen",
@@ -69,6 +71,7 @@ __all__ = [
 _MODULES = {
     "align": ("align", "alignable"),
     "arch": ("GPEN", "GPENConfig"),
+    "checkpoints.exporting": ("export_onnx",),
     "checkpoints.loading": ("load_gpen",),
     "degradation": ("Degradation", "degrade"),
     "detectors": ("detect", "load_detector"),

@@ -36,6 +36,7 @@ COMMANDS = {
     "convert": Command(
         "write a checkpoint as .safetensors", "weights", "add_convert_arguments", "convert"
     ),
+    "export": Command("write a checkpoint as .onnx", "weights", "add_export_arguments", "export"),
     "mix": Command("write the weighted mean of checkpoints", "weights", "add_mix_arguments", "mix"),
     "models": Command(
         "list known weights and their files", "weights", "add_models_arguments", "models"

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import re
+import sys
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 
 import torch
 
@@ -140,6 +144,43 @@ def free_memory(device: torch.device) -> int:
         free = torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
         return max(free, 0)
     return UNKNOWN_BUDGET
+
+
+def free_system_memory() -> int:
+    """Return the bytes of the machine's memory that programs can still take.
+
+    A container may take less than its machine has. Where no figure can be had, it is half of the
+    whole memory, or `UNKNOWN_BUDGET`.
+    """
+    if sys.platform == "win32":
+        return _free_memory_of_windows()
+    found = re.search(r"^MemAvailable:\s*(\d+) kB$", _read_text("/proc/meminfo"), re.MULTILINE)
+    if found is None:
+        pages = os.sysconf("SC_PHYS_PAGES") if "SC_PHYS_PAGES" in os.sysconf_names else 0
+        return pages * os.sysconf("SC_PAGE_SIZE") // 2 if pages > 0 else UNKNOWN_BUDGET
+    free = int(found[1]) << 10
+    limit, used = (_read_text(f"/sys/fs/cgroup/memory.{name}") for name in ("max", "current"))
+    if limit.strip().isdigit() and used.strip().isdigit():
+        free = min(free, max(0, int(limit) - int(used)))
+    return free
+
+
+def _read_text(path: str) -> str:
+    """Return the text of a file of the system, or "" where it cannot be read."""
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except OSError:
+        return ""
+
+
+def _free_memory_of_windows() -> int:
+    import ctypes
+
+    status = (ctypes.c_uint64 * 8)()  # MEMORYSTATUSEX: two of 32 bits, then seven of 64 bits
+    status[0] = 64  # the first field is its length
+    kernel = getattr(ctypes, "windll").kernel32  # noqa: B009, absent on other systems
+    done = kernel.GlobalMemoryStatusEx(ctypes.byref(status))
+    return int(status[2]) if done else UNKNOWN_BUDGET
 
 
 def is_out_of_memory(error: Exception) -> bool:

@@ -28,8 +28,17 @@ REGIONS = (
 FACE_REGIONS = REGIONS[:8]
 """The parts that are pasted unless the user chooses others: the face, with what is worn on it."""
 
+COLOURS = ("match", "keep")
+"""Whose colours a restored face has: those of the given crop, or those that the network painted."""
+
 DTYPES = ("fp32", "bf16", "fp16")
 """Number formats of a network; `devices.DTYPES` holds torch's."""
+
+EXPORT_DTYPES = ("fp32", "fp16")
+"""Number formats of exported ONNX files."""
+
+ENGINES = ("gpen", "onnxruntime")
+"""What can run an ONNX file: our own network, or ONNX Runtime."""
 
 DEGRADATIONS = ("paper", "second-order", "mixed", "traces")
 """Presets of `degrade`; `degradation.presets` holds their ranges."""
@@ -43,5 +52,5 @@ READ_ONLY = (".gif", ".heic", ".heif", ".jp2", ".pbm", ".pgm", ".ppm", ".psd", "
 IMAGE_SUFFIXES = frozenset((*WRITABLE, *READ_ONLY))
 """Suffixes by which a folder's images are found."""
 
-MODEL_SUFFIXES = (".safetensors", ".pth", ".pt")
+MODEL_SUFFIXES = (".safetensors", ".pth", ".pt", ".onnx")
 """Suffixes of checkpoint files."""

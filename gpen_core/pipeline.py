@@ -13,7 +13,7 @@ from .detectors.merging import check_max_faces, filter_faces
 from .faces import Crops
 from .names import FACE_REGIONS, MASK_KINDS
 from .pasting import FEATHER, Pasted, PasteOptions, paste_parts
-from .restore import check_passes, restore_pixels
+from .restore import check_colour, check_passes, restore_pixels
 from .runner import choose_template
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ def restore_image(
     on_restored: Callable[[Crops], None] | None = None,
     on_left_out: Callable[[Faces], None] | None = None,
     strengths: Sequence[float] | None = None,
+    colour: str = "keep",
     mask_kind: str = MASK_KINDS[0],
     regions: Sequence[str] = FACE_REGIONS,
     parser: FaceParser | None = None,
@@ -69,7 +70,7 @@ def restore_image(
         template: see `align`; "auto" takes the one that the model was trained for.
         threshold, min_size: see `detect`.
         max_faces: keep at most this many faces in each image: the largest that are `alignable`.
-        batch_size, noise_seed: see `restore`.
+        batch_size, noise_seed, colour: see `restore`.
         on_progress: called with (faces done, all faces) after every forward pass; may raise.
         on_search: called with (passes done, all passes) while faces are searched; may raise.
         on_restored: called with the restored crops of each part, in the order of the faces found.
@@ -101,6 +102,7 @@ def restore_image(
     check_max_faces(max_faces)
     check_template(choose_template(template, model.config))
     check_passes(batch_size, noise_seed)
+    check_colour(colour)
     faces = detect(
         detector,
         image,
@@ -120,6 +122,7 @@ def restore_image(
         on_progress=on_progress,
         on_restored=on_restored,
         on_left_out=on_left_out,
+        colour=colour,
     )
 
 
@@ -137,13 +140,14 @@ def restore_detected(
     on_restored: Callable[[Crops], None] | None = None,
     on_left_out: Callable[[Faces], None] | None = None,
     in_place: bool = False,
+    colour: str = "keep",
 ) -> Pasted:
     """Restore and paste as `restore_image` does, but faces that `detect` found before.
 
     Args:
         faces: the faces of `image`.
         options: how to paste.
-        model, image, template, max_faces, batch_size, noise_seed: see `restore_image`.
+        model, image, template, max_faces, batch_size, noise_seed, colour: see `restore_image`.
         on_progress, on_restored, on_left_out: see `restore_image`.
         in_place: write into `image` (or the background), to save the memory of a copy.
 
@@ -171,6 +175,7 @@ def restore_detected(
             batch_size=batch_size,
             noise_seed=noise_seed,
             on_progress=_shift(on_progress, start, len(faces)),
+            colour=colour,
         )
         restored = Crops(pixels, part)
         if on_restored is not None:

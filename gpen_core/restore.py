@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 import torch
 
 from . import warp
+from .colour import match_colour
 from .devices import free_memory, is_out_of_memory
 from .errors import CheckpointError, DeviceError, ImageError, MismatchError
 from .faces import Crops
 from .images import HIGHEST, LOWEST, check_range
+from .names import COLOURS
 from .sharpen import sharpen_restored
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ def restore(
     batch_size: int | None = None,
     noise_seed: int = 0,
     on_progress: OnProgress | None = None,
+    colour: str = "keep",
 ) -> Crops:
     """Restore face crops. They return at the model's output size, in the same order.
 
@@ -45,12 +48,14 @@ def restore(
             on a CPU. When memory runs out, the batch is halved and the pass repeated.
         noise_seed: seeds models whose output is larger than their input; others draw no noise.
         on_progress: called with (crops done, all crops) after every forward pass; may raise.
+        colour: "keep" keeps the colours that the network painted. "match" gives each restored face
+            the colours of its crop, averaged over sixteenths of its side; a grey crop stays grey.
 
     Raises:
         DeviceError: memory does not suffice for one face, or a half-precision dtype overflowed.
         CheckpointError: the network computed NaN in float32.
         ImageError: a crop holds NaN. Values beyond [0, 1], infinite ones too, are clamped.
-        MismatchError: `strength`, `batch_size` or `noise_seed` is out of range.
+        MismatchError: `strength`, `batch_size`, `noise_seed` or `colour` is out of range.
 
     Example:
         >>> import torch
@@ -70,6 +75,7 @@ def restore(
         batch_size=batch_size,
         noise_seed=noise_seed,
         on_progress=on_progress,
+        colour=colour,
     )
     return Crops(pixels, crops.alignment)
 
@@ -82,6 +88,7 @@ def restore_pixels(
     batch_size: int | None = None,
     noise_seed: int = 0,
     on_progress: OnProgress | None = None,
+    colour: str = "keep",
 ) -> torch.Tensor:
     """Restore faces that carry no alignment. Arguments and errors are those of `restore`.
 
@@ -92,6 +99,7 @@ def restore_pixels(
         [N, 3, out_size, out_size] float32 in [0, 1], on the device of `pixels`.
     """
     _check(pixels, strength, batch_size, noise_seed)
+    check_colour(colour)
     config = model.config
     is_oom = getattr(model, "is_oom", is_out_of_memory)
     batch_size = batch_size or faces_that_fit(config, model.dtype, model.device)
@@ -101,7 +109,9 @@ def restore_pixels(
     done = 0
     while done < len(pixels):
         batch = pixels[done : done + batch_size]
-        result = _attempt(lambda crops: _run(model, crops, strength, noise_seed), batch, is_oom)
+        result = _attempt(
+            lambda crops: _run(model, crops, strength, noise_seed, colour), batch, is_oom
+        )
         if result is None:
             batch_size = _halve(len(batch), config, model.device)
             continue
@@ -124,7 +134,9 @@ def faces_that_fit(config: RunnerConfig, dtype: torch.dtype, device: torch.devic
     return max(1, int(free * USABLE_SHARE) // config.forward_memory(1, dtype))
 
 
-def _run(model: Runner, crops: torch.Tensor, strength: float, noise_seed: int) -> torch.Tensor:
+def _run(
+    model: Runner, crops: torch.Tensor, strength: float, noise_seed: int, colour: str
+) -> torch.Tensor:
     """Restore one batch of crops [N, 3, S, S] in [0, 1] in one forward pass."""
     config = model.config
     if strength == 0:
@@ -136,11 +148,13 @@ def _run(model: Runner, crops: torch.Tensor, strength: float, noise_seed: int) -
     y = (model(x, noise_seed=noise_seed).float() - low) / (high - low)
     _check_values(y, crops, model.dtype)
     y = y.clamp(0, 1)
-    if strength == 1 and not model.sharpen:
+    if strength == 1 and not model.sharpen and colour == "keep":
         return y.to(crops.device)
     before = given if config.in_size == config.out_size else _resize(crops, config.out_size)
     if model.sharpen:
         y = sharpen_restored(y, before.to(y.device), model.sharpen)
+    if colour == "match":
+        y = match_colour(y, before.to(y.device))
     y = y.to(crops.device)
     return y if strength == 1 else before.lerp(y, strength)
 
@@ -200,6 +214,12 @@ def check_passes(batch_size: int | None, noise_seed: int) -> None:
         raise MismatchError(f"batch_size must be a whole number from 1, found {batch_size!r}.")
     if not isinstance(noise_seed, int) or not -(2**63) <= noise_seed < 2**63:
         raise MismatchError(f"noise_seed must be a whole number of 64 bits, found {noise_seed!r}.")
+
+
+def check_colour(colour: str) -> None:
+    """Raise MismatchError unless `colour` is one of `COLOURS`."""
+    if colour not in COLOURS:
+        raise MismatchError(f"colour must be {' or '.join(COLOURS)}, found {colour!r}.")
 
 
 def _check_no_nan(crops: torch.Tensor) -> None:

@@ -43,9 +43,7 @@ def list_gpen_files() -> list[str]:
 
     ours, shared = host.GPEN_FOLDERS
     others = [name for name in host.list_model_files((shared,)) if is_gpen(name)]
-    files = [BUILTIN, *host.list_model_files((ours,)), *others]
-    # Other packs keep GPEN as ONNX there, which `load_gpen` cannot read.
-    return list(dict.fromkeys(name for name in files if not name.lower().endswith(".onnx")))
+    return list(dict.fromkeys([BUILTIN, *host.list_model_files((ours,)), *others]))
 
 
 def list_restorer_files() -> list[str]:
@@ -85,6 +83,8 @@ def explain_missing(folders: tuple[str, ...], file: str) -> str:
     message = f"`{file}` was not found. Put it into {places} and press R."
     entry = catalog.look_up(_strip_folders(file))
     if entry is None:
+        return message
+    if not entry.url:
         return message
     message += f" It is published at {entry.url} ({entry.licence})"
     published = entry.url.rsplit("/", 1)[-1]

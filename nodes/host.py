@@ -54,13 +54,12 @@ def list_model_files(folders: tuple[str, ...]) -> list[str]:
     names = []
     for key in folders:
         names += folder_paths.get_filename_list(key)
-        if key in DETECTOR_FOLDERS:
-            names += _list_onnx(key)
+        names += _list_onnx(key)
     return list(dict.fromkeys(names))
 
 
 def _list_onnx(key: str) -> list[str]:
-    """List the .onnx files in the folders of a key, for YuNet: the host lists none there."""
+    """List the .onnx files in the folders of a key; the host lists none there."""
     roots = [Path(path) for path in folder_paths.get_folder_paths(key)]
     files = [(root, path) for root in roots for path in root.rglob("*")]
     return sorted(
@@ -103,6 +102,11 @@ def prepare_device() -> torch.device:
     if device != mm.intermediate_device():
         mm.free_memory(CUT_AND_PASTE_MEMORY, device)
     return device
+
+
+def make_room(memory: int, device: torch.device) -> None:
+    """Move models out until `memory` bytes are free on a device."""
+    mm.free_memory(memory, device)
 
 
 def choose_dtype(device: torch.device) -> str:

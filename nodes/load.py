@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import partial
 
+import torch
 from comfy_api.latest import io
 
-from ..gpen_core.checkpoints.loading import load_gpen
+from ..gpen_core.checkpoints.engines import SlowGraph, choose_engine
+from ..gpen_core.checkpoints.loading import read_checkpoint
 from ..gpen_core.devices import resolve_dtype
-from ..gpen_core.names import AUTO, DETECTORS, DTYPES
+from ..gpen_core.names import AUTO, DETECTORS, DTYPES, ENGINES
 from ..gpen_core.runners.face_restorer import FaceRestorer
 from ..gpen_core.runners.spandrel import FIDELITY, load_face_restorer
 from . import host
@@ -27,9 +29,7 @@ from .files import (
 )
 from .messages import speaking_to_comfyui
 from .sockets import CATEGORY, GPENDetector, GPENModel
-
-if TYPE_CHECKING:
-    import torch
+from .unhosted import UnhostedRunner
 
 NO_FILE = "none"
 
@@ -46,13 +46,14 @@ class LoadGPEN(io.ComfyNode):
             description="Loads a GPEN face restoration model of any size: the one that comes with "
             "the pack, or a file from models/gpen or models/facerestore_models.",
             search_aliases=["gpen", "face restore model", "load face restore model"],
+            hidden=[io.Hidden.unique_id],
             inputs=[
                 io.Combo.Input(
                     "file",
                     options=list_gpen_files(),
                     default=BUILTIN,
-                    tooltip="The model file. Put GPEN-BFR-256/512/1024/2048 files (.pth, .pt or "
-                    ".safetensors) into models/gpen and press R; no restart is needed.",
+                    tooltip="The model file. Put GPEN-BFR-256/512/1024/2048 files (.pth, .pt, "
+                    ".safetensors or .onnx) into models/gpen and press R; no restart is needed.",
                 ),
                 io.Combo.Input(
                     "dtype",
@@ -61,6 +62,16 @@ class LoadGPEN(io.ComfyNode):
                     advanced=True,
                     tooltip="Number format of the network. auto: fp16 if the device is fast at it, "
                     "else bf16 or fp32; fp32 on a CPU.",
+                ),
+                io.Combo.Input(
+                    "engine",
+                    options=[AUTO, *ENGINES],
+                    default=AUTO,
+                    optional=True,
+                    advanced=True,
+                    tooltip="What runs an .onnx file. gpen: this pack's network. onnxruntime: ONNX "
+                    "Runtime, which is slower and keeps the file's own number format. auto: gpen "
+                    "where it can read the file.",
                 ),
             ],
             outputs=[
@@ -78,18 +89,25 @@ class LoadGPEN(io.ComfyNode):
         return explain_missing(host.GPEN_FOLDERS, file)
 
     @classmethod
-    def fingerprint_inputs(cls, file: str | None, dtype: str | None) -> str:
+    def fingerprint_inputs(
+        cls, file: str | None, dtype: str | None, engine: str | None = AUTO
+    ) -> str:
         if file is None:  # linked: it may become any file
-            return f"{stamp_folders(host.GPEN_FOLDERS)} {dtype}"
+            return f"{stamp_folders(host.GPEN_FOLDERS)} {dtype} {engine}"
         path = find_gpen(file)
-        return f"{path if file == BUILTIN else stamp_file(path)} {dtype}"
+        return f"{path if file == BUILTIN else stamp_file(path)} {dtype} {engine}"
 
     @classmethod
-    def execute(cls, file: str, dtype: str) -> io.NodeOutput:
+    def execute(cls, file: str, dtype: str, engine: str = AUTO) -> io.NodeOutput:
         chosen = _choose_dtype(dtype)
-        # On the CPU: the host decides when the weights move to the device.
-        with speaking_to_comfyui():
-            network = load_gpen(find_gpen(file), device="cpu", dtype="fp32").set_dtype(chosen)
+        # Weights made in inference mode could not be used outside of it.
+        with speaking_to_comfyui(), torch.inference_mode(mode=False):
+            found = choose_engine(find_gpen(file), engine, read_checkpoint)
+            if isinstance(found, SlowGraph):
+                say = partial(host.warn, cls.hidden.unique_id)
+                return io.NodeOutput(UnhostedRunner(found.open(host.get_device(), say)))
+            # On the CPU: the host decides when the weights move to the device.
+            network = found.build().set_dtype(chosen)
         return io.NodeOutput(host.HostedGPEN(network))
 
 
@@ -147,7 +165,7 @@ class LoadFaceRestorer(io.ComfyNode):
     @classmethod
     def execute(cls, file: str, fidelity: float, dtype: str) -> io.NodeOutput:
         with speaking_to_comfyui():
-            network = load_face_restorer(find_gpen(file), device="cpu", dtype="fp32")
+            network = load_face_restorer(find_gpen(file), device="cpu", dtype="fp32", engine="gpen")
         if isinstance(network, FaceRestorer):
             if network.fidelity is not None:
                 network.fidelity = fidelity

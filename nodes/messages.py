@@ -11,11 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 REPLACED = (
-    (
-        ", or a .safetensors file that `gpen convert` made from it; `gpen models` says where it is "
-        "published",
-        ", or the published file; the help page of this node says which files work",
-    ),
+    ("; `gpen convert` makes one of an ONNX file that holds a GPEN", ""),
     ("`gpen models` lists files that work", "The help page of Load GPEN lists files that work"),
     (
         "`gpen models` lists the files of detectors",

@@ -58,8 +58,8 @@ class PasteBack(io.ComfyNode):
                                tooltip="Width of the soft edge, as a fraction of the crop's side."),
                 io.Combo.Input("detail", options=list(DETAIL), default="auto",
                                tooltip="Detail of the photo that is too fine for the crop. on: "
-                               "keep it. off: drop it. auto: for each face, keep it if it is "
-                               "clean, drop it if it is noise."),
+                               "keep it. off: drop it. auto: keep detail, drop noise and what "
+                               "the model removed."),
                 io.Mask.Input("mask", optional=True,
                               tooltip="Paste only where this mask is white. It must have the size "
                               "of the image."),

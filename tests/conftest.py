@@ -22,6 +22,12 @@ def _seeded() -> None:
     torch.manual_seed(0)
 
 
+@pytest.fixture(autouse=True)
+def _unverified(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compare no ONNX file with ONNX Runtime unasked: it takes seconds, and the user's cache."""
+    monkeypatch.setenv("GPEN_VERIFY", "0")
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of files that are not part of the project; mark tests that use it `weights`."""

@@ -28,7 +28,7 @@ LONGER_FOR_A_REASON: dict[str, str] = {}
 STOREYS = (
     ("errors", "names", "printable", "progress"),
     ("parallel_tensors",),
-    ("devices", "faces", "files", "images", "sharpen"),
+    ("cache", "colour", "devices", "faces", "files", "images", "sharpen"),
     ("warp", "arch", "media", "select", "preview"),
     ("runner", "checkpoints", "runners"),
     ("detectors", "align", "restore", "pasting", "degradation"),  # the verbs

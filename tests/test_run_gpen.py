@@ -65,7 +65,7 @@ def test_a_size_that_is_not_the_models_is_an_error(guide, capsys):
 
 
 def test_the_error_for_missing_published_weights_says_where_they_are(guide, monkeypatch, capsys):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(guide))
+    monkeypatch.setenv("GPEN_CACHE", str(guide))
     assert run(size=2048, model="./weights/gpen-bfr-2048.pth") == 2
     message = capsys.readouterr().err
     assert "https://www.modelscope.cn" in message

@@ -11,12 +11,9 @@ from training_faces import smooth_faces
 
 from gpen_core import CheckpointError, MismatchError, write_image
 from gpen_core.arch import GPEN, GPENConfig
-from gpen_core.checkpoints.loading import (
-    SHARPEN_KEY,
-    convert_checkpoint,
-    load_gpen,
-    read_checkpoint,
-)
+from gpen_core.checkpoints.converting import convert_checkpoint
+from gpen_core.checkpoints.loading import load_gpen, read_checkpoint
+from gpen_core.checkpoints.metadata import SHARPEN_KEY
 from gpen_core.checkpoints.mixing import mix_checkpoints
 from gpen_core.checkpoints.tensor_files import write_safetensors
 from gpen_core.cli import main

@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..cache import find_folder as cache_folder
 from ..errors import CheckpointError
 from ..files import exists
 from ..names import MODEL_SUFFIXES
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
     from ..progress import OnBytes
 
 
+BUILTIN = "builtin"
+"""The name of the model that comes with this package."""
+
+
 @dataclass(frozen=True)
 class Entry:
     """One file of known weights.
@@ -39,7 +44,8 @@ class Entry:
         about: one line that describes the file.
         licence: the licence that its authors stated.
         folder: the folder below ComfyUI's `models` where its users put the file.
-        url: the address where the file is published; "" if it comes with this package.
+        url: the address where the file is published; "" if it comes with this package, or if we
+            know of none.
         bytes: the size, or None if no size is published.
         sha256: the hash in hexadecimal, or None if no hash is published.
         also: other names of the same file.
@@ -66,6 +72,7 @@ class Entry:
             Path(file).with_suffix(".safetensors").name
             for file in published
             if Path(file).suffix in MODEL_SUFFIXES
+            and (self.kind == "gpen" or not file.endswith(".onnx"))  # YuNet is not converted
         )
         return tuple(dict.fromkeys([*converted, *published]))
 
@@ -119,23 +126,13 @@ def weights_folder() -> Path:
 def search_folders() -> tuple[Path, ...]:
     """Return the folders to search: this package's, `$GPEN_WEIGHTS`, the user's cache."""
     chosen = os.environ.get("GPEN_WEIGHTS")
-    folders = [weights_folder(), *([Path(chosen).expanduser()] if chosen else []), _cache_folder()]
+    folders = [weights_folder(), *([Path(chosen).expanduser()] if chosen else []), cache_folder()]
     return tuple(folders)
 
 
 def download_folder() -> Path:
     """Return the folder for downloads: `$GPEN_WEIGHTS` if it is set, else the user's cache."""
     return search_folders()[1]
-
-
-def _cache_folder() -> Path:
-    if sys.platform == "win32":
-        root = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
-    elif sys.platform == "darwin":
-        root = Path.home() / "Library" / "Caches"
-    else:
-        root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(root) / "gpen"
 
 
 def locate(name: str, folders: Sequence[Path] = ()) -> Path | None:
@@ -183,17 +180,22 @@ def resolve(source: str | Path) -> Path:
 
 def explain_missing(entry: Entry) -> str:
     """Say how to get the file of `entry`, which was not found."""
-    if not entry.url:
+    if entry.name == BUILTIN:
         return (
             f"`{entry.file}` comes with this package but is missing from `{weights_folder()}`. "
             "Install the package again."
         )
     facts = [entry.licence] if entry.bytes is None else [f"{entry.bytes:,} bytes", entry.licence]
     folders = " or ".join(f"`{folder}`" for folder in search_folders())
-    return (
+    place = (
         f"`{entry.file}` ({entry.name}) was not found. Put it into {folders} (in ComfyUI: "
-        f"`models/{entry.folder}`), or run `gpen download {entry.name}`. It is published at "
-        f"{entry.url} ({'; '.join(facts)})."
+        f"`models/{entry.folder}`)"
+    )
+    if not entry.url:
+        return f"{place}. We know no address where it is published ({'; '.join(facts)})."
+    return (
+        f"{place}, or run `gpen download {entry.name}`. It is published at {entry.url} "
+        f"({'; '.join(facts)})."
     )
 
 
@@ -226,10 +228,10 @@ def download(
     entry = find(name)
     if not entry.url:
         if folder:
-            raise CheckpointError(
-                f"`{entry.file}` comes with this package and is not downloaded. Leave the "
-                "folder out to get its path."
-            )
+            reason = "comes with this package and is not downloaded"
+            if entry.name != BUILTIN:
+                reason = "cannot be downloaded: we know no address where it is published"
+            raise CheckpointError(f"`{entry.file}` {reason}. Leave the folder out to get its path.")
         found = locate(name)
         if found is None:
             raise CheckpointError(explain_missing(entry))

@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import torch
 
 from ..arch import GPEN, GPENConfig
-from ..devices import DTYPES, resolve_device, resolve_dtype
-from ..errors import CheckpointError, DeviceError, MismatchError
+from ..devices import resolve_device, resolve_dtype
+from ..errors import CheckpointError
 from ..files import sha256
-from ..printable import printable
 from . import catalog
+from .engines import choose_engine
+from .metadata import read_sharpen
+from .onnx import UnreadableGraph, is_onnx_file, read_onnx, read_onnx_graph
 from .state_dicts import DTYPE_NAMES, find_network, is_kernel, read_state_dict
-from .tensor_files import read_tensor_file, write_safetensors
+from .tensor_files import read_tensor_file
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-SHARPEN_KEY = "gpen.sharpen"
-"""The key of `GPEN.sharpen` in the metadata of a safetensors file."""
-MAX_SHARPEN = 100
-"""The largest value of `GPEN.sharpen` that a file may hold."""
+    from ..runners.onnxruntime import OnnxRunner
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,8 +34,9 @@ class Checkpoint:
 
     Attributes:
         path: the file.
-        format: "safetensors", "torch zip" or "torch legacy".
-        container: the entry of the file that holds the weights: "flat", "g_ema", …
+        format: "safetensors", "torch zip", "torch legacy" or "ONNX".
+        container: the entry of the file that holds the weights: "flat", "g_ema" …; for ONNX, the
+            graph.
         state_dict: tensors by their published names, on the CPU, in the dtype of the file.
         config: sizes and widths, read from the shapes of the tensors.
         sharpen: the amount of sharpening after the network, see `GPEN.sharpen`.
@@ -95,29 +96,63 @@ class Checkpoint:
         return "\n".join(f"{name:<11} {value}" for name, value in lines.items())
 
 
+@overload
+def load_gpen(
+    source: str | Path = ...,
+    *,
+    device: str | torch.device = ...,
+    dtype: str | torch.dtype = ...,
+    engine: Literal["gpen"],
+    verify: bool = ...,
+    on_notice: Callable[[str], None] | None = ...,
+) -> GPEN: ...
+
+
+@overload
+def load_gpen(
+    source: str | Path = ...,
+    *,
+    device: str | torch.device = ...,
+    dtype: str | torch.dtype = ...,
+    engine: str = ...,
+    verify: bool = ...,
+    on_notice: Callable[[str], None] | None = ...,
+) -> GPEN | OnnxRunner: ...
+
+
 @torch.inference_mode(mode=False)  # weights made in that mode could not be used outside of it
 def load_gpen(
     source: str | Path = "builtin",
     *,
     device: str | torch.device = "auto",
     dtype: str | torch.dtype = "auto",
-) -> GPEN:
+    engine: str = "auto",
+    verify: bool = True,
+    on_notice: Callable[[str], None] | None = None,
+) -> GPEN | OnnxRunner:
     """Load a GPEN that is ready to restore: in evaluation mode, without gradients.
 
     The network maps crops [N, 3, in_size, in_size] to [N, 3, out_size, out_size], RGB in [-1, 1].
     Its `config` has both sizes. `restore` and `restore_image` take and return values in [0, 1].
 
     Args:
-        source: a `.pth`, `.pt` or `.safetensors` file, or a name that `gpen models` lists, such as
-            "GPEN-BFR-512", whose file is searched for in this package, `$GPEN_WEIGHTS` and the
-            user's cache. "builtin" is the small model that comes with this package.
+        source: a `.pth`, `.pt`, `.safetensors` or `.onnx` file, or a name that `gpen models`
+            lists, such as "GPEN-BFR-512", whose file is searched for in this package,
+            `$GPEN_WEIGHTS` and the user's cache. "builtin" is the small model that comes with this
+            package.
         device: "auto", "cpu", "cuda", "cuda:1", "mps" or a `torch.device`. "auto" prefers CUDA,
             then MPS.
         dtype: the dtype of the convolutions: "auto" (fp16 on a GPU, fp32 on a CPU), "fp32",
             "bf16", "fp16" or a `torch.dtype`. The dtype of the file does not matter.
+        engine: what runs an ONNX file. "gpen" is this network. "onnxruntime" is ONNX Runtime, which
+            is slower and computes in the dtype of the file. "auto" takes the network, and ONNX
+            Runtime for published files that the network cannot read.
+        verify: compare an ONNX file with ONNX Runtime at its first use, if that is installed. The
+            user's cache keeps the result. `GPEN_VERIFY=0` turns this off, too.
+        on_notice: called with a message if ONNX Runtime runs the file; None warns instead.
 
     Returns:
-        The network on `device`.
+        The network on `device`; an `OnnxRunner` if ONNX Runtime runs the file.
 
     Raises:
         CheckpointError: there is no such file, or it is not a GPEN that can be used.
@@ -131,16 +166,22 @@ def load_gpen(
     """
     target = resolve_device(device)
     chosen = resolve_dtype(dtype, target)
-    return read_checkpoint(catalog.resolve(source)).build().set_dtype(chosen).to(target)
+    found = choose_engine(catalog.resolve(source), engine, read_checkpoint, verify=verify)
+    if isinstance(found, Checkpoint):
+        return found.build().set_dtype(chosen).to(target)
+    return found.open(target, on_notice or (lambda message: warnings.warn(message, stacklevel=3)))
 
 
 def read_checkpoint(path: str | Path) -> Checkpoint:
-    """Read a `.pth`, `.pt` or `.safetensors` file and check every tensor in it.
+    """Read a `.pth`, `.pt`, `.safetensors` or `.onnx` file and check every tensor in it.
 
     Raises:
-        CheckpointError: the file cannot be read safely, or is not a GPEN that can be used.
+        CheckpointError: the file cannot be read safely, or is not a GPEN that can be used. It is an
+            `UnreadableGraph` for an ONNX file whose graph is not that of a GPEN.
     """
     path = Path(path)
+    if is_onnx_file(path):
+        return _read_onnx_checkpoint(path)
 
     def check(contents: Any) -> None:
         try:
@@ -151,101 +192,22 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     file = read_tensor_file(path, check=check)
     try:
         tensors, config, container = read_state_dict(file.contents)
-        sharpen = _read_sharpen(file.metadata)
+        sharpen = read_sharpen(file.metadata)
     except CheckpointError as error:
         raise CheckpointError(f"`{path}`: {error}") from error
     return Checkpoint(path, file.format, container, tensors, config, sharpen)
 
 
-def convert_checkpoint(
-    source: str | Path,
-    target: str | Path,
-    *,
-    dtype: str | None = None,
-    sharpen: float | None = None,
-    overwrite: bool = False,
-) -> Path:
-    """Write a checkpoint as a flat `.safetensors` file, completely or not at all.
-
-    Args:
-        source: a file, or a name of the catalogue.
-        target: a path that ends in `.safetensors`.
-        dtype: "fp32", "fp16" or "bf16"; None keeps the dtype of each tensor.
-        sharpen: the value of `GPEN.sharpen` that the file stores, 0 … `MAX_SHARPEN`; None keeps
-            the value of `source`.
-        overwrite: replace `target` if it exists.
-
-    Returns:
-        `target` as a path.
-
-    Raises:
-        CheckpointError: `source` is not a GPEN, `target` exists or cannot be written, or a weight
-            is too large for `dtype`.
-        DeviceError: the dtype is unknown.
-        MismatchError: `sharpen` is out of range.
-    """
-    target = check_output(target, dtype)
-    if sharpen is not None and not 0 <= sharpen <= MAX_SHARPEN:
-        raise MismatchError(f"sharpen must lie in 0 … {MAX_SHARPEN}, found {sharpen:g}.")
-    checkpoint = read_checkpoint(catalog.resolve(source))
-    tensors = checkpoint.state_dict
-    if dtype is not None:
-        stored = DTYPES[dtype]
-        tensors = {name: round_weight(name, tensor, stored) for name, tensor in tensors.items()}
-    metadata = sharpen_metadata(checkpoint.sharpen if sharpen is None else sharpen)
-    write_safetensors(tensors, target, overwrite=overwrite, metadata=metadata)
-    return target
-
-
-def sharpen_metadata(amount: float) -> dict[str, str]:
-    """Return the metadata of a safetensors file for `GPEN.sharpen`; 0 needs none."""
-    return {SHARPEN_KEY: f"{amount:g}"} if amount else {}
-
-
-def _read_sharpen(metadata: Mapping[str, str]) -> float:
-    text = metadata.get(SHARPEN_KEY, "0")
+def _read_onnx_checkpoint(path: Path) -> Checkpoint:
+    graph = read_onnx_graph(path)
+    network = read_onnx(graph)
     try:
-        amount = float(text)
-    except ValueError:
-        amount = -1.0
-    if not 0 <= amount <= MAX_SHARPEN:
-        raise CheckpointError(
-            f"its metadata says `{SHARPEN_KEY}` is `{printable(text)}`; expected a number from 0 "
-            f"to {MAX_SHARPEN}. `gpen convert --sharpen` writes one."
-        )
-    return amount
-
-
-def check_output(target: str | Path, dtype: str | None) -> Path:
-    """Check the target file and dtype of a new checkpoint; return `target` as a path.
-
-    Raises:
-        CheckpointError: `target` does not end in `.safetensors`.
-        DeviceError: the dtype is unknown.
-    """
-    target = Path(target)
-    if target.suffix.lower() != ".safetensors":
-        raise CheckpointError(
-            f"Only .safetensors files are written; `{target}` has another suffix."
-        )
-    if dtype is not None and dtype not in DTYPES:
-        raise DeviceError(f"Unknown dtype {dtype!r}; use {', '.join(DTYPES)}.")
-    return target
-
-
-def round_weight(name: str, tensor: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    """Convert the weight called `name` to another dtype.
-
-    Raises:
-        CheckpointError: it holds values that are too large for `dtype`.
-    """
-    stored = tensor.to(dtype)
-    if not torch.isfinite(stored).all():
-        raise CheckpointError(
-            f"`{name}` holds values too large for {DTYPE_NAMES[dtype]}, whose largest value is "
-            f"{torch.finfo(dtype).max:,.0f}. Use bf16 or fp32."
-        )
-    return stored
+        tensors, config, _ = read_state_dict(network.tensors)
+        sharpen = read_sharpen(network.metadata)
+    except CheckpointError as error:
+        raise UnreadableGraph(f"`{path}` cannot be read as a GPEN: {error}") from error
+    container = f"graph of {len(graph.nodes):,} nodes, opset {graph.opset}"
+    return Checkpoint(path, "ONNX", container, tensors, config, sharpen)
 
 
 def build_network(tensors: Mapping[str, torch.Tensor], config: GPENConfig) -> GPEN:

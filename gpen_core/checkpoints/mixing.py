@@ -16,7 +16,9 @@ import torch
 from ..devices import DTYPES
 from ..errors import MismatchError
 from . import catalog
-from .loading import MAX_SHARPEN, check_output, read_checkpoint, round_weight, sharpen_metadata
+from .converting import check_output, round_weight
+from .loading import read_checkpoint
+from .metadata import MAX_SHARPEN, sharpen_metadata
 from .state_dicts import is_kernel
 from .tensor_files import write_safetensors
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import os
 import pickle
-import re
 import threading
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -184,8 +183,6 @@ def _identify(file: BinaryIO, path: Path) -> str:
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
     head = file.read(512)
-    if path.suffix.lower() == ".onnx" and head:
-        raise CheckpointError(_explain_onnx(path))
     if head.startswith(ZIP_MAGIC):
         return "torch zip"
     if head.startswith(LEGACY_MAGIC):
@@ -193,6 +190,8 @@ def _identify(file: BinaryIO, path: Path) -> str:
     for matches, kind, remedy in OTHER_FILES:
         if matches(head):
             raise CheckpointError(f"`{path}` is {kind} ({size:,} bytes). {remedy}")
+    if path.suffix.lower() == ".onnx" and head[8:9] != b"{":
+        raise CheckpointError(_explain_onnx(path))
     if path.suffix.lower() != ".safetensors" and head[8:9] != b"{":
         raise CheckpointError(
             f"`{path}` is neither a .safetensors file nor a file of `torch.save` (.pth, .pt): it "
@@ -261,10 +260,7 @@ def _explain_folder(path: Path) -> str:
 
 
 def _explain_onnx(path: Path) -> str:
-    size = re.search(r"gpen\D*(256|512|1024|2048)", path.name, re.IGNORECASE)
-    instead = f"GPEN-BFR-{size[1]}.pth" if size else "the .pth file"
     return (
-        f"`{path}` is an ONNX file, which cannot be loaded: its graph is fixed to one face at a "
-        f"time. Use {instead} of the same model, or a .safetensors file that `gpen convert` made "
-        "from it; `gpen models` says where it is published."
+        f"`{path}` is an ONNX file, or named like one, but a file of tensors is needed here. Use a "
+        ".safetensors or .pth file; `gpen convert` makes one of an ONNX file that holds a GPEN."
     )

@@ -135,7 +135,9 @@ def make_network(task: Task) -> GPEN:
     if task.threads is not None:
         torch.set_num_threads(task.threads)
     if isinstance(task.source, str):
-        return load_gpen(task.source, device=task.device, dtype=task.dtype)
+        return load_gpen(
+            task.source, device=task.device, dtype=task.dtype, engine="gpen", verify=False
+        )
     device = resolve_device(task.device)
     dtype = resolve_dtype(task.dtype, device)
     torch.manual_seed(0)

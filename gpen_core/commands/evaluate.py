@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     import torch
 
-    from ..arch import GPEN
     from ..evaluation.scores import Scores
+    from ..runner import Runner
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -105,7 +105,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _load_model(args: argparse.Namespace) -> GPEN:
+def _load_model(args: argparse.Namespace) -> Runner:
     """Load a model whose output can be compared with its input."""
     from ..checkpoints.loading import load_gpen
     from ..errors import MismatchError

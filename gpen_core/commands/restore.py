@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import GPENError
-from ..names import AUTO, DETECTORS, DTYPES, MASK_KINDS, TEMPLATES
+from ..names import AUTO, COLOURS, DETECTORS, DTYPES, ENGINES, MASK_KINDS, TEMPLATES
 from ..printable import printable_lines
 from . import FAILED
 from .arguments import add_file_options, add_name, explain, fraction, not_negative, positive
@@ -49,6 +49,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     model.add_argument(
         "--dtype", default=AUTO, help=f"{', '.join((AUTO, *DTYPES))} (default: auto)"
+    )
+    model.add_argument(
+        "--engine", choices=(AUTO, *ENGINES), default=AUTO,
+        help="what runs an ONNX file: gpen, this program's network, or onnxruntime, which is "
+        "slower (default: auto, gpen where it can read the file)",
+    )  # fmt: skip
+    model.add_argument(
+        "--no-verify",
+        action="store_true",
+        help="do not compare an ONNX file with ONNX Runtime once, at its first use",
     )
     model.add_argument(
         "--batch-size", metavar="N", type=positive,
@@ -102,7 +112,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     result.add_argument(
         "--detail", metavar="auto|0…1", type=_parse_detail, default=AUTO,
         help="how much detail of the photograph that is finer than the crop to keep (default: "
-        "auto)",
+        "auto, which keeps detail and drops noise)",
+    )  # fmt: skip
+    result.add_argument(
+        "--colour", choices=COLOURS, default="keep",
+        help="match: a restored face has the colours of the photograph; keep: those that the "
+        "network painted (default: keep)",
     )  # fmt: skip
     result.add_argument(
         "--feather", metavar="0…0.5", type=_parse_feather,

@@ -42,6 +42,8 @@ class RestoreOptions(FileOptions, MaskOptions, Protocol):
     size: int | None
     device: str
     dtype: str
+    engine: str
+    no_verify: bool
     batch_size: int | None
     fidelity: float | None
     detector: str
@@ -53,6 +55,7 @@ class RestoreOptions(FileOptions, MaskOptions, Protocol):
     aligned: bool
     strength: float
     detail: float | str
+    colour: str
     feather: float | None
     scale: int
     upscaler: str | None
@@ -98,8 +101,15 @@ class Restorer:
         """
         device, dtype = options.device, options.dtype
         regions = choose_regions(options)  # before anything is loaded
+        notify = on_notice or (lambda name, message: None)
         model = load_face_restorer(
-            options.model, device=device, dtype=dtype, fidelity=options.fidelity
+            options.model,
+            device=device,
+            dtype=dtype,
+            fidelity=options.fidelity,
+            engine=options.engine,
+            verify=not options.no_verify,
+            on_notice=lambda message: notify(options.model, message),
         )
         if options.size not in (None, model.config.out_size):
             raise CheckpointError(
@@ -114,7 +124,7 @@ class Restorer:
         if options.upscaler:
             upscaler = load_upscaler(options.upscaler, device=device, dtype=dtype)
         parser = load_chosen_parser(options, device)
-        files = ImageFiles(options, on_notice or (lambda name, message: None))
+        files = ImageFiles(options, notify)
         return cls(options, model, detector, upscaler, parser, regions, files)
 
     def restore(self, job: Job, on_progress: OnProgress) -> str:
@@ -164,6 +174,7 @@ class Restorer:
             template=options.template,
             max_faces=options.max_faces,
             batch_size=options.batch_size,
+            colour=options.colour,
             on_progress=on_progress,
             on_restored=save_crops,
             on_left_out=report_left_out,
@@ -208,6 +219,7 @@ class Restorer:
             picture.pixels,
             strength=self.options.strength,
             batch_size=self.options.batch_size,
+            colour=self.options.colour,
             on_progress=on_progress,
         )
         after = picture.with_pixels(restored)

@@ -1,4 +1,4 @@
-"""`gpen inspect`, `convert`, `mix`, `models` and `download`: the commands about weights."""
+"""`gpen inspect`, `convert`, `export`, `mix`, `models`, `download`: the commands about weights."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..names import DTYPES
+from ..names import DTYPES, EXPORT_DTYPES
 from .arguments import sharpen_amount
 
 if TYPE_CHECKING:
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 def add_inspect_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `gpen inspect`."""
     parser.add_argument(
-        "file", help="a .pth, .pt or .safetensors file, or a name that `gpen models` lists"
+        "file", help="a .pth, .pt, .safetensors or .onnx file, or a name that `gpen models` lists"
     )
 
 
 def inspect(args: argparse.Namespace) -> int:
     """Print a description of a checkpoint file; return the exit code."""
     from ..checkpoints import catalog
-    from ..checkpoints.loading import read_checkpoint
+    from ..checkpoints.describing import describe_file
 
-    print(read_checkpoint(catalog.resolve(args.file)).describe())
+    print(describe_file(catalog.resolve(args.file)))
     return 0
 
 
@@ -42,13 +42,22 @@ def add_convert_arguments(parser: argparse.ArgumentParser) -> None:
         help="store this amount of sharpening, 0 to 100, in the file: restored faces then get an "
         "unsharp mask where the network changed them (0: none; default: that of IN)",
     )
+    parser.add_argument(
+        "--verify",
+        action="store_true",
+        help="compare an ONNX file with ONNX Runtime, say the difference, and write nothing if it "
+        "is too large",
+    )
     _add_storing_arguments(parser, default="each weight keeps that of IN")
 
 
 def convert(args: argparse.Namespace) -> int:
     """Write a checkpoint as .safetensors; return the exit code."""
-    from ..checkpoints.loading import convert_checkpoint
+    from ..checkpoints.converting import convert_checkpoint, verify_checkpoint
 
+    if args.verify:
+        difference = verify_checkpoint(args.source)
+        print(f"{args.source}: run by ONNX Runtime, it differs by {difference:.1g}.")
     path = convert_checkpoint(
         args.source,
         args.target,
@@ -57,6 +66,35 @@ def convert(args: argparse.Namespace) -> int:
         overwrite=args.overwrite,
     )
     print(f"{args.source} → {path} ({path.stat().st_size:,} bytes)")
+    return 0
+
+
+def add_export_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `gpen export`."""
+    parser.add_argument(
+        "source", metavar="MODEL", help="a checkpoint file, or a name that `gpen models` lists"
+    )
+    parser.add_argument("target", metavar="OUT.onnx", help="the file to write")
+    parser.add_argument(
+        "--dtype",
+        choices=EXPORT_DTYPES,
+        default=EXPORT_DTYPES[0],
+        help="dtype of the convolutions and their weights (default: fp32)",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace OUT if it exists")
+
+
+def export(args: argparse.Namespace) -> int:
+    """Write a checkpoint as .onnx, checked by ONNX Runtime; return the exit code."""
+    from ..checkpoints.exporting import export_onnx
+
+    differences = export_onnx(args.source, args.target, dtype=args.dtype, overwrite=args.overwrite)
+    size = Path(args.target).stat().st_size
+    faces = ", ".join(map(str, differences))
+    print(
+        f"{args.source} → {args.target} ({size:,} bytes). Run by ONNX Runtime with {faces} faces, "
+        f"it differs from the network by {max(differences.values()):.1g}."
+    )
     return 0
 
 

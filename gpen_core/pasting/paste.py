@@ -15,10 +15,10 @@ from ..images import check_image, format_batch
 from ..names import FACE_REGIONS, MASK_KINDS
 from .blending import Patch, blend
 from .clusters import find_clusters
-from .detail import detail_weight
 from .masks import make_mask
 from .options import FEATHER, PasteOptions
 from .placement import Placement, place
+from .warped import WarpedCrop
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -63,14 +63,15 @@ def paste(
 ) -> Pasted:
     """Paste crops where they were cut. Pixels outside the mask stay bit-exact.
 
-    A large face has fine detail that its crop cannot hold. `paste` keeps this detail: it subtracts
-    from the photograph the part that a crop of it can hold, and adds the rest to the pasted crop.
+    A face has fine detail that its crop cannot hold, or that is lost where the crop is enlarged and
+    reduced. `paste` keeps this detail: it subtracts from the photograph the part that a crop of it
+    gives back, and adds the rest to the pasted crop. Where crops overlap, the nearer face decides.
 
     Args:
         image: [B, 3, H, W] RGB in [0, 1], the batch that the crops were cut from, on any device.
         crops: N crops, at the size at which they were cut or any other.
-        detail: weight of the photograph's fine detail, 0 … 1. "auto" decides for each face: 1 where
-            the photograph is clean, 0 where it is noisy or the crop holds all detail.
+        detail: weight of the photograph's fine detail, 0 … 1. "auto" decides for each pixel: 0
+            where the detail is noise, or belongs to what was removed from the crop.
         feather: width of the mask's slope, above 0 and at most 0.5: in crop sides for the box, in
             halves of them for every other mask, because a face is half as wide as its crop.
         background: [B, 3, H', W'], the batch enlarged; the result then has its size.
@@ -241,34 +242,17 @@ def _make_patches(
     background = target[placement.image][None]
     mask = make_mask(placement, options, background, number)
     pixels = pixels.to(device, warp.working_dtype(target))
-    weight = options.detail if strength > 0 else 0.0
-    if isinstance(weight, str):
-        weight = detail_weight(background, placement)
-    if weight > 0:
-        # Warping is linear, so crop + weight · (photograph − crop content) needs one warp.
-        pixels = pixels - weight * _crop_content(background, placement)
+    to_crop = placement.to_cut / placement.crop_size
+    warped = WarpedCrop(pixels, background, placement, options.detail if strength > 0 else 0.0)
     for band in _bands(rectangle):
         before = warp.cut_rectangle(background, band).to(pixels)
         values = before
         if strength > 0:
-            values = warp.resample(pixels, placement.to_pixels(band), band.height, band.width)
-            values = (values + weight * before if weight > 0 else values).clamp(0, 1)
+            values = warped.at(band, before)
             values = values if strength == 1 else before.lerp(values, strength)
         values = values[0]
-        yield Patch(band, values, mask.weights(band, values), changes=strength > 0)
-
-
-def _crop_content(background: torch.Tensor, placement: Placement) -> torch.Tensor:
-    """Cut the crop from the background as `cut` does, [1, 3, S, S] at the pixels' size."""
-    content = warp.cut_crops(
-        background,
-        placement.to_target[None],
-        torch.zeros(1, dtype=torch.int64, device="cpu"),
-        placement.crop_size,
-        placement.device,
-    )
-    size = placement.pixels_size
-    return warp.resize(content.to(placement.device), size, size)
+        weights = mask.weights(band, values)
+        yield Patch(band, values, weights, to_crop, changes=strength > 0)
 
 
 def _bands(rectangle: warp.Rectangle) -> Iterator[warp.Rectangle]:

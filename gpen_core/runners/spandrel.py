@@ -9,17 +9,21 @@ import torch
 
 from ..checkpoints import catalog
 from ..checkpoints.loading import load_gpen
+from ..checkpoints.onnx import is_onnx_file
 from ..checkpoints.state_dicts import holds_gpen, name_foreign
 from ..checkpoints.tensor_files import read_outline, read_tensor_file
 from ..devices import resolve_device, resolve_dtype
 from ..errors import CheckpointError, GPENError, MismatchError
+from ..names import AUTO, ENGINES
 from ..printable import printable
 from .face_restorer import FaceRestorer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from ..arch import GPEN
+    from .onnxruntime import OnnxRunner
 
 CONVENTIONAL = ("GFPGAN", "RestoreFormer", "CodeFormer")
 """Architectures that can be built without memory, to check a file before its numbers are read."""
@@ -36,7 +40,10 @@ def load_face_restorer(
     device: str | torch.device = "auto",
     dtype: str | torch.dtype = "auto",
     fidelity: float | None = None,
-) -> GPEN | FaceRestorer:
+    engine: str = AUTO,
+    verify: bool = True,
+    on_notice: Callable[[str], None] | None = None,
+) -> GPEN | FaceRestorer | OnnxRunner:
     """Load any face restorer: a GPEN by `load_gpen`, a GFPGAN, CodeFormer or RestoreFormer else.
 
     The others need the package spandrel, CodeFormer also spandrel_extra_arches. Their `config` has
@@ -49,6 +56,9 @@ def load_face_restorer(
             works in fp16.
         fidelity: 0 … 1, for CodeFormer only: 0 draws the cleanest face, 1 stays closest to the
             given one. None takes 0.5.
+        engine: for ONNX files, as for `load_gpen`.
+        verify: for ONNX files, as for `load_gpen`.
+        on_notice: for ONNX files, as for `load_gpen`.
 
     Returns:
         The network on `device`. It can be the model of every verb.
@@ -68,11 +78,14 @@ def load_face_restorer(
     if fidelity is not None and not 0 <= fidelity <= 1:
         raise MismatchError(f"fidelity must lie in 0 … 1, found {fidelity:g}.")
     path = catalog.resolve(source)
-    outline = None if path.suffix.lower() == ".onnx" else read_outline(path)
+    by_load_gpen = is_onnx_file(path) or path.suffix.lower() == ".onnx" or engine == ENGINES[1]
+    outline = None if by_load_gpen else read_outline(path)
     if outline is None or holds_gpen(outline):
         if fidelity is not None:
             raise MismatchError(f"`{path}`: GPEN has no fidelity; leave it out. {_LOOK_AT}")
-        return load_gpen(source, device=device, dtype=dtype)
+        return load_gpen(
+            source, device=device, dtype=dtype, engine=engine, verify=verify, on_notice=on_notice
+        )
     target = resolve_device(device)
     chosen = torch.float32 if dtype == "auto" else resolve_dtype(dtype, target)
     restorer = _read_restorer(path, outline)

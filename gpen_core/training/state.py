@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ..checkpoints.loading import sharpen_metadata
+from ..checkpoints.metadata import sharpen_metadata
 from ..checkpoints.tensor_files import DOWNLOAD_AGAIN, read_tensor_file, write_safetensors
 from ..errors import CheckpointError
 from ..files import write_atomically

@@ -16,6 +16,7 @@ from gpen_core.checkpoints.loading import load_gpen
 from gpen_core.errors import CheckpointError
 
 ROOT = Path(__file__).resolve().parents[2]
+ONNX_NAMED = tuple(f"gpen_bfr_{size}" for size in (256, 512, 1024, 2048))
 NAMED = ("GPEN-BFR-256", "GPEN-BFR-512", "GPEN-BFR-1024", "GPEN-BFR-2048")
 
 
@@ -25,6 +26,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "重み"
     folder.mkdir()
     monkeypatch.setenv("GPEN_WEIGHTS", str(folder))
+    monkeypatch.delenv("GPEN_CACHE", raising=False)
     for name in ("XDG_CACHE_HOME", "LOCALAPPDATA", "HOME", "USERPROFILE"):
         monkeypatch.setenv(name, str(tmp_path / "home"))
     return folder
@@ -37,7 +39,8 @@ def test_every_entry_is_complete() -> None:
         assert entry.about
         assert entry.licence
         assert entry.folder in ("gpen", "facerestore_models", "facedetection")
-        assert entry.url.startswith("https://") or entry.name == "builtin"
+        has_no_url = entry.name == "builtin" or entry.file.endswith(".onnx")
+        assert entry.url.startswith("https://") or has_no_url
         assert entry.sha256 is None or re.fullmatch(r"[0-9a-f]{64}", entry.sha256)
         assert (entry.sha256 is None) == (entry.bytes is None)
 
@@ -49,11 +52,11 @@ def test_no_two_entries_share_a_name_or_a_file() -> None:
 
 def test_only_published_hashes_are_pinned() -> None:
     pinned = {entry.name for entry in catalog.entries() if entry.kind == "gpen" and entry.sha256}
-    assert pinned == {"GPEN-BFR-512"}
+    assert pinned == {"GPEN-BFR-512", *ONNX_NAMED}
 
 
 def test_entries_state_a_non_commercial_licence() -> None:
-    for name in NAMED:
+    for name in (*NAMED, *ONNX_NAMED):
         assert "non-commercial" in catalog.find(name).licence
 
 
@@ -213,3 +216,14 @@ def test_given_folders_are_searched_first(tmp_path: Path) -> None:
     file = tmp_path / "detection_Resnet50_Final.pth"
     file.touch()
     assert catalog.locate("retinaface_resnet50", [tmp_path / "absent", tmp_path]) == file
+
+
+def test_an_onnx_file_without_an_address_is_known_by_its_hash(elsewhere: Path) -> None:
+    entry = catalog.find("gpen_bfr_512.onnx")
+    assert entry.pixels == 512 and catalog.recognise(entry.sha256 or "") == entry
+    with pytest.raises(CheckpointError, match="We know no address where it is published"):
+        catalog.resolve("gpen_bfr_512")
+    with pytest.raises(CheckpointError, match="cannot be downloaded"):
+        catalog.download("gpen_bfr_512", elsewhere)
+    (elsewhere / "gpen_bfr_512.onnx").touch()
+    assert catalog.resolve("gpen_bfr_512") == elsewhere / "gpen_bfr_512.onnx"

@@ -15,7 +15,8 @@ from safetensors.torch import load_file, save_file
 
 from gpen_core.arch import GPEN, GPENConfig
 from gpen_core.checkpoints import loading
-from gpen_core.checkpoints.loading import convert_checkpoint, load_gpen, read_checkpoint
+from gpen_core.checkpoints.converting import convert_checkpoint
+from gpen_core.checkpoints.loading import load_gpen, read_checkpoint
 from gpen_core.errors import CheckpointError, DeviceError
 
 Tensors = dict[str, torch.Tensor]

@@ -65,9 +65,8 @@ def test_an_unreadable_file_is_refused(tmp_path: Path, monkeypatch: pytest.Monke
             b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 284085738\n",
             "Git LFS pointer",
         ),
-        ("GPEN-BFR-512.onnx", b"\x08\x07\x12\x07pytorch", "Use GPEN-BFR-512.pth of the same"),
-        ("gpen_bfr_2048.onnx", b"\x08\x07\x12\x07pytorch", "Use GPEN-BFR-2048.pth of the same"),
-        ("other.onnx", b"\x08\x07\x12\x07pytorch", "Use the .pth file of the same"),
+        ("GPEN-BFR-512.onnx", b"\x08\x07\x12\x07pytorch", "a file of tensors is needed here"),
+        ("page.onnx", b"\n<!DOCTYPE html><html>Not found</html>", "is a web page"),
     ],
 )
 def test_files_of_another_kind_are_identified(

@@ -79,6 +79,7 @@ def test_new_files_are_offered_and_other_packs_models_are_not(host, folders, nod
     getattr(host.folder_paths, "filename_list_cache", {}).clear()
     assert list_options("LoadGPEN", "file") == [
         "built-in (256)", "mine.safetensors", "GPEN-BFR-512.pth", "pytorch_model-2048.pt",
+        "GPEN-BFR-512.onnx",
     ]  # fmt: skip
     files = {"face_detection_yunet_2023mar.onnx", "my_yunet.onnx"}
     assert files <= set(list_options("LoadGPENFaceDetector", "file"))
@@ -170,3 +171,26 @@ def test_an_automatic_detector_is_chosen_again_when_a_new_file_appears(
     getattr(host.folder_paths, "filename_list_cache", {}).clear()
     assert fingerprint(image=None) != before
     assert fingerprint(image=None, detector=None) == connected
+
+
+def test_an_onnx_file_runs_by_our_network_or_by_onnxruntime(
+    host, folders, node, core, nodes, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("GPEN_VERIFY", "0")
+    host.add_model_folders()
+    torch.manual_seed(0)
+    config = core("arch").GPENConfig(SIDE, SIDE, (8, 8, 8, 8, 8), style_dim=16, mapping_layers=2)
+    network = core("arch").GPEN(config).eval().requires_grad_(False)
+    write_graph = core("arch.onnx_graph").write_graph
+    put(tmp_path / "facerestore_models", "gpen.onnx", write_graph(network).SerializeToString())
+    said = []
+    monkeypatch.setattr(host, "warn", lambda node_id, message: said.append(message))
+    crops = torch.rand(2, SIDE, SIDE, 3)
+    restored = []
+    for engine in ("auto", "onnxruntime"):
+        model = node("LoadGPEN", file="gpen.onnx", dtype="fp32", engine=engine)[0]
+        restored.append(node("GPENRestoreFaces", model=model, crops=crops)[0])
+        assert model.config.in_size == SIDE
+    (message,) = said
+    assert "is run by ONNX Runtime" in message
+    assert (restored[0] - restored[1]).abs().max() < 1e-4

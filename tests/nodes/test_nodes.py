@@ -68,6 +68,7 @@ def test_rare_widgets_are_advanced(schemas):
     }
     assert advanced == {
         "LoadGPEN.dtype",
+        "LoadGPEN.engine",
         "GPENDetectFaces.template",
         "GPENSelectFaces.size_unit",
         "GPENRestoreFaces.batch_size",

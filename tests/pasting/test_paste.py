@@ -13,7 +13,6 @@ import torch.nn.functional as F
 from gpen_core import Alignment, Crops, ImageError, MismatchError, paste
 from gpen_core.align import cut
 from gpen_core.pasting import PasteOptions, paste_parts
-from gpen_core.pasting.detail import noise_level
 
 skimage_data = pytest.importorskip("skimage.data", reason="pip install scikit-image runs this")
 
@@ -152,14 +151,6 @@ def test_a_clean_large_face_keeps_its_fine_detail(large):
     assert psnr(kept.image, large, inside) > psnr(lost.image, large, inside) + 6
 
 
-def test_the_noise_of_a_photograph_is_measured(photograph):
-    noise = torch.randn(photograph.shape, generator=torch.Generator().manual_seed(3))
-    grey = torch.full_like(photograph, 0.5)
-    for sigma in (0.02, 0.1):
-        assert noise_level(grey + sigma * noise) == pytest.approx(sigma, rel=0.05)
-    assert noise_level(photograph[..., 50:250, 150:350]) < 0.02
-
-
 @pytest.mark.parametrize("enlarged", [1.0, 1.5, 2.0, 4.0])
 @pytest.mark.parametrize(
     ("crop_size", "returned"), [(256, 256), (512, 512), (512, 2048), (1024, 512)]
@@ -232,7 +223,7 @@ def test_overlapping_faces_blend_the_same_in_any_order(photograph):
     )
     crops = Crops(torch.rand(2, 3, 256, 256, generator=torch.Generator().manual_seed(2)), places)
     one, other = paste(photograph, crops), paste(photograph, crops[[1, 0]])
-    assert (one.image - other.image).abs().max() < 1e-6
+    assert (one.image - other.image).abs().max() < 2e-6
     assert (one.mask - other.mask).abs().max() < 1e-6
     alone = [paste(photograph, crops[[i]]).mask for i in (0, 1)]
     assert torch.allclose(one.mask, 1 - (1 - alone[0]) * (1 - alone[1]), atol=1e-6)

@@ -13,7 +13,7 @@ SCORE = 0.9
 
 
 SIGNATURES = {
-    "LoadGPEN": (["file", "dtype"], ["model"]),
+    "LoadGPEN": (["file", "dtype", "engine"], ["model"]),
     "LoadGPENFaceDetector": (["detector", "file"], ["detector"]),
     "GPENDetectFaces": (
         ["image", "threshold", "min_size", "max_faces", "crop_size", "template", "model",
