@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from .pipeline import restore_image
     from .restore import restore
     from .runners.spandrel import load_face_restorer
+    from .tasks.colour import colorize
+    from .tasks.holes import inpaint
+    from .tasks.segmentation import segment_to_face
 
 __version__ = "0.1.0"
 
@@ -54,9 +57,11 @@ __all__ = [
     "TrainingError",
     "align",
     "alignable",
+    "colorize",
     "degrade",
     "detect",
     "export_onnx",
+    "inpaint",
     "load_detector",
     "load_face_restorer",
     "load_gpen",
@@ -65,6 +70,7 @@ __all__ = [
     "read_image",
     "restore",
     "restore_image",
+    "segment_to_face",
     "write_image",
 ]
 
@@ -91,6 +97,9 @@ _MODULES = {
     "pipeline": ("restore_image",),
     "restore": ("restore",),
     "runners.spandrel": ("load_face_restorer",),
+    "tasks.colour": ("colorize",),
+    "tasks.holes": ("inpaint",),
+    "tasks.segmentation": ("segment_to_face",),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 

@@ -32,6 +32,15 @@ class Command(NamedTuple):
 
 COMMANDS = {
     "restore": Command("restore the faces in image files", "restore"),
+    "colorize": Command(
+        "colour the faces in grey image files", "tasks", "add_colorize_arguments", "colorize"
+    ),
+    "inpaint": Command(
+        "fill the holes of faces in image files", "tasks", "add_inpaint_arguments", "inpaint"
+    ),
+    "segment-to-face": Command(
+        "paint faces from maps of their parts", "tasks", "add_segment_arguments", "segment_to_face"
+    ),
     "inspect": Command("describe a checkpoint", "weights", "add_inspect_arguments", "inspect"),
     "convert": Command(
         "write a checkpoint as .safetensors", "weights", "add_convert_arguments", "convert"

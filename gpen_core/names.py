@@ -40,7 +40,7 @@ EXPORT_DTYPES = ("fp32", "fp16")
 ENGINES = ("gpen", "onnxruntime")
 """What can run an ONNX file: our own network, or ONNX Runtime."""
 
-DEGRADATIONS = ("paper", "second-order", "mixed", "traces")
+DEGRADATIONS = ("paper", "second-order", "mixed", "traces", "old")
 """Presets of `degrade`; `degradation.presets` holds their ranges."""
 
 WRITABLE = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".avif")
@@ -54,3 +54,7 @@ IMAGE_SUFFIXES = frozenset((*WRITABLE, *READ_ONLY))
 
 MODEL_SUFFIXES = (".safetensors", ".pth", ".pt", ".onnx")
 """Suffixes of checkpoint files."""
+
+RESTORE, COLORIZE, INPAINT, SEGMENT_TO_FACE = "restore", "colorize", "inpaint", "segment-to-face"
+TASKS = (RESTORE, COLORIZE, INPAINT, SEGMENT_TO_FACE)
+"""The tasks that GPENs are published for, named like the commands that do them."""

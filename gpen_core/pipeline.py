@@ -11,10 +11,10 @@ from .align import alignable, check_template, cut, find_alignment, left_out_mess
 from .detectors import detect
 from .detectors.merging import check_max_faces, filter_faces
 from .faces import Crops
-from .names import FACE_REGIONS, MASK_KINDS
+from .names import FACE_REGIONS, MASK_KINDS, RESTORE
 from .pasting import FEATHER, Pasted, PasteOptions, paste_parts
 from .restore import check_colour, check_passes, restore_pixels
-from .runner import choose_template
+from .runner import check_task, choose_template
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -94,6 +94,7 @@ def restore_image(
         >>> result.image is image  # no face was found
         True
     """
+    check_task(model, RESTORE)
     options = PasteOptions(
         detail, feather, background, limit, strength, strengths, mask_kind, regions, parser
     )
@@ -141,6 +142,7 @@ def restore_detected(
     on_left_out: Callable[[Faces], None] | None = None,
     in_place: bool = False,
     colour: str = "keep",
+    prepare: Callable[[Crops], Crops] | None = None,
 ) -> Pasted:
     """Restore and paste as `restore_image` does, but faces that `detect` found before.
 
@@ -150,6 +152,7 @@ def restore_detected(
         model, image, template, max_faces, batch_size, noise_seed, colour: see `restore_image`.
         on_progress, on_restored, on_left_out: see `restore_image`.
         in_place: write into `image` (or the background), to save the memory of a copy.
+        prepare: changes the crops of each part before the network gets them.
 
     Raises:
         GPENError: see the four verbs.
@@ -168,9 +171,10 @@ def restore_detected(
 
     def restore_part(start: int) -> Crops:
         part = alignment[start : start + part_size]
+        crops = cut(image, part, device=model.device)
         pixels = restore_pixels(
             model,
-            cut(image, part, device=model.device).pixels,
+            (prepare(crops) if prepare is not None else crops).pixels,
             strength=float(needs_network),  # pasting mixes by strength
             batch_size=batch_size,
             noise_seed=noise_seed,

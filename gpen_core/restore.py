@@ -15,7 +15,8 @@ from .devices import free_memory, is_out_of_memory
 from .errors import CheckpointError, DeviceError, ImageError, MismatchError
 from .faces import Crops
 from .images import HIGHEST, LOWEST, check_range
-from .names import COLOURS
+from .names import COLOURS, RESTORE
+from .runner import check_task
 from .sharpen import sharpen_restored
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def restore(
 
     Raises:
         DeviceError: memory does not suffice for one face, or a half-precision dtype overflowed.
-        CheckpointError: the network computed NaN in float32.
+        CheckpointError: the network computed NaN in float32, or was trained for another task.
         ImageError: a crop holds NaN. Values beyond [0, 1], infinite ones too, are clamped.
         MismatchError: `strength`, `batch_size`, `noise_seed` or `colour` is out of range.
 
@@ -68,6 +69,7 @@ def restore(
         >>> gpen.restore(model, crops, strength=0.8).pixels.shape
         torch.Size([1, 3, 256, 256])
     """
+    check_task(model, RESTORE)
     pixels = restore_pixels(
         model,
         crops.pixels,

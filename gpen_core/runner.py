@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from .names import AUTO, TEMPLATES
+from .errors import CheckpointError
+from .names import AUTO, COLORIZE, INPAINT, RESTORE, SEGMENT_TO_FACE, TEMPLATES
 
 if TYPE_CHECKING:
     import torch
@@ -42,7 +43,8 @@ class Runner(Protocol):
 
     `restore` and `restore_image` take any Runner as their model. A Runner may also have a method
     `is_oom(error: Exception) -> bool`, which tells whether an exception says that memory ran out;
-    without it, PyTorch's own messages decide.
+    without it, PyTorch's own messages decide. And it may have a property `task: str | None`, which
+    tells what it was trained for (`names.TASKS`); without it, every verb takes the model.
     """
 
     @property
@@ -72,6 +74,48 @@ class Runner(Protocol):
             [N, 3, out, out] in the same range.
         """
         ...
+
+
+DOES = {
+    RESTORE: "restores faces",
+    COLORIZE: "colourises grey faces",
+    INPAINT: "fills holes in faces",
+    SEGMENT_TO_FACE: "paints faces from segmentation maps",
+}
+"""What a model of each task does, for messages."""
+
+PUBLISHED = {
+    RESTORE: "GPEN-BFR-512",
+    COLORIZE: "GPEN-Colorization-1024",
+    INPAINT: "GPEN-Inpainting-1024",
+    SEGMENT_TO_FACE: "GPEN-Seg2face-512",
+}
+"""A published model of each task, for messages."""
+
+
+def check_task(model: Runner, task: str) -> None:
+    """Raise CheckpointError if the model is known to be trained for another task.
+
+    A file tells its task by its metadata, its hash or the name under which it is published. A model
+    whose task is not known passes.
+    """
+    trained = getattr(model, "task", None)
+    if trained in (None, task):
+        return
+    verb, node = DOORS[trained]
+    raise CheckpointError(
+        f"A model that {DOES[task]} is needed here, such as {PUBLISHED[task]}. This one "
+        f"{DOES[trained]}, as its file tells: use it with `gpen {verb}` or the node {node}."
+    )
+
+
+DOORS = {
+    RESTORE: ("restore", "Restore Image"),
+    COLORIZE: ("colorize", "Colorize Faces"),
+    INPAINT: ("inpaint", "Inpaint Faces"),
+    SEGMENT_TO_FACE: ("segment-to-face", "Faces from Segmentation"),
+}
+"""The command and the node of each task, for messages."""
 
 
 def choose_template(template: str, config: RunnerConfig) -> str:

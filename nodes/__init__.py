@@ -10,6 +10,7 @@ from .load import LoadFaceDetector, LoadFaceRestorer, LoadGPEN
 from .paste import PasteBack
 from .restore import RestoreFaces, RestoreImage
 from .select import SelectFaces
+from .tasks import ColorizeFaces, FacesFromSegmentation, InpaintFaces
 
 NODES: list[type[io.ComfyNode]] = [
     LoadGPEN,
@@ -23,6 +24,9 @@ NODES: list[type[io.ComfyNode]] = [
     DegradeImages,
     ExamplePhotograph,
     LoadFaceRestorer,
+    ColorizeFaces,
+    InpaintFaces,
+    FacesFromSegmentation,
 ]
 
 

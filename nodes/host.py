@@ -254,6 +254,11 @@ class HostedGPEN:
         """The amount of sharpening that the checkpoint asks for."""
         return self.network.sharpen
 
+    @property
+    def task(self) -> str | None:
+        """What the network was trained for, if its file tells."""
+        return getattr(self.network, "task", None)
+
     def is_oom(self, error: Exception) -> bool:
         """Ask the host whether an error says that the device's memory ran out."""
         return is_oom(error)

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 from comfy_api.latest import io
 
 from ..gpen_core.align import alignable, left_out_messages
-from ..gpen_core.names import AUTO, MASK_KINDS
+from ..gpen_core.names import AUTO, MASK_KINDS, RESTORE
 from ..gpen_core.pasting.options import PasteOptions
 from ..gpen_core.pasting.parsing import parse_regions
 from ..gpen_core.pipeline import restore_detected
 from ..gpen_core.restore import restore_pixels
-from ..gpen_core.runner import choose_template
+from ..gpen_core.runner import check_task, choose_template
 from ..gpen_core.warp import resize
 from . import host
 from .detections import find_faces
@@ -90,6 +90,7 @@ class RestoreFaces(io.ComfyNode):
     def execute(
         cls, model: host.HostedGPEN, crops: torch.Tensor, strength: float, batch_size: int
     ) -> io.NodeOutput:
+        check_task(model, RESTORE)
         pixels = from_host_crops(crops)
         # Loading moves other models out. The batch size depends on the memory that is free then.
         if len(pixels):
@@ -157,6 +158,7 @@ class RestoreImage(io.ComfyNode):
         mask_kind: str = MASK_KINDS[0],
         regions: str = REGIONS_TEXT,
     ) -> io.NodeOutput:
+        check_task(model, RESTORE)
         pixels, alpha = from_host_image(image)
         options = PasteOptions(
             strength=strength,

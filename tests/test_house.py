@@ -33,6 +33,7 @@ STOREYS = (
     ("runner", "checkpoints", "runners"),
     ("detectors", "align", "restore", "pasting", "degradation"),  # the verbs
     ("pipeline", "evaluation"),
+    ("tasks",),
     ("training",),
     ("commands",),
     ("cli",),

@@ -17,7 +17,7 @@ import gpen_core as gpen
 
 ROOT = Path(__file__).resolve().parents[1]
 ERRORS = {name for name in gpen.__all__ if name.endswith("Error")}
-NEEDS_MTCNN = {"load_detector", "detect", "restore_image"}
+NEEDS_MTCNN = {"load_detector", "detect", "restore_image", "colorize", "inpaint"}
 
 
 @pytest.mark.parametrize("name", sorted(set(gpen.__all__) - ERRORS))

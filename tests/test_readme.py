@@ -81,7 +81,7 @@ def test_every_command_line_shown_is_understood():
 
 
 def test_every_subcommand_named_exists():
-    named = set(re.findall(r"`gpen (\w+)", README))
+    named = set(re.findall(r"`gpen ([\w-]+)", README))
     assert {"models", "download"} <= named <= set(cli.COMMANDS)
 
 

@@ -36,6 +36,7 @@ class GPEN(Network):
         sharpen: the amount of sharpening that the restored faces need, for
             `gpen_core.sharpen.sharpen_restored`; the network does not sharpen. Published models
             have 0.
+        task: what it was trained for, one of `names.TASKS`; None where its file does not tell.
 
     Example:
         >>> import torch
@@ -51,6 +52,7 @@ class GPEN(Network):
     def __init__(self, config: GPENConfig) -> None:
         super().__init__(config)
         self.sharpen = 0.0
+        self.task: str | None = None
         self._memory = EngineMemory()
 
     def set_dtype(self, dtype: torch.dtype) -> GPEN:

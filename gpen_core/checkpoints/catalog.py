@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from ..cache import find_folder as cache_folder
 from ..errors import CheckpointError
-from ..files import exists
-from ..names import MODEL_SUFFIXES
+from ..files import exists, sha256
+from ..names import MODEL_SUFFIXES, RESTORE
 from . import download as _download
 
 if sys.version_info >= (3, 11):
@@ -50,6 +50,7 @@ class Entry:
         sha256: the hash in hexadecimal, or None if no hash is published.
         also: other names of the same file.
         pixels: the size of the faces that a GPEN restores; None for other kinds.
+        task: one of `names.TASKS`: what a GPEN was trained for.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Entry:
     sha256: str | None = None
     also: tuple[str, ...] = ()
     pixels: int | None = None
+    task: str = RESTORE
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -113,6 +115,18 @@ def look_up(name: str) -> Entry | None:
 def recognise(sha256: str) -> Entry | None:
     """Return the entry whose published file has this hash, or None."""
     return next((entry for entry in entries() if entry.sha256 == sha256.lower()), None)
+
+
+def find_task(path: Path) -> str | None:
+    """Return the task of a published GPEN file, or None for a file that is not known.
+
+    A hash decides where one is published, so that a renamed file is known, too. It is computed only
+    for a file of a published size. Otherwise the file's name decides.
+    """
+    size = path.stat().st_size
+    known = recognise(sha256(path)) if any(e.bytes == size for e in entries()) else None
+    entry = known or look_up(path.name)
+    return entry.task if entry is not None and entry.kind == "gpen" else None
 
 
 def weights_folder() -> Path:

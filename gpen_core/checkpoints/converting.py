@@ -11,7 +11,7 @@ from ..errors import CheckpointError, DeviceError, MismatchError
 from ..runners import verification
 from . import catalog
 from .loading import read_checkpoint
-from .metadata import MAX_SHARPEN, sharpen_metadata
+from .metadata import MAX_SHARPEN, sharpen_metadata, task_metadata
 from .onnx import is_onnx_file, read_onnx_graph
 from .state_dicts import DTYPE_NAMES
 from .tensor_files import write_safetensors
@@ -52,7 +52,8 @@ def convert_checkpoint(
     if dtype is not None:
         stored = DTYPES[dtype]
         tensors = {name: round_weight(name, tensor, stored) for name, tensor in tensors.items()}
-    metadata = sharpen_metadata(checkpoint.sharpen if sharpen is None else sharpen)
+    amount = checkpoint.sharpen if sharpen is None else sharpen
+    metadata = {**sharpen_metadata(amount), **task_metadata(checkpoint.task)}
     write_safetensors(tensors, target, overwrite=overwrite, metadata=metadata)
     return target
 

@@ -16,7 +16,7 @@ from ..runners.probes import make_probe, relative_difference
 from ..runners.sessions import estimate_memory, open_session, require_package, run_session
 from . import catalog
 from .loading import build_network, read_checkpoint
-from .metadata import sharpen_metadata
+from .metadata import sharpen_metadata, task_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -81,9 +81,10 @@ def export_onnx(
     for package in ("onnx", "onnxruntime"):
         require_package(package, "`gpen export`")
     model = _take_network(source)
+    metadata = {**sharpen_metadata(model.sharpen), **task_metadata(model.task)}
     try:
         with write_atomically(target, overwrite=overwrite) as scratch:
-            _write(model, scratch, DTYPES[dtype], sharpen_metadata(model.sharpen))
+            _write(model, scratch, DTYPES[dtype], metadata)
             return _compare(model, scratch, target, dtype)
     except FileExistsError as error:
         raise CheckpointError(
@@ -107,7 +108,7 @@ def _take_network(source: GPEN | str | Path) -> GPEN:
         return read_checkpoint(catalog.resolve(source)).build()
     tensors = {name: tensor.detach().cpu() for name, tensor in source.state_dict().items()}
     model = build_network(tensors, source.config)
-    model.sharpen = source.sharpen
+    model.sharpen, model.task = source.sharpen, source.task
     return model
 
 

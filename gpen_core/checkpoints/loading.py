@@ -17,7 +17,7 @@ from ..errors import CheckpointError
 from ..files import sha256
 from . import catalog
 from .engines import choose_engine
-from .metadata import read_sharpen
+from .metadata import read_sharpen, read_task
 from .onnx import UnreadableGraph, is_onnx_file, read_onnx, read_onnx_graph
 from .state_dicts import DTYPE_NAMES, find_network, is_kernel, read_state_dict
 from .tensor_files import read_tensor_file
@@ -40,6 +40,7 @@ class Checkpoint:
         state_dict: tensors by their published names, on the CPU, in the dtype of the file.
         config: sizes and widths, read from the shapes of the tensors.
         sharpen: the amount of sharpening after the network, see `GPEN.sharpen`.
+        task: what the network was trained for, see `GPEN.task`.
     """
 
     path: Path
@@ -48,6 +49,7 @@ class Checkpoint:
     state_dict: dict[str, torch.Tensor]
     config: GPENConfig
     sharpen: float = 0.0
+    task: str | None = None
 
     @property
     def dtype(self) -> str:
@@ -72,6 +74,7 @@ class Checkpoint:
         """Build a float32 GPEN on the CPU. It shares the tensors that are float32 already."""
         model = build_network(self.state_dict, self.config)
         model.sharpen = self.sharpen
+        model.task = self.task
         return model
 
     def describe(self) -> str:
@@ -88,6 +91,7 @@ class Checkpoint:
             "noise": f"{config.noise} (the encoder's features are "
             f"{'appended to' if config.noise == 'concat' else 'added to'} each layer's output)",
             "sharpening": f"{self.sharpen:g}, after the network" if self.sharpen else "no",
+            "task": self.task or "not told by the file; restoring faces, most likely",
             "dtype": self.dtype,
             "parameters": f"{self.parameters:,}",
             "sha256": self.sha256,
@@ -193,9 +197,10 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     try:
         tensors, config, container = read_state_dict(file.contents)
         sharpen = read_sharpen(file.metadata)
+        task = read_task(file.metadata, path)
     except CheckpointError as error:
         raise CheckpointError(f"`{path}`: {error}") from error
-    return Checkpoint(path, file.format, container, tensors, config, sharpen)
+    return Checkpoint(path, file.format, container, tensors, config, sharpen, task)
 
 
 def _read_onnx_checkpoint(path: Path) -> Checkpoint:
@@ -204,10 +209,11 @@ def _read_onnx_checkpoint(path: Path) -> Checkpoint:
     try:
         tensors, config, _ = read_state_dict(network.tensors)
         sharpen = read_sharpen(network.metadata)
+        task = read_task(network.metadata, path)
     except CheckpointError as error:
         raise UnreadableGraph(f"`{path}` cannot be read as a GPEN: {error}") from error
     container = f"graph of {len(graph.nodes):,} nodes, opset {graph.opset}"
-    return Checkpoint(path, "ONNX", container, tensors, config, sharpen)
+    return Checkpoint(path, "ONNX", container, tensors, config, sharpen, task)
 
 
 def build_network(tensors: Mapping[str, torch.Tensor], config: GPENConfig) -> GPEN:

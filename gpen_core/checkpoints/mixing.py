@@ -18,7 +18,7 @@ from ..errors import MismatchError
 from . import catalog
 from .converting import check_output, round_weight
 from .loading import read_checkpoint
-from .metadata import MAX_SHARPEN, sharpen_metadata
+from .metadata import MAX_SHARPEN, sharpen_metadata, task_metadata
 from .state_dicts import is_kernel
 from .tensor_files import write_safetensors
 
@@ -65,6 +65,8 @@ def mix_checkpoints(
     amounts = (checkpoint.sharpen for checkpoint in checkpoints)
     sharpen = sum(share * amount for share, amount in zip(shares, amounts, strict=True))
     metadata = sharpen_metadata(min(max(0.0, sharpen), MAX_SHARPEN))
+    tasks = {checkpoint.task for checkpoint in checkpoints}
+    metadata |= task_metadata(tasks.pop() if len(tasks) == 1 else None)
     write_safetensors(tensors, target, overwrite=overwrite, metadata=metadata)
     return target
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..media import check_writable, find_losses, find_size, limits, read_picture, write_picture
@@ -28,12 +29,13 @@ class ImageFiles:
         self._on_notice = on_notice
         self._told: set[str] = set()
 
-    def read(self, job: Job, *, scale: int = 1) -> Picture:
+    def read(self, job: Job, *, scale: int = 1, opaque: bool = False) -> Picture:
         """Read the picture of a job, and refuse it if its result could not be written.
 
         Args:
             job: the file and the path of its result.
             scale: how much larger the result will be.
+            opaque: the result may lose its transparency, so that its format is checked later.
 
         Raises:
             ImageError: the file cannot be read, or the result's format cannot hold the picture.
@@ -50,7 +52,8 @@ class ImageFiles:
             on_damage=lambda message: self._on_notice(name, message),
         )
         width, height = picture.size
-        check_writable(job.target, picture, (scale * width, scale * height))
+        checked = replace(picture, alpha=None) if opaque else picture
+        check_writable(job.target, checked, (scale * width, scale * height))
         return picture
 
     def write(self, job: Job, picture: Picture) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from ..errors import GPENError
 from ..names import AUTO, COLOURS, DETECTORS, DTYPES, ENGINES, MASK_KINDS, TEMPLATES
@@ -16,10 +16,22 @@ from .jobs import plan_from_options
 from .mask_options import add_mask_options, check_mask_options
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tqdm import tqdm
 
+    from ..progress import OnProgress
+    from .inputs import Problem
     from .jobs import Job
-    from .restorer import RestoreOptions, Restorer
+    from .restorer import RestoreOptions
+
+
+class Worker(Protocol):
+    """Does the jobs of a command with networks that it loaded once."""
+
+    def restore(self, job: Job, on_progress: OnProgress) -> str:
+        """Do one job; return a short description of what was done."""
+        ...
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,12 +45,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "subfolders of the inputs",
     )  # fmt: skip
     add_file_options(parser)
+    add_model_options(parser)
+    find = add_find_options(parser)
+    find.add_argument(
+        "--aligned", action="store_true",
+        help="each input is one aligned square face; the result has the size of the model",
+    )  # fmt: skip
+    _add_result_options(parser)
 
+
+def add_model_options(parser: argparse.ArgumentParser, default: str = "builtin") -> None:
+    """Add the options that choose a model, and how it computes."""
     model = parser.add_argument_group("model")
     model.add_argument(
-        "--model", metavar="FILE", default="builtin",
-        help="a checkpoint file, or a name that `gpen models` lists (default: builtin). Files of "
-        "GFPGAN, CodeFormer and RestoreFormer work, too, if spandrel is installed",
+        "--model", metavar="FILE", default=default,
+        help=f"a checkpoint file, or a name that `gpen models` lists (default: {default}). Files "
+        "of GFPGAN, CodeFormer and RestoreFormer restore, too, if spandrel is installed",
     )  # fmt: skip
     model.add_argument(
         "--size", metavar="PX", type=int,
@@ -70,6 +92,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "(default: 0.5)",
     )  # fmt: skip
 
+
+def add_find_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """Add the options of finding faces; return their group."""
     find = parser.add_argument_group("finding faces")
     find.add_argument(
         "--detector", choices=(AUTO, *DETECTORS), default=AUTO,
@@ -94,11 +119,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="where the face lies in the crop; ffhq cuts closer (default: auto, as the model was "
         "trained: gpen for GPEN, ffhq for other networks)",
     )  # fmt: skip
-    find.add_argument(
-        "--aligned", action="store_true",
-        help="each input is one aligned square face; the result has the size of the model",
-    )  # fmt: skip
+    return find
 
+
+def _add_result_options(parser: argparse.ArgumentParser) -> None:
     result = parser.add_argument_group("result")
     result.add_argument(
         "--strength", metavar="0…1", type=fraction, default=1.0,
@@ -133,6 +157,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "spandrel)",
     )  # fmt: skip
     result.add_argument(
+        "--find-in", choices=("photograph", "background"), default="photograph",
+        help="find and cut the faces in the photograph, or in the background after it was enlarged "
+        "(default: photograph)",
+    )  # fmt: skip
+    result.add_argument(
         "--save-faces", action="store_true", help="also write each restored face to OUT/faces"
     )
     result.add_argument(
@@ -142,26 +171,43 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: RestoreOptions) -> int:
     """Restore every file, report those that fail, and return the exit code."""
-    from tqdm import tqdm
-
     if args.aligned:
         _refuse_unused(args)
-    if args.upscaler and args.scale == 1:
-        raise GPENError("--upscaler enlarges nothing without --scale 2 or --scale 4.")
+    if args.find_in == "background" and args.scale == 1 and not args.upscaler:
+        raise GPENError(
+            "--find-in background needs a background: add --scale 2, --scale 4 or --upscaler."
+        )
     check_mask_options(args)
     folders = {"compare": args.compare, "faces": args.save_faces}
     jobs, problems = plan_from_options(args, [name for name, asked in folders.items() if asked])
-    for problem in problems:
-        _report(problem.name, problem.reason)
-    failed = len(problems)
-    if jobs:
+
+    def load() -> Worker:
         from .restorer import Restorer  # imports PyTorch
 
-        restorer = Restorer.load(args, _report)
+        return Restorer.load(args, report)
+
+    return run_jobs(jobs, problems, load)
+
+
+def run_jobs(jobs: list[Job], problems: list[Problem], load: Callable[[], Worker]) -> int:
+    """Do every job with a progress bar, report those that fail, and return the exit code.
+
+    Args:
+        jobs: the files to do.
+        problems: the files or patterns that failed already.
+        load: makes the worker, which loads networks; called only if there is a job.
+    """
+    from tqdm import tqdm
+
+    for problem in problems:
+        report(problem.name, problem.reason)
+    failed = len(problems)
+    if jobs:
+        worker = load()
         layout = "{percentage:3.0f}%|{bar}| {elapsed}<{remaining} {postfix}"
         with tqdm(total=len(jobs), disable=None, bar_format=layout) as bar:
             for number, job in enumerate(jobs):
-                failed += not _attempt(restorer, job, bar, number)
+                failed += not _attempt(worker, job, bar, number)
                 bar.update(number + 1 - bar.n)
     total = len(jobs) + len(problems)
     if failed:
@@ -174,8 +220,8 @@ def _refuse_unused(args: RestoreOptions) -> None:
     unused = {
         "scale": 1, "save_faces": False, "detector": AUTO, "detector_weights": None,
         "threshold": None, "min_size": 0, "max_faces": None, "template": AUTO, "detail": AUTO,
-        "feather": None, "strengths": None, "mask_kind": MASK_KINDS[0], "regions": None,
-        "parser": None,
+        "feather": None, "strengths": None, "upscaler": None, "find_in": "photograph",
+        "mask_kind": MASK_KINDS[0], "regions": None, "parser": None,
     }  # fmt: skip
     given = [name for name, default in unused.items() if getattr(args, name) != default]
     if given:
@@ -186,26 +232,27 @@ def _refuse_unused(args: RestoreOptions) -> None:
         )
 
 
-def _attempt(restorer: Restorer, job: Job, bar: tqdm, number: int) -> bool:
-    """Restore one file and report the outcome; return whether it succeeded."""
+def _attempt(worker: Worker, job: Job, bar: tqdm, number: int) -> bool:
+    """Do one job and report the outcome; return whether it succeeded."""
 
     def on_progress(done: int, total: int) -> None:
         bar.set_postfix_str(f"{job.source.name}: face {done} of {total}", refresh=False)
         bar.update(number + done / total - bar.n)
 
     try:
-        outcome = restorer.restore(job, on_progress)
+        outcome = worker.restore(job, on_progress)
     except Exception as error:
         reason = explain(error, out_of_memory="try a smaller --scale or --device cpu")
         if reason is None:
             raise
-        _report(str(job.source), reason)
+        report(str(job.source), reason)
         return False
     bar.write(printable_lines(f"{job.source} → {job.target}: {outcome}"), file=sys.stdout)
     return True
 
 
-def _report(name: str, reason: str) -> None:
+def report(name: str, reason: str) -> None:
+    """Print what happened to a file on stderr, above the progress bar."""
     from tqdm import tqdm
 
     tqdm.write(printable_lines(f"gpen: {add_name(name, reason)}"), file=sys.stderr)

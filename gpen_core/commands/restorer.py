@@ -12,18 +12,19 @@ import torch.nn.functional as F
 
 from ..align import left_out_messages
 from ..detectors import Detector, detect, load_detector
-from ..errors import CheckpointError, ImageError
+from ..errors import GPENError, ImageError
 from ..files import clear_mark, is_unfinished, mark_unfinished, write_atomically
 from ..media import Metadata, Picture, write_picture
 from ..media.formats import is_same_format
+from ..names import RESTORE
 from ..pasting import FEATHER, PasteOptions
 from ..pasting.background import Upscaler, enlarge, load_upscaler
 from ..pipeline import restore_detected
 from ..restore import restore_pixels
-from ..runners.spandrel import load_face_restorer
 from .image_files import ImageFiles
 from .jobs import FileOptions
 from .mask_options import MaskOptions, choose_regions, load_chosen_parser
+from .model_options import ModelOptions, load_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,17 +36,10 @@ if TYPE_CHECKING:
     from .jobs import Job
 
 
-class RestoreOptions(FileOptions, MaskOptions, Protocol):
+class RestoreOptions(ModelOptions, FileOptions, MaskOptions, Protocol):
     """The options of `gpen restore`, as `commands.restore.add_arguments` defines them."""
 
-    model: str
-    size: int | None
-    device: str
-    dtype: str
-    engine: str
-    no_verify: bool
     batch_size: int | None
-    fidelity: float | None
     detector: str
     detector_weights: str | None
     threshold: float | None
@@ -59,6 +53,7 @@ class RestoreOptions(FileOptions, MaskOptions, Protocol):
     feather: float | None
     scale: int
     upscaler: str | None
+    find_in: str
     save_faces: bool
     compare: bool
     strengths: list[float] | None
@@ -102,27 +97,18 @@ class Restorer:
         device, dtype = options.device, options.dtype
         regions = choose_regions(options)  # before anything is loaded
         notify = on_notice or (lambda name, message: None)
-        model = load_face_restorer(
-            options.model,
-            device=device,
-            dtype=dtype,
-            fidelity=options.fidelity,
-            engine=options.engine,
-            verify=not options.no_verify,
-            on_notice=lambda message: notify(options.model, message),
-        )
-        if options.size not in (None, model.config.out_size):
-            raise CheckpointError(
-                f"{options.model} restores at {model.config.out_size} px, but --size "
-                f"{options.size} was given. Leave it out, or name a model of that size "
-                "(`gpen models` lists some)."
-            )
+        model = load_model(options, RESTORE, notify)
         detector = upscaler = None
         if not options.aligned:
             weights = options.detector_weights
             detector = load_detector(options.detector, device=device, weights=weights)
         if options.upscaler:
             upscaler = load_upscaler(options.upscaler, device=device, dtype=dtype)
+            if options.scale == 1 and upscaler.scale > 1:
+                raise GPENError(
+                    f"--upscaler enlarges {upscaler.scale} times, and nothing without --scale 2 or "
+                    "--scale 4. Without --scale, name one of scale 1, which only cleans."
+                )
         parser = load_chosen_parser(options, device)
         files = ImageFiles(options, notify)
         return cls(options, model, detector, upscaler, parser, regions, files)
@@ -151,8 +137,10 @@ class Restorer:
             return self._restore_aligned(job, picture, on_progress, replace_extras=replace_extras)
         image = picture.pixels.to(self.model.device)
         background = None
-        if options.scale > 1:
+        if options.scale > 1 or self.upscaler:
             background = enlarge(image, options.scale, upscaler=self.upscaler)
+        if options.find_in == "background" and background is not None:
+            image, background = background, None
         count = 0
         messages: list[str] = []
 
@@ -249,9 +237,10 @@ class Restorer:
 
     def _write_without_faces(self, job: Job, picture: Picture) -> str:
         """Write a picture without faces; copy the file if neither its size nor kind changes."""
-        if self.options.scale > 1:
+        if self.options.scale > 1 or self.upscaler:
             self.files.write(job, picture)
-            return "no face found; enlarged only"
+            done = "enlarged" if self.options.scale > 1 else "cleaned by the upscaler"
+            return f"no face found; {done} only"
         if not is_same_format(job.source, job.target):
             self.files.write(job, picture)
             return "no face found; converted only"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..names import DEGRADATIONS
+from ..names import COLORIZE, DEGRADATIONS, INPAINT, RESTORE
 from .arguments import count, fraction, not_negative, positive, widths
 
 if TYPE_CHECKING:
@@ -158,8 +158,14 @@ def _add_run_options(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--degradation",
-        default="paper",
-        help=f"how to degrade the faces: {', '.join(DEGRADATIONS)} (default paper)",
+        help=f"how to degrade the faces: {', '.join(DEGRADATIONS)} (default: paper; traces for "
+        "--task colorize and inpaint)",
+    )
+    group.add_argument(
+        "--task",
+        choices=(RESTORE, COLORIZE, INPAINT),
+        default=RESTORE,
+        help="colorize: the input is grey; inpaint: the input has white holes (default restore)",
     )
     group.add_argument("--seed", type=int, default=0, help="seed of every random draw (default 0)")
     group.add_argument(

@@ -11,6 +11,7 @@ from ..checkpoints.loading import read_checkpoint
 from ..degradation.presets import find_preset
 from ..errors import MismatchError
 from ..files import sha256
+from ..names import COLORIZE, INPAINT, RESTORE
 from ..training.discriminator import Discriminator, load_discriminator
 from ..training.perceptual import PerceptualLoss, load_perceptual_loss
 from ..training.plan import TrainingPlan
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from ..arch import GPEN
 
 MAX_SMALL_SIZE = 256  # px; larger networks need a GPU, which can train the published widths
+_DEGRADATIONS = {RESTORE: "paper", COLORIZE: "traces", INPAINT: "traces"}
+"""The default degradation of each task."""
 NETWORK_OPTIONS = ("size", "network", "style_dim", "mapping_layers")
 
 
@@ -90,7 +93,8 @@ def read_request(args: argparse.Namespace) -> TrainingRequest:
         bf16=args.bf16,
         compiled=args.compile,
         start=start,
-        degradation=find_preset(args.degradation),
+        degradation=find_preset(args.degradation or _DEGRADATIONS[args.task]),
+        task=args.task,
     )
     _check_options(args, plan)
     perceptual = load_perceptual_loss(args.perceptual) if args.perceptual else None

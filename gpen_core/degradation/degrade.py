@@ -15,7 +15,7 @@ from ..devices import full_precision, to_device, to_float64_device
 from ..errors import MismatchError
 from ..images import check_image
 from .blurs import convolve, make_blur_kernels, make_sinc_kernels
-from .draws import Draws, draw_passes, seed_generator
+from .draws import Draws, draw_passes, draw_tones, seed_generator
 from .jpeg import compress
 from .presets import DEFAULT, Degradation
 from .resample import FILTERS, Canvas, extend_edges, resize
@@ -23,6 +23,7 @@ from .resample import FILTERS, Canvas, extend_edges, resize
 REFERENCE_SIZE = 256  # px; blurs are stated for faces of this side
 MIN_SIDE = 8  # px; no image is shrunk below this
 SINC_TAPS = 21  # as in Real-ESRGAN
+LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as in image programs
 CHUNKS = 4  # on a CPU: images of similar size share a canvas, so that little of it is empty
 
 
@@ -88,7 +89,21 @@ def degrade(
             where = to_device(part, images.device)
             with full_precision(images.device):
                 degraded[where] = _apply_passes(degraded[where], draws, blur_scale)
+    if degradation.grey or degradation.sepia:
+        toned, exponents = draw_tones(degradation, seed=seed, first=first, count=len(images))
+        indices = (toned & (pass_counts > 0)).nonzero()[:, 0]
+        where = to_device(indices, images.device)
+        exponents = to_device(exponents[indices].float(), images.device)
+        weight = min(1.0, degradation.strength)
+        degraded[where] = degraded[where].lerp(_tone(degraded[where], exponents), weight)
     return degraded.to(images.dtype)
+
+
+def _tone(images: torch.Tensor, exponents: torch.Tensor) -> torch.Tensor:
+    """Print [B, 3, H, W] in one tone: its luma (ITU-R BT.601) to the powers [B, 3]."""
+    weights = torch.tensor(LUMA, device=images.device)[:, None, None]
+    luma = (images * weights).sum(dim=1, keepdim=True).clamp(0, 1)
+    return luma ** exponents[:, :, None, None]
 
 
 def _apply_passes(images: torch.Tensor, passes: list[Draws], blur_scale: float) -> torch.Tensor:

@@ -13,6 +13,9 @@ from .resample import FILTERS
 NUMBERS_PER_PASS = 13
 """Uniform numbers that an image needs for one pass."""
 
+TONE_SEED = 0x5E91A
+"""Is added to a seed for the draws of grey and sepia."""
+
 
 class Draws(NamedTuple):
     """The parameters of one pass, drawn for each image: [B] each, on the CPU.
@@ -82,6 +85,32 @@ def draw_passes(
     if degradation.second is not None:
         passes.append(draw_pass(second_pass, degradation.second))
     return passes, torch.where(clean, 0, torch.where(twice, 2, 1))
+
+
+def draw_tones(
+    degradation: Degradation, *, seed: int, first: int, count: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Draw which of `count` images become grey or sepia, and how brown a sepia is.
+
+    These numbers have a generator of their own, so that all other draws of a seed stay.
+
+    Returns:
+        [count] bool, whether an image loses its colour; [count, 3] float64, the exponents of R, G
+        and B that turn its luma into its tone, 1 for grey.
+    """
+    uniform = torch.rand(
+        first + count,
+        3,
+        generator=seed_generator(seed + TONE_SEED),
+        dtype=torch.float32,
+        device="cpu",
+    )[first:].double()
+    grey = uniform[:, 0] < degradation.grey
+    sepia = ~grey & (uniform[:, 0] < degradation.grey + degradation.sepia)
+    exponents = torch.ones(count, 3, dtype=torch.float64, device="cpu")
+    exponents[:, 0] -= torch.where(sepia, _spread(uniform[:, 1], (0.1, 0.3)), 0)
+    exponents[:, 2] += torch.where(sepia, _spread(uniform[:, 2], (0.2, 0.6)), 0)
+    return grey | sepia, exponents
 
 
 def draw_pass(uniform: torch.Tensor, ranges: Degradation) -> Draws:

@@ -37,7 +37,10 @@ class Degradation:
         mild: probability of the ranges `TRACES` instead of these.
         noisy: probability of the ranges `NOISY` instead of these: sharp, with much noise.
         clean: probability that an image stays as it is.
-        strength: strength of `TRACES` and `NOISY` for `mild` and `noisy` images, see `weakened`.
+        strength: strength of `TRACES` and `NOISY` for `mild` and `noisy` images, and of `grey` and
+            `sepia`; see `weakened`.
+        grey: probability that a degraded image loses its colour, as in black and white film.
+        sepia: probability that it becomes a brown print instead.
 
     Raises:
         MismatchError: a value is out of range, or two of them contradict each other.
@@ -64,6 +67,8 @@ class Degradation:
     noisy: float = 0.0
     clean: float = 0.0
     strength: float = 1.0
+    grey: float = 0.0
+    sepia: float = 0.0
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -79,11 +84,13 @@ class Degradation:
             raise MismatchError(
                 f"twice is {self.twice}, but `second` is None: give the ranges of a second pass."
             )
-        if self.mild + self.noisy > 1:
-            raise MismatchError(
-                "mild and noisy exclude each other, so their probabilities must add up to at most "
-                f"1, found {self.mild} + {self.noisy}."
-            )
+        for one, other in (("mild", "noisy"), ("grey", "sepia")):
+            shares = getattr(self, one), getattr(self, other)
+            if sum(shares) > 1:
+                raise MismatchError(
+                    f"{one} and {other} exclude each other, so their probabilities must add up to "
+                    f"at most 1, found {shares[0]} + {shares[1]}."
+                )
 
     def weakened(self, strength: float) -> Degradation:
         """Return a weaker copy: strength 1 changes nothing, strength 0 leaves images clean.
@@ -187,7 +194,10 @@ MIXED = replace(
 faces alone. One in eight is sharp but noisy: PAPER seldom draws that, and a model trained without
 it leaves grain. The others are drawn from PAPER, two in five of them with a second pass."""
 
-PRESETS = dict(zip(DEGRADATIONS, (PAPER, SECOND_ORDER, MIXED, TRACES), strict=True))
+OLD = replace(MIXED, grey=0.15, sepia=0.05)
+"""For training: MIXED, but a fifth of all images is grey or sepia, as in the published training."""
+
+PRESETS = dict(zip(DEGRADATIONS, (PAPER, SECOND_ORDER, MIXED, TRACES, OLD), strict=True))
 
 
 def find_preset(name: str) -> Degradation:

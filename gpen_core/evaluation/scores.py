@@ -102,11 +102,13 @@ class DegradationRounds:
         count: number of rounds; every face is degraded once in each.
         same: draw alike for all faces, so that faces can be compared. Otherwise the draws differ
             between faces, so that a few rounds cover more of the ranges.
+        change: makes the network's input from a degraded face and a seed, where a task asks for it.
     """
 
     degradation: Degradation = DEFAULT
     count: int = ROUNDS_PER_FACE
     same: bool = False
+    change: Callable[[torch.Tensor, int], torch.Tensor] | None = None
 
     def make_pair(
         self, crops: torch.Tensor | LazyFaces, index: int, round_: int
@@ -120,7 +122,8 @@ class DegradationRounds:
         """
         target = crops[index : index + 1].float() / 255
         seed = EVALUATION_SEED + round_ + (0 if self.same else index * self.count)
-        return target, degrade(target, seed=seed, degradation=self.degradation)
+        degraded = degrade(target, seed=seed, degradation=self.degradation)
+        return target, degraded if self.change is None else self.change(degraded, seed)
 
 
 DEFAULT_ROUNDS = DegradationRounds()

@@ -84,7 +84,12 @@ def load_upscaler(
         ) from error
     except RuntimeError as error:  # tensors that do not fit the architecture
         raise CheckpointError(f"{path} is damaged: {error}") from error
-    if network.purpose != "SR" or network.input_channels != 3 or network.output_channels != 3:
+    purposes = ("SR", "Restoration") if network.scale == 1 else ("SR",)
+    if (
+        network.purpose not in purposes
+        or network.input_channels != 3
+        or network.output_channels != 3
+    ):
         raise CheckpointError(
             f"{path} is a {network.architecture.name} for {network.purpose} with "
             f"{network.input_channels} → {network.output_channels} channels; an upscaler (SR) of "
@@ -120,7 +125,7 @@ def enlarge(
 
     Returns:
         [1, 3, scale·H, scale·W] float32 in [0, 1] on the image's device; with `scale` 1 the very
-        image.
+        image, unless the upscaler has scale 1 and so cleans it.
 
     Raises:
         MismatchError: the image has another shape or kind of numbers, or `scale` is below 1.
@@ -133,7 +138,7 @@ def enlarge(
         )
     if not image.is_floating_point():
         raise MismatchError(f"The image must be floating point in [0, 1], found {image.dtype}.")
-    if scale == 1:
+    if scale == 1 and (upscaler is None or upscaler.scale > 1):
         return image
     size = (shape[2] * scale, shape[3] * scale)
     if upscaler is not None:

@@ -12,6 +12,7 @@ from torch import nn
 from ..arch.precision import exact_convolutions
 from ..devices import full_precision
 from ..errors import DeviceError, MismatchError
+from ..names import RESTORE
 
 FACE_SIZE = 512
 """Side in pixels of the faces that all three networks were published for."""
@@ -58,6 +59,7 @@ class FaceRestorer(nn.Module):
 
     Attributes:
         sharpen: 0; only GPEN files ask for sharpening.
+        task: "restore".
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class FaceRestorer(nn.Module):
         self.config = config or FaceRestorerConfig()
         self.supports_half, self.fidelity = supports_half, fidelity
         self.sharpen = 0.0
+        self.task = RESTORE
         decoder = getattr(network, "stylegan_decoder", None)
         if decoder is not None:
             decoder.register_forward_pre_hook(_give_noise, with_kwargs=True)

@@ -58,6 +58,7 @@ def draw_batch(
     seed: int,
     part: slice = slice(None),
     device: torch.device | None = None,
+    keep_colour: bool = False,
 ) -> torch.Tensor:
     """Draw faces at random and vary them: mirror, shift, size, exposure, tint, saturation.
 
@@ -67,6 +68,7 @@ def draw_batch(
         seed: the same seed draws the same batch, on any device except for rounding.
         part: the part of the batch to return; the rest is neither decoded nor varied.
         device: where to vary and return them; None stays where `crops` are.
+        keep_colour: vary neither tint nor saturation, for a network that learns to colour.
 
     Returns:
         [K, 3, S, S] RGB in [0, 1]; K is `batch_size`, or the length of `part`.
@@ -101,6 +103,8 @@ def draw_batch(
         padding_mode="reflection",
         align_corners=False,
     ).clamp(0, 1)
+    if keep_colour:
+        return batch**gamma
     gray = batch.mean(dim=1, keepdim=True)
     batch = (gray + (batch - gray) * saturation).clamp(0, 1)
     return batch**gamma * gain

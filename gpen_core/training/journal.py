@@ -13,6 +13,7 @@ from ..evaluation.scores import DegradationRounds, Scores, evaluate
 from ..files import write_atomically
 from ..media import write_image
 from ..restore import restore_pixels
+from .inputs import make_inputs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -87,7 +88,12 @@ class Journal:
 
     def score_samples(self, step: int, samples: torch.Tensor) -> None:
         """Restore the samples, write a contact sheet of them, and write their scores."""
-        model, rounds = self.trainer.ema, DegradationRounds(self.trainer.plan.degradation)
+        model, plan = self.trainer.ema, self.trainer.plan
+
+        def change(degraded: torch.Tensor, seed: int) -> torch.Tensor:
+            return make_inputs(degraded, plan.task, seed=seed)
+
+        rounds = DegradationRounds(plan.degradation, change=change)
 
         def restore(pixels: torch.Tensor) -> torch.Tensor:
             return restore_pixels(model, pixels)

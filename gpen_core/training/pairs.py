@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 
 from ..degradation.degrade import degrade
+from ..names import COLORIZE
 from .data import draw_batch
+from .inputs import make_inputs
 
 if TYPE_CHECKING:
     from ..evaluation.lazy_faces import LazyFaces
@@ -106,12 +108,18 @@ class PairLoader:
         # The batch takes an even seed and its degradation the next one, so that all differ.
         seed = (self.plan.seed << 32) + 2 * step
         clean = draw_batch(
-            self.crops, self.plan.batch_size, seed=seed, part=self.part, device=self.device
+            self.crops,
+            self.plan.batch_size,
+            seed=seed,
+            part=self.part,
+            device=self.device,
+            keep_colour=self.plan.task == COLORIZE,
         )
         degraded = degrade(
             clean, seed=seed + 1, first=self.part.start, degradation=self.plan.degradation
         )
-        return Pair(clean, degraded)
+        first = self.part.start or 0
+        return Pair(clean, make_inputs(degraded, self.plan.task, seed=seed + 1, first=first))
 
 
 def _use_separate_stream(device: torch.device) -> None:

@@ -6,6 +6,7 @@ from dataclasses import MISSING, asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from ..degradation.presets import DEFAULT, Degradation
+from ..names import RESTORE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,6 +51,7 @@ class TrainingPlan:
             step on a CPU with AVX512-BF16 is 1.7 times as fast.
         start: the weights at the start: "identity", or a file and its hash.
         degradation: the ranges of the degradations.
+        task: one of `inputs.TRAINED_TASKS`: what the network learns.
     """
 
     config: GPENConfig
@@ -77,6 +79,7 @@ class TrainingPlan:
     compiled: bool = False
     start: str = "identity"
     degradation: Degradation = DEFAULT
+    task: str = RESTORE
 
     @property
     def loss_weights(self) -> dict[str, float]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ..checkpoints.metadata import sharpen_metadata
+from ..checkpoints.metadata import sharpen_metadata, task_metadata
 from ..checkpoints.tensor_files import DOWNLOAD_AGAIN, read_tensor_file, write_safetensors
 from ..errors import CheckpointError
 from ..files import write_atomically
@@ -28,16 +28,17 @@ def write_state(state: Mapping[str, Any], folder: Path) -> None:
         torch.save(state, scratch)
 
 
-def write_weights(model: GPEN, folder: Path, *, sharpen: float) -> None:
+def write_weights(model: GPEN, folder: Path, *, sharpen: float, task: str) -> None:
     """Write the weights of `model` in float16 to `folder`, whole or not at all.
 
     Args:
         model: the network.
         folder: the folder of the run.
         sharpen: amount of sharpening that the file asks for.
+        task: what the network was trained for; see `GPEN.task`.
     """
     weights = {name: value.half() for name, value in model.state_dict().items()}
-    metadata = sharpen_metadata(sharpen)
+    metadata = {**sharpen_metadata(sharpen), **task_metadata(task)}
     write_safetensors(weights, folder / WEIGHTS_NAME, overwrite=True, metadata=metadata)
 
 

@@ -17,6 +17,7 @@ from . import graphed
 from .adversary import Adversary
 from .graphed import GraphedPass
 from .identity import start_as_identity
+from .inputs import TRAINED_TASKS
 from .interrupts import defer_interrupts
 from .losses import reconstruction_losses, sharpen_towards
 from .optimizers import make_optimizer
@@ -193,7 +194,7 @@ class Trainer:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             write_state(self._collect_state(), folder)
-            write_weights(self.ema, folder, sharpen=self.model.sharpen)
+            write_weights(self.ema, folder, sharpen=self.model.sharpen, task=self.plan.task)
         except (OSError, RuntimeError) as error:  # PyTorch's writer raises RuntimeError
             raise TrainingError(
                 f"Step {self.steps_done} cannot be saved in {folder}: {error}. The state saved "
@@ -247,6 +248,10 @@ def _check_needs(
     plan: TrainingPlan, teacher: GPEN | None, perceptual: PerceptualLoss | None
 ) -> None:
     """Refuse a plan that cannot be trained, or whose networks are missing."""
+    if plan.task not in TRAINED_TASKS:
+        raise MismatchError(
+            f"The task must be one of {', '.join(TRAINED_TASKS)}, found {plan.task!r}."
+        )
     if plan.config.in_size != plan.config.out_size:
         raise MismatchError(
             f"Training takes networks with in_size = out_size, found {plan.config}."

@@ -26,7 +26,7 @@ def gpen(tiny_gpen, tmp_path, monkeypatch, capsys):
 
     monkeypatch.setattr(restorer, "detect", detect)
     monkeypatch.setattr(restorer, "load_detector", lambda *words, **options: object())
-    monkeypatch.setattr(restorer, "load_face_restorer", lambda *words, **options: tiny_gpen)
+    monkeypatch.setattr(restorer, "load_model", lambda *words, **options: tiny_gpen)
     monkeypatch.chdir(tmp_path)
     pixels = np.random.default_rng(2).integers(30, 220, (40, 60, 3), dtype=np.uint8)
     Image.fromarray(pixels).save("a.png")

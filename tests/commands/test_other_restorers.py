@@ -9,7 +9,7 @@ from other_restorers import make_echo
 from PIL import Image
 
 from gpen_core import cli, pipeline
-from gpen_core.commands import restorer
+from gpen_core.commands import model_options, restorer
 from gpen_core.faces import Faces
 
 POINTS = torch.tensor([[[12.0, 14.0], [22.0, 14.0], [17.0, 20.0], [13.0, 26.0], [21.0, 26.0]]])
@@ -41,7 +41,7 @@ def test_the_model_cuts_its_own_template_and_pastes_as_gpen_does(photo, monkeypa
         return make_echo()
 
     monkeypatch.setattr(pipeline, "find_alignment", find_alignment)
-    monkeypatch.setattr(restorer, "load_face_restorer", load_face_restorer)
+    monkeypatch.setattr(model_options, "load_face_restorer", load_face_restorer)
     words = ["restore", "a.png", "--model", "codeformer.pth", "--detail", "1"]
     assert cli.main([*words, "-o", "r.png", "--fidelity", "0.2"]) == 0
     assert cli.main([*words, "-o", "s.png", "--template", "gpen"]) == 0

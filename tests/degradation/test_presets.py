@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 
 import pytest
+import torch
 from training_faces import draw_shapes
 
 from gpen_core import Degradation, MismatchError
 from gpen_core.degradation import degrade
-from gpen_core.degradation.presets import MIXED, PAPER, PRESETS, SECOND_ORDER, find_preset
+from gpen_core.degradation.presets import MIXED, OLD, PAPER, PRESETS, SECOND_ORDER, find_preset
 
 
 @pytest.mark.parametrize(
@@ -20,7 +21,8 @@ from gpen_core.degradation.presets import MIXED, PAPER, PRESETS, SECOND_ORDER, f
         {"noise_sigma": (-1, 0)}, {"noise_sigma": (math.nan, 1)}, {"jpeg_quality": (0, 90)},
         {"jpeg_quality": (50, 500)}, {"motion": 1.5}, {"clean": -0.1}, {"ringing": math.nan},
         {"gray_noise": None}, {"strength": -1}, {"twice": 0.5}, {"second": "paper"},
-        {"mild": 0.6, "noisy": 0.6}, {"filters": ()}, {"filters": "bicubic"}, {"filters": None},
+        {"mild": 0.6, "noisy": 0.6}, {"grey": 0.6, "sepia": 0.6}, {"sepia": -1},
+        {"filters": ()}, {"filters": "bicubic"}, {"filters": None},
     ],
     ids=str,
 )  # fmt: skip
@@ -68,3 +70,23 @@ def test_a_lower_strength_also_weakens_what_few_images_get():
         )
         assert (weak - images).abs().mean(dim=(1, 2, 3)).max() < 0.02
         assert not (weak == strong).all(dim=(1, 2, 3))[~(strong == images).all(dim=(1, 2, 3))].any()
+
+
+def test_a_fifth_of_old_photographs_has_one_tone_and_the_others_are_as_before():
+    images = draw_shapes(400, 16, 16)
+    old, mixed = (degrade(images, seed=3, degradation=preset) for preset in (OLD, MIXED))
+    changed = (old != mixed).any(dim=(1, 2, 3))
+    assert 0.14 < changed.float().mean() < 0.24  # a clean image keeps its colour
+    grey = (old[:, 0] == old[:, 1]).all(dim=(1, 2)) & (old[:, 1] == old[:, 2]).all(dim=(1, 2))
+    sepia = changed & ~grey
+    assert (grey & changed).sum() > 2 * sepia.sum() > 0
+    luma = (mixed * torch.tensor([0.299, 0.587, 0.114])[:, None, None]).sum(dim=1)
+    assert torch.allclose(old[changed][:, 1], luma[changed], atol=1e-5)
+    assert (old[sepia][:, 0] + 1e-6 >= old[sepia][:, 1]).all()
+    assert (old[sepia][:, 1] + 1e-6 >= old[sepia][:, 2]).all()
+    second = degrade(images[7:9], seed=3, degradation=OLD, first=7)
+    assert torch.allclose(second, old[7:9], atol=0.02)
+    gentle, plain = (
+        degrade(images, seed=3, degradation=preset.weakened(0.01)) for preset in (OLD, MIXED)
+    )
+    assert 0 < (gentle - plain).abs().max() < 0.02

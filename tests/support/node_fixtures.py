@@ -38,6 +38,11 @@ SIGNATURES = {
     ),
     "GPENDegrade": (["image", "seed", "preset", "strength", "face_size"], ["image"]),
     "GPENExamplePhotograph": (["photograph"], ["image"]),
+    "GPENColorizeFaces": (
+        ["image", "model", "strength", "detector", "spread"], ["image", "mask"],
+    ),
+    "GPENInpaintFaces": (["image", "model", "mask", "detector"], ["image", "mask"]),
+    "GPENFacesFromSegmentation": (["maps", "model", "other_colors"], ["faces"]),
     "LoadGPENFaceRestorer": (["file", "fidelity", "dtype"], ["model"]),
 }  # fmt: skip
 """Inputs and outputs of every node, by its id."""

@@ -128,6 +128,11 @@ class GraphedGPEN:
         """The amount of sharpening that the model's results need."""
         return self._model.sharpen
 
+    @property
+    def task(self) -> str | None:
+        """What the model was trained for, if its file tells."""
+        return self._model.task
+
     def __call__(self, faces: torch.Tensor, *, noise_seed: int = 0) -> torch.Tensor:
         """Restore crops [N, 3, in, in] in [-1, 1] to [N, 3, out, out], on the model's device."""
         model = self._model

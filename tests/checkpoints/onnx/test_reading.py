@@ -11,7 +11,9 @@ from onnx_exports import export_by_torchscript, make_network
 
 import gpen_core as gpen
 from gpen_core.arch.reference import ReferenceGPEN
-from gpen_core.checkpoints.loading import SHARPEN_KEY, convert_checkpoint, read_checkpoint
+from gpen_core.checkpoints.converting import convert_checkpoint
+from gpen_core.checkpoints.loading import read_checkpoint
+from gpen_core.checkpoints.metadata import SHARPEN_KEY
 from gpen_core.checkpoints.onnx import read_onnx
 
 QUICK = ["reference 17", "reference 11 unfolded", "older 9"]
