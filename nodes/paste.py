@@ -14,6 +14,7 @@ from ..gpen_core.pasting.paste import paste
 from ..gpen_core.warp import resize
 from . import host
 from .files import make_parser, stamp_parser
+from .ranges import in_range
 from .reports import describe_faces
 from .sockets import (
     CATEGORY,
@@ -96,6 +97,7 @@ class PasteBack(io.ComfyNode):
         return ["crops"] if crops is None and len(faces) else []
 
     @classmethod
+    @in_range
     def execute(
         cls,
         image: torch.Tensor,

@@ -17,6 +17,7 @@ from ..gpen_core.warp import resize
 from . import host
 from .detections import find_faces
 from .files import make_parser, stamp_parser, stamp_unconnected_detector
+from .ranges import in_range
 from .reports import count_faces, describe_faces
 from .sockets import (
     CATEGORY,
@@ -87,6 +88,7 @@ class RestoreFaces(io.ComfyNode):
         )  # fmt: skip
 
     @classmethod
+    @in_range
     def execute(
         cls, model: host.HostedGPEN, crops: torch.Tensor, strength: float, batch_size: int
     ) -> io.NodeOutput:
@@ -149,6 +151,7 @@ class RestoreImage(io.ComfyNode):
         return stamp_unconnected_detector(inputs) + stamp_parser(inputs)
 
     @classmethod
+    @in_range
     def execute(
         cls,
         image: torch.Tensor,
