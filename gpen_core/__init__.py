@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     )
     from .faces import Alignment, Crops, Faces
     from .media import read_image, write_image
-    from .pasting import paste
+    from .pasting import load_parser, paste
     from .pipeline import restore_image
     from .restore import restore
     from .runners.spandrel import load_face_restorer
@@ -65,6 +65,7 @@ __all__ = [
     "load_detector",
     "load_face_restorer",
     "load_gpen",
+    "load_parser",
     "paste",
     "read_image",
     "restore",
@@ -92,7 +93,7 @@ _MODULES = {
     ),
     "faces": ("Alignment", "Crops", "Faces"),
     "media": ("read_image", "write_image"),
-    "pasting": ("paste",),
+    "pasting": ("load_parser", "paste"),
     "pipeline": ("restore_image",),
     "restore": ("restore",),
     "runners.spandrel": ("load_face_restorer",),

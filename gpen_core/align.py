@@ -69,6 +69,7 @@ def find_alignment(faces: Faces, *, size: int, template: str = "gpen") -> Alignm
         crop_size=size,
         image_index=faces.image_index,
         image_size=faces.image_size,
+        template=template,
     )
 
 

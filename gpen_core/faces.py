@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from .errors import MismatchError
+from .names import TEMPLATES
 from .parallel_tensors import row_numbers, select, set_field, set_image_index
 
 if TYPE_CHECKING:
@@ -107,6 +108,7 @@ class Alignment:
         crop_size: side S in pixels at which the crops were cut.
         image_index: [N] int64, which image of the batch each crop was cut from.
         image_size: (B, H, W) of that batch.
+        template: "gpen" or "ffhq", where faces lie in these crops.
 
     Raises:
         MismatchError: a shape, length or value is impossible.
@@ -127,6 +129,7 @@ class Alignment:
     crop_size: int
     image_index: torch.Tensor
     image_size: tuple[int, int, int]
+    template: str = TEMPLATES[0]
 
     def __post_init__(self) -> None:
         set_field(self, "affine", torch.float64, (2, 3))
@@ -137,6 +140,10 @@ class Alignment:
             )
         if (torch.linalg.det(self.affine[:, :, :2]) == 0).any():
             raise MismatchError("Alignment.affine holds a map that has no inverse.")
+        if self.template not in TEMPLATES:
+            raise MismatchError(
+                f"Alignment.template must be {' or '.join(TEMPLATES)}, found {self.template!r}."
+            )
 
     def __len__(self) -> int:
         return len(self.affine)

@@ -14,6 +14,20 @@ DETECTORS = ("retinaface_resnet50", "retinaface_mobile0.25", "mtcnn", "yunet")
 TEMPLATES = ("gpen", "ffhq")
 """Where a face lies in its crop; `align.TEMPLATES` holds the points."""
 
+MASK_KINDS = ("box", "oval", "parse")
+"""Shapes of the mask with which a crop is pasted; `pasting.masks` draws them."""
+
+PARSERS = ("parsenet", "bisenet")
+"""Networks that label the parts of a face, in the order in which "auto" prefers them."""
+
+REGIONS = (
+    "skin", "brows", "eyes", "nose", "lips", "mouth", "ears", "glasses", "hair", "hat", "neck",
+)  # fmt: skip
+"""Parts of a face that a parser tells apart and a user may choose."""
+
+FACE_REGIONS = REGIONS[:8]
+"""The parts that are pasted unless the user chooses others: the face, with what is worn on it."""
+
 COLOURS = ("match", "keep")
 """Whose colours a restored face has: those of the given crop, or those that the network painted."""
 

@@ -11,7 +11,7 @@ from .align import alignable, check_template, cut, find_alignment, left_out_mess
 from .detectors import detect
 from .detectors.merging import check_max_faces, filter_faces
 from .faces import Crops
-from .names import RESTORE
+from .names import FACE_REGIONS, MASK_KINDS, RESTORE
 from .pasting import FEATHER, Pasted, PasteOptions, paste_parts
 from .restore import check_colour, check_passes, restore_pixels
 from .runner import check_task, choose_template
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from .detectors import Detector
     from .faces import Faces
+    from .pasting.parsing import FaceParser
     from .progress import OnProgress
     from .runner import Runner, RunnerConfig
 
@@ -50,6 +51,9 @@ def restore_image(
     on_left_out: Callable[[Faces], None] | None = None,
     strengths: Sequence[float] | None = None,
     colour: str = "keep",
+    mask_kind: str = MASK_KINDS[0],
+    regions: Sequence[str] = FACE_REGIONS,
+    parser: FaceParser | None = None,
 ) -> Pasted:
     """Find all faces of the images, restore them and paste them back.
 
@@ -62,6 +66,7 @@ def restore_image(
         image: [B, 3, H, W] RGB float in [0, 1], on any device; it is not modified.
         strength, detail, feather, background, limit, strengths: see `paste`. A face of strength 0
             keeps its pixels bit for bit.
+        mask_kind, regions, parser: see `paste`.
         template: see `align`; "auto" takes the one that the model was trained for.
         threshold, min_size: see `detect`.
         max_faces: keep at most this many faces in each image: the largest that are `alignable`.
@@ -90,7 +95,9 @@ def restore_image(
         True
     """
     check_task(model, RESTORE)
-    options = PasteOptions(detail, feather, background, limit, strength, strengths)
+    options = PasteOptions(
+        detail, feather, background, limit, strength, strengths, mask_kind, regions, parser
+    )
     options.check(image)  # before a long search
     options.check_background()
     check_max_faces(max_faces)

@@ -9,6 +9,7 @@ from ..gpen_core.degradation.degrade import degrade
 from ..gpen_core.degradation.presets import PRESETS
 from ..gpen_core.names import DEGRADATIONS
 from . import host
+from .ranges import in_range
 from .sockets import CATEGORY, from_host_image, to_host_image
 
 
@@ -49,6 +50,7 @@ class DegradeImages(io.ComfyNode):
         )  # fmt: skip
 
     @classmethod
+    @in_range
     def execute(
         cls, image: torch.Tensor, seed: int, preset: str, strength: float, face_size: int
     ) -> io.NodeOutput:

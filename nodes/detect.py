@@ -15,6 +15,7 @@ from ..gpen_core.runner import choose_template
 from . import host
 from .detections import find_faces
 from .files import stamp_unconnected_detector
+from .ranges import in_range
 from .reports import describe_faces
 from .sockets import (
     CATEGORY,
@@ -108,6 +109,7 @@ class DetectFaces(io.ComfyNode):
         return stamp_unconnected_detector(inputs)
 
     @classmethod
+    @in_range
     def execute(
         cls,
         image: torch.Tensor,

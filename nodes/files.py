@@ -15,7 +15,8 @@ from ..gpen_core.detectors import load_detector
 from ..gpen_core.detectors.mtcnn import FACENET
 from ..gpen_core.detectors.registry import find_weights
 from ..gpen_core.errors import CheckpointError, DetectorError
-from ..gpen_core.names import AUTO, DETECTORS
+from ..gpen_core.names import AUTO, DETECTORS, PARSERS
+from ..gpen_core.pasting.parsing import find_parser, load_parser
 from . import host
 from .messages import speaking_to_comfyui
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ..gpen_core.detectors import Detector
+    from ..gpen_core.pasting.parsing import LabelParser
 
 BUILTIN = "built-in (256)"
 """The choice that stands for the model in the pack's folder `weights`."""
@@ -151,6 +153,34 @@ def _check_detector_is_there(name: str, folders: list[Path]) -> None:
 
 _PUBLISHED = {"yunet": "yunet_2023mar"}
 """The name in the catalogue of the file that a detector needs, where it has another name."""
+
+
+def make_parser(mask_kind: str) -> LabelParser | None:
+    """Load a face parser on the host's device if masks of this kind need one, else return None.
+
+    Raises:
+        CheckpointError: no file of a parser is there, or it cannot be used.
+    """
+    if mask_kind != "parse":
+        return None
+    file = find_parser(folders=host.list_model_folders(host.DETECTOR_FOLDERS))
+    if file is None:
+        missing, other = (catalog.find(name).file for name in PARSERS)
+        raise CheckpointError(
+            f'mask_kind "parse" needs a face parser. '
+            f"{explain_missing(host.DETECTOR_FOLDERS, missing)} `{other}` works, too, and is "
+            "faster. Or choose the mask_kind box or oval, which need no file."
+        )
+    with speaking_to_comfyui():
+        return load_parser(device=host.get_device(), weights=file)
+
+
+def stamp_parser(inputs: dict[str, object]) -> str:
+    """Fingerprint a node that may use a face parser: "" where its masks need none."""
+    if inputs.get("mask_kind", "") not in (None, "parse"):  # None: linked, not known yet
+        return ""
+    file = find_parser(folders=host.list_model_folders(host.DETECTOR_FOLDERS))
+    return "" if file is None else stamp_file(file)
 
 
 def _strip_folders(name: str) -> str:

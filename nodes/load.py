@@ -28,6 +28,7 @@ from .files import (
     stamp_folders,
 )
 from .messages import speaking_to_comfyui
+from .ranges import in_range
 from .sockets import CATEGORY, GPENDetector, GPENModel
 from .unhosted import UnhostedRunner
 
@@ -163,6 +164,7 @@ class LoadFaceRestorer(io.ComfyNode):
         return f"{LoadGPEN.fingerprint_inputs(file, dtype)} {fidelity}"
 
     @classmethod
+    @in_range
     def execute(cls, file: str, fidelity: float, dtype: str) -> io.NodeOutput:
         with speaking_to_comfyui():
             network = load_face_restorer(find_gpen(file), device="cpu", dtype="fp32", engine="gpen")

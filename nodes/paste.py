@@ -7,18 +7,24 @@ from typing import TYPE_CHECKING
 from comfy_api.latest import io
 
 from ..gpen_core.faces import Crops
+from ..gpen_core.names import MASK_KINDS
 from ..gpen_core.pasting.options import parse_strengths
+from ..gpen_core.pasting.parsing import parse_regions
 from ..gpen_core.pasting.paste import paste
 from ..gpen_core.warp import resize
 from . import host
+from .files import make_parser, stamp_parser
+from .ranges import in_range
 from .reports import describe_faces
 from .sockets import (
     CATEGORY,
+    REGIONS_TEXT,
     AlignedFaces,
     GPENFaces,
     from_host_crops,
     from_host_image,
     from_host_mask,
+    make_mask_inputs,
     make_ui,
     to_host_image,
     to_host_mask,
@@ -67,12 +73,21 @@ class PasteBack(io.ComfyNode):
                 io.String.Input("strengths", optional=True, default="", placeholder="1, 0.5",
                                 tooltip="One strength for each face, in the order of the faces, "
                                 "such as 1, 0.5. Empty: strength holds for all."),
+                *make_mask_inputs(),
+                io.Mask.Input("crop_masks", optional=True,
+                              tooltip="One mask per crop in the same order, of any size, such as "
+                              "SAM draws on the crops. Only its white part is pasted, with a soft "
+                              "edge."),
             ],
             outputs=[
                 io.Image.Output("image", tooltip="The image with the crops pasted."),
                 io.Mask.Output("mask", tooltip="Where crops were pasted."),
             ],
         )  # fmt: skip
+
+    @classmethod
+    def fingerprint_inputs(cls, **inputs: object) -> str:
+        return stamp_parser(inputs)
 
     @classmethod
     def check_lazy_status(
@@ -82,6 +97,7 @@ class PasteBack(io.ComfyNode):
         return ["crops"] if crops is None and len(faces) else []
 
     @classmethod
+    @in_range
     def execute(
         cls,
         image: torch.Tensor,
@@ -93,6 +109,9 @@ class PasteBack(io.ComfyNode):
         background: torch.Tensor | None = None,
         strength: float = 1.0,
         strengths: str = "",
+        mask_kind: str = MASK_KINDS[0],
+        regions: str = REGIONS_TEXT,
+        crop_masks: torch.Tensor | None = None,
     ) -> io.NodeOutput:
         pixels, alpha = from_host_image(image)
         faces.check_image(pixels)
@@ -111,6 +130,10 @@ class PasteBack(io.ComfyNode):
             device=host.prepare_device(),
             strength=strength,
             strengths=parse_strengths(strengths),
+            mask_kind=mask_kind,
+            regions=parse_regions(regions),
+            parser=make_parser(mask_kind),
+            crop_masks=from_host_mask(crop_masks),
             on_progress=host.make_progress(len(faces)),
         )
         said = describe_faces("Pasted", faces.faces, missing="pasted")

@@ -7,23 +7,27 @@ from typing import TYPE_CHECKING
 from comfy_api.latest import io
 
 from ..gpen_core.align import alignable, left_out_messages
-from ..gpen_core.names import AUTO, RESTORE
+from ..gpen_core.names import AUTO, MASK_KINDS, RESTORE
 from ..gpen_core.pasting.options import PasteOptions
+from ..gpen_core.pasting.parsing import parse_regions
 from ..gpen_core.pipeline import restore_detected
 from ..gpen_core.restore import restore_pixels
 from ..gpen_core.runner import check_task, choose_template
 from ..gpen_core.warp import resize
 from . import host
 from .detections import find_faces
-from .files import stamp_unconnected_detector
+from .files import make_parser, stamp_parser, stamp_unconnected_detector
+from .ranges import in_range
 from .reports import count_faces, describe_faces
 from .sockets import (
     CATEGORY,
     PREVIEW_IMAGES,
+    REGIONS_TEXT,
     GPENDetector,
     GPENModel,
     from_host_crops,
     from_host_image,
+    make_mask_inputs,
     make_ui,
     to_host_image,
     to_host_mask,
@@ -84,6 +88,7 @@ class RestoreFaces(io.ComfyNode):
         )  # fmt: skip
 
     @classmethod
+    @in_range
     def execute(
         cls, model: host.HostedGPEN, crops: torch.Tensor, strength: float, batch_size: int
     ) -> io.NodeOutput:
@@ -133,6 +138,7 @@ class RestoreImage(io.ComfyNode):
                 GPENDetector.Input("detector", optional=True,
                                    tooltip="From Load Face Detector. Not connected: chosen "
                                    "automatically."),
+                *make_mask_inputs(),
             ],
             outputs=[
                 io.Image.Output("image", tooltip="The image with its faces restored."),
@@ -142,19 +148,27 @@ class RestoreImage(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, **inputs: object) -> str:
-        return stamp_unconnected_detector(inputs)
+        return stamp_unconnected_detector(inputs) + stamp_parser(inputs)
 
     @classmethod
+    @in_range
     def execute(
         cls,
         image: torch.Tensor,
         model: host.HostedGPEN,
         strength: float,
         detector: Detector | None = None,
+        mask_kind: str = MASK_KINDS[0],
+        regions: str = REGIONS_TEXT,
     ) -> io.NodeOutput:
         check_task(model, RESTORE)
         pixels, alpha = from_host_image(image)
-        options = PasteOptions(strength=strength)
+        options = PasteOptions(
+            strength=strength,
+            mask_kind=mask_kind,
+            regions=parse_regions(regions),
+            parser=make_parser(mask_kind),
+        )
         options.check(pixels)  # before a long search
         searching, restoring = host.make_stages(SEARCH_SHARE, 1 - SEARCH_SHARE)
         model.load(PLANNED_BATCH)

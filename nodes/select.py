@@ -10,6 +10,7 @@ from comfy_api.latest import io
 from ..gpen_core.preview import draw_sheets, number_faces
 from ..gpen_core.select import ORDERS, SIZE_UNITS, select_faces
 from . import host
+from .ranges import in_range
 from .reports import count_faces
 from .sockets import (
     CATEGORY,
@@ -83,6 +84,7 @@ class SelectFaces(io.ComfyNode):
         return ["crops"] if crops is None and len(faces) else []
 
     @classmethod
+    @in_range
     def execute(
         cls,
         faces: AlignedFaces,

@@ -14,6 +14,7 @@ from comfy_api.latest import io, ui
 
 from ..gpen_core.detectors.face_mesh import faces_from_mesh
 from ..gpen_core.errors import MismatchError
+from ..gpen_core.names import FACE_REGIONS, MASK_KINDS
 from . import host
 
 if TYPE_CHECKING:
@@ -28,10 +29,27 @@ FaceLandmarks = io.Custom("FACE_LANDMARKS")
 
 CATEGORY = "image/face restoration"
 CROP_SIZES = ("256", "512", "1024", "2048")
+REGIONS_TEXT = ", ".join(FACE_REGIONS)
+"""What "parse" pastes unless the user writes something else."""
 SAID = "gpen_said"
 """The key of a node's text in its `ui` value."""
 PREVIEW_IMAGES = 16
 """Images that a node shows. A preview of a whole video would take longer than its detection."""
+
+
+def make_mask_inputs() -> list[Any]:
+    """Return the widgets that choose the mask, the same for all nodes that paste."""
+    return [
+        io.Combo.Input("mask_kind", optional=True, options=list(MASK_KINDS), default=MASK_KINDS[0],
+                       advanced=True,
+                       tooltip="Where the face is pasted. box: most of the crop. oval: the face "
+                       "alone, so that hair and background stay. parse: the parts in regions; "
+                       "needs parsing_parsenet.pth or parsing_bisenet.pth in "
+                       "models/facedetection."),
+        io.String.Input("regions", optional=True, default=REGIONS_TEXT, advanced=True,
+                        tooltip="For parse: what to paste, some of skin, brows, eyes, nose, lips, "
+                        "mouth, ears, glasses, hair, hat, neck."),
+    ]  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,6 +15,7 @@ from ..gpen_core.tasks.segmentation import segment_to_face
 from . import host
 from .detections import find_faces
 from .files import stamp_unconnected_detector
+from .ranges import in_range
 from .reports import count_faces, describe_faces
 from .restore import DEFAULTS, PLANNED_BATCH, SEARCH_SHARE
 from .sockets import (
@@ -109,6 +110,7 @@ class ColorizeFaces(io.ComfyNode):
         return stamp_unconnected_detector(inputs)
 
     @classmethod
+    @in_range
     def execute(
         cls,
         image: torch.Tensor,

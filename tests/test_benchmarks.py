@@ -57,6 +57,23 @@ def test_paste_prints_the_cost_of_a_larger_frame(script, capsys):
     assert re.search(r"\| \d+\.\d\d \|$", second)
 
 
+def test_fidelity_compares_the_masks(script, capsys):
+    pytest.importorskip("skimage", reason="pip install scikit-image")
+    module = script("fidelity", "masks")
+    module.DAMAGES = {"noise 12": module.DAMAGES["noise 12"]}
+    module.main()
+    means, drawn, stranger = capsys.readouterr().out.split("\n\n")
+    assert means.splitlines()[-1].startswith("| noise 12 | 27.")
+    box, oval, parse, _ = (
+        float(cell.split("/")[0]) for cell in drawn.splitlines()[-1].split("|")[3:-1]
+    )
+    assert box > oval > 27.9
+    assert box > parse > 27.9
+    kept = [float(cell) for cell in stranger.splitlines()[-1].split("|")[2:-1]]
+    assert kept[0] < 20
+    assert min(kept[1:]) > 40
+
+
 def test_pipeline_times_every_step(script, capsys, monkeypatch):
     for package in ("skimage", "facenet_pytorch"):
         pytest.importorskip(package, reason=f"pip install '.[demo,detect]' for {package}")

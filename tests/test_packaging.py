@@ -54,12 +54,6 @@ def everything_needed(requirements: list[Requirement]) -> set[Requirement]:
     return needed
 
 
-def test_requirements_txt_is_what_pyproject_asks_for_without_pytorch():
-    asked = [Requirement(line) for line in [*PROJECT["dependencies"], *EXTRAS["detect"]]]
-    wanted = {str(r) for r in asked if r.name not in {"torch", "torchvision"}}
-    assert {str(r) for r in requirement_lines("requirements.txt")} == wanted
-
-
 def test_the_lock_satisfies_every_requirement():
     lock = {canonicalize_name(r.name): r for r in requirement_lines("constraints.txt")}
     asked = [*PROJECT["dependencies"], *(line for extra in LOCKED_EXTRAS for line in EXTRAS[extra])]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 SIGNATURES = {
     "detector": ("RetinaFace face detector", r"(module\.)?ClassHead\.0\.conv1x1\.weight$"),
-    "parser": ("ParseNet face parser", r"(module\.)?out_mask_conv\."),
+    "parser": ("face parser", r"(module\.)?(out_mask_conv|ffm)\."),
 }
 """Other networks than GPEN: the kind in words, and a pattern that the name of a tensor matches."""
 ONNX_START = re.compile(rb"\x08[\x01-\x20]")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import itertools
 import os
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +16,11 @@ from ..names import IMAGE_SUFFIXES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+
+_MOST_WAYS = 8
+"""How often one folder is searched, by its own name and by links. Ten folders that link to each
+other can be entered on millions of paths."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +92,11 @@ def _find_base(pattern: Path) -> Path:
 def _walk_images(folder: Path, output: Path, unreadable: list[OSError]) -> Iterator[Path]:
     """Yield the image files in a folder, in depth, without hidden files and without results."""
     results = identify(output)
+    ways: Counter[str] = Counter()
     for place, folders, files in os.walk(folder, onerror=unreadable.append, followlinks=True):
+        if _count_way(Path(place), ways, unreadable) > _MOST_WAYS:
+            folders.clear()
+            continue
         above = Path(place).relative_to(folder).parents
         # A link to a folder above it would never end.
         entered = {results, identify(Path(place)), *(identify(folder / step) for step in above)}
@@ -97,6 +108,16 @@ def _walk_images(folder: Path, output: Path, unreadable: list[OSError]) -> Itera
         for name in sorted(files):
             if not name.startswith(".") and Path(name).suffix.lower() in IMAGE_SUFFIXES:
                 yield Path(place, name)
+
+
+def _count_way(place: Path, ways: Counter[str], unreadable: list[OSError]) -> int:
+    """Count one more visit of a folder. The first visit too many is added to `unreadable`."""
+    folder = identify(place)
+    ways[folder] += 1
+    if ways[folder] == _MOST_WAYS + 1:
+        reason = f"searched already by {_MOST_WAYS} links or names"
+        unreadable.append(OSError(errno.ELOOP, reason, str(place)))
+    return ways[folder]
 
 
 def identify(path: Path) -> str:

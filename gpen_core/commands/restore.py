@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from ..errors import GPENError
-from ..names import AUTO, COLOURS, DETECTORS, DTYPES, ENGINES, TEMPLATES
+from ..names import AUTO, COLOURS, DETECTORS, DTYPES, ENGINES, MASK_KINDS, TEMPLATES
 from ..printable import printable_lines
 from . import FAILED
 from .arguments import add_file_options, add_name, explain, fraction, not_negative, positive
 from .jobs import plan_from_options
+from .mask_options import add_mask_options, check_mask_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -146,6 +147,7 @@ def _add_result_options(parser: argparse.ArgumentParser) -> None:
         "--feather", metavar="0…0.5", type=_parse_feather,
         help="width of the soft edge as a part of the crop's side (default: 0.15)",
     )  # fmt: skip
+    add_mask_options(result)
     result.add_argument(
         "--scale", type=int, choices=(1, 2, 4), default=1, help="enlarge the image (default: 1)"
     )
@@ -175,6 +177,7 @@ def run(args: RestoreOptions) -> int:
         raise GPENError(
             "--find-in background needs a background: add --scale 2, --scale 4 or --upscaler."
         )
+    check_mask_options(args)
     folders = {"compare": args.compare, "faces": args.save_faces}
     jobs, problems = plan_from_options(args, [name for name, asked in folders.items() if asked])
 
@@ -218,6 +221,7 @@ def _refuse_unused(args: RestoreOptions) -> None:
         "scale": 1, "save_faces": False, "detector": AUTO, "detector_weights": None,
         "threshold": None, "min_size": 0, "max_faces": None, "template": AUTO, "detail": AUTO,
         "feather": None, "strengths": None, "upscaler": None, "find_in": "photograph",
+        "mask_kind": MASK_KINDS[0], "regions": None, "parser": None,
     }  # fmt: skip
     given = [name for name, default in unused.items() if getattr(args, name) != default]
     if given:

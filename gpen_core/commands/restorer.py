@@ -23,18 +23,20 @@ from ..pipeline import restore_detected
 from ..restore import restore_pixels
 from .image_files import ImageFiles
 from .jobs import FileOptions
+from .mask_options import MaskOptions, choose_regions, load_chosen_parser
 from .model_options import ModelOptions, load_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..faces import Crops, Faces
+    from ..pasting.parsing import LabelParser
     from ..progress import OnProgress
     from ..runner import Runner
     from .jobs import Job
 
 
-class RestoreOptions(ModelOptions, FileOptions, Protocol):
+class RestoreOptions(ModelOptions, FileOptions, MaskOptions, Protocol):
     """The options of `gpen restore`, as `commands.restore.add_arguments` defines them."""
 
     batch_size: int | None
@@ -66,6 +68,8 @@ class Restorer:
         model: the network that restores faces.
         detector: the face detector; None if each input is one aligned face.
         upscaler: the network that enlarges the background, if there is one.
+        parser: the network that finds the parts of a face, if masks need it.
+        regions: the parts to paste.
         files: reads the inputs and writes the results.
     """
 
@@ -73,6 +77,8 @@ class Restorer:
     model: Runner
     detector: Detector | None
     upscaler: Upscaler | None
+    parser: LabelParser | None
+    regions: tuple[str, ...]
     files: ImageFiles
 
     @classmethod
@@ -89,6 +95,7 @@ class Restorer:
             GPENError: a network cannot be loaded, or the model's size is not `--size`.
         """
         device, dtype = options.device, options.dtype
+        regions = choose_regions(options)  # before anything is loaded
         notify = on_notice or (lambda name, message: None)
         model = load_model(options, RESTORE, notify)
         detector = upscaler = None
@@ -102,8 +109,9 @@ class Restorer:
                     f"--upscaler enlarges {upscaler.scale} times, and nothing without --scale 2 or "
                     "--scale 4. Without --scale, name one of scale 1, which only cleans."
                 )
+        parser = load_chosen_parser(options, device)
         files = ImageFiles(options, notify)
-        return cls(options, model, detector, upscaler, files)
+        return cls(options, model, detector, upscaler, parser, regions, files)
 
     def restore(self, job: Job, on_progress: OnProgress) -> str:
         """Restore one file; return a short description of what was done.
@@ -146,19 +154,11 @@ class Restorer:
             count += len(crops)
 
         faces = detect(self.detector, image, threshold=options.threshold, min_size=options.min_size)
-        feather = FEATHER if options.feather is None else options.feather
-        how = PasteOptions(
-            options.detail,
-            feather,
-            background,
-            strength=options.strength,
-            strengths=options.strengths,
-        )
         result = restore_detected(
             self.model,
             image,
             faces,
-            how,
+            self._choose_pasting(background),
             template=options.template,
             max_faces=options.max_faces,
             batch_size=options.batch_size,
@@ -178,6 +178,19 @@ class Restorer:
         if messages:
             outcome = "\n  ".join([f"{outcome}; {len(messages)} left out", *messages])
         return outcome
+
+    def _choose_pasting(self, background: torch.Tensor | None) -> PasteOptions:
+        options = self.options
+        return PasteOptions(
+            options.detail,
+            FEATHER if options.feather is None else options.feather,
+            background,
+            strength=options.strength,
+            strengths=options.strengths,
+            mask_kind=options.mask_kind,
+            regions=self.regions,
+            parser=self.parser,
+        )
 
     def _restore_aligned(
         self, job: Job, picture: Picture, on_progress: OnProgress, *, replace_extras: bool

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -23,6 +23,11 @@ CANDIDATES = 5000
 """The largest number of boxes before non-maximum suppression."""
 
 
+_LOG_ERRORS = 2
+"""OpenCV's LOG_LEVEL_ERROR. OpenCV 5 warns on every load that targets cannot be chosen; we choose
+none."""
+
+
 def can_load_dynamic() -> bool:
     """Whether the installed OpenCV can load yunet_n_dynamic.onnx; 4.10 to 4.13 cannot."""
     try:
@@ -30,6 +35,14 @@ def can_load_dynamic() -> bool:
     except ImportError:
         return False
     return int(cv2.__version__.partition(".")[0]) >= 5
+
+
+def _set_log_level(level: int) -> int:
+    """Set from which level on OpenCV prints; return the level before."""
+    import cv2
+
+    place: Any = getattr(cv2.utils, "logging", cv2)  # newer than OpenCV 4.11, else at the top
+    return place.setLogLevel(level)
 
 
 class YuNet:
@@ -64,8 +77,7 @@ class YuNet:
             network = np.frombuffer(file.read_bytes(), np.uint8)
         except OSError as error:
             raise DetectorError(f"`{file}` cannot be read: {error.strerror or error}.") from error
-        # OpenCV 5 warns on every load that targets cannot be chosen. We choose none.
-        level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
+        level = _set_log_level(_LOG_ERRORS)
         try:
             self._net = cv2.FaceDetectorYN.create(
                 "onnx", network, network[:0], (64, 32), self.threshold, NMS_IOU, CANDIDATES
@@ -80,7 +92,7 @@ class YuNet:
                 "published."
             ) from error
         finally:
-            cv2.utils.logging.setLogLevel(level)
+            _set_log_level(level)
         self._lock = threading.Lock()
 
     def find(self, pixels: torch.Tensor, *, threshold: float, largest: float) -> Faces:

@@ -1,6 +1,7 @@
 """Paste restored crops back into the photograph."""
 
 from .options import FEATHER, PasteOptions
+from .parsing import load_parser
 from .paste import Pasted, paste, paste_parts
 
-__all__ = ["FEATHER", "PasteOptions", "Pasted", "paste", "paste_parts"]
+__all__ = ["FEATHER", "PasteOptions", "Pasted", "load_parser", "paste", "paste_parts"]

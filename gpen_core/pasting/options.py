@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING
 
 from ..errors import MismatchError
 from ..images import check_range, check_shape
+from ..names import FACE_REGIONS, MASK_KINDS
+from .parsing import check_regions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import torch
+
+    from .parsing import FaceParser
 
 FEATHER = 0.15
 """Default width of the mask's slope, in crop sides."""
@@ -23,11 +27,15 @@ class PasteOptions:
 
     Attributes:
         detail: weight of the photograph's fine detail, 0 … 1, or "auto".
-        feather: width of the mask's slope in crop sides, above 0 and at most 0.5.
+        feather: width of the mask's slope as a part of its width, above 0 and at most 0.5.
         background: [B, 3, H', W'] the enlarged images, or None to paste into the images themselves.
         limit: [B or 1, 1, H, W] mask in [0, 1], or None.
         strength: 0 … 1, the weight of the crops against the background.
         strengths: one strength for each crop instead, in the order in which they are pasted.
+        mask_kind: "box", "oval" or "parse".
+        regions: what "parse" pastes, some of `names.REGIONS`.
+        parser: finds these regions; needed for "parse" only.
+        crop_masks: [N, 1, s, s] in [0, 1], one for each crop in the same order, or None.
     """
 
     detail: float | str = "auto"
@@ -36,17 +44,29 @@ class PasteOptions:
     limit: torch.Tensor | None = None
     strength: float = 1.0
     strengths: Sequence[float] | None = None
+    mask_kind: str = MASK_KINDS[0]
+    regions: Sequence[str] = FACE_REGIONS
+    parser: FaceParser | None = None
+    crop_masks: torch.Tensor | None = None
 
     def strength_of(self, row: int) -> float:
         """Return the strength of crop `row`, counted over all parts."""
         return self.strength if self.strengths is None else self.strengths[row]
 
     def check_count(self, crops: int) -> None:
-        """Raise MismatchError unless there is one of `strengths` for each of so many crops."""
+        """Raise MismatchError unless there is a strength and a mask for each of so many crops.
+
+        `strengths` and `crop_masks` may be missing.
+        """
         if self.strengths is not None and len(self.strengths) != crops:
             raise MismatchError(
                 f"{len(self.strengths)} strengths do not fit {crops} faces. Give one for each "
                 "face, in the order of the faces, or none to use one strength for all."
+            )
+        if self.crop_masks is not None and len(self.crop_masks) != crops:
+            raise MismatchError(
+                f"{len(self.crop_masks)} crop masks do not fit {crops} crops. Give one for each "
+                "crop, in the order of the crops."
             )
 
     def check_background(self) -> None:
@@ -70,10 +90,30 @@ class PasteOptions:
             raise MismatchError(f'detail must be 0 … 1 or "auto", found {self.detail!r}.')
         if not 0 < self.feather <= 0.5:
             raise MismatchError(f"feather must be above 0 and at most 0.5, found {self.feather}.")
+        self._check_mask()
         for name, values in (("strength", [self.strength]), ("strengths", self.strengths or [])):
             for value in values:
                 if not 0 <= value <= 1:
                     raise MismatchError(f"{name} must lie in 0 … 1, found {value}.")
+
+    def _check_mask(self) -> None:
+        if self.mask_kind not in MASK_KINDS:
+            raise MismatchError(
+                f"mask_kind must be {', '.join(MASK_KINDS)}, found {self.mask_kind!r}."
+            )
+        check_regions(self.regions)
+        if self.mask_kind == "parse" and self.parser is None:
+            raise MismatchError(
+                'mask_kind "parse" needs a face parser. Give parser=gpen.load_parser(), or choose '
+                "box or oval, which need none."
+            )
+        if self.crop_masks is not None:
+            check_shape(self.crop_masks, "crop_masks", channels=1)
+            height, width = self.crop_masks.shape[2:]
+            if height != width:
+                raise MismatchError(
+                    f"crop_masks must be square as the crops are, found {width}×{height}."
+                )
 
 
 def parse_strengths(text: str) -> list[float] | None:

@@ -12,9 +12,10 @@ import torch
 from .. import warp
 from ..errors import ImageError, MismatchError
 from ..images import check_image, format_batch
+from ..names import FACE_REGIONS, MASK_KINDS
 from .blending import Patch, blend
 from .clusters import find_clusters
-from .masks import crop_mask, limit_patch
+from .masks import make_mask
 from .options import FEATHER, PasteOptions
 from .placement import Placement, place
 from .warped import WarpedCrop
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from ..faces import Alignment, Crops
     from ..progress import OnProgress
+    from .parsing import FaceParser
 
 PATCH_PIXELS = 4_000_000
 """Pixels of a face that are warped at a time. One pixel takes some 70 bytes meanwhile."""
@@ -54,6 +56,10 @@ def paste(
     device: torch.device | None = None,
     on_progress: OnProgress | None = None,
     strengths: Sequence[float] | None = None,
+    mask_kind: str = MASK_KINDS[0],
+    regions: Sequence[str] = FACE_REGIONS,
+    parser: FaceParser | None = None,
+    crop_masks: torch.Tensor | None = None,
 ) -> Pasted:
     """Paste crops where they were cut. Pixels outside the mask stay bit-exact.
 
@@ -66,7 +72,8 @@ def paste(
         crops: N crops, at the size at which they were cut or any other.
         detail: weight of the photograph's fine detail, 0 … 1. "auto" decides for each pixel: 0
             where the detail is noise, or belongs to what was removed from the crop.
-        feather: width of the mask's slope in crop sides, above 0 and at most 0.5.
+        feather: width of the mask's slope, above 0 and at most 0.5: in crop sides for the box, in
+            halves of them for every other mask, because a face is half as wide as its crop.
         background: [B, 3, H', W'], the batch enlarged; the result then has its size.
         limit: [B or 1, 1, H, W] in [0, 1]; multiplies the mask.
         strength: 0 … 1, the weight of the crops; the rest is the image (or background) itself, so
@@ -76,6 +83,13 @@ def paste(
             a time, and the results return to the image's device.
         on_progress: called with (crops done, all crops) after each crop; may raise.
         strengths: one strength for each crop, in the order of the crops, instead of `strength`.
+        mask_kind: "box" pastes most of the crop; "oval" the face alone, as the crop's template
+            places it; "parse" the parts in `regions`, which `parser` finds in the image.
+        regions: for "parse", some of skin, brows, eyes, nose, lips, mouth, ears, glasses, hair,
+            hat, neck.
+        parser: from `load_parser`, for "parse".
+        crop_masks: [N, 1, s, s] in [0, 1], a mask in the frame of each crop, of any size and in the
+            order of the crops. It multiplies the mask, with a soft edge inside it.
 
     Returns:
         image and mask. Where nothing is pasted, `image` is the very tensor given (or the
@@ -103,13 +117,19 @@ def paste(
         True
     """
     check_image(image)
-    options = PasteOptions(detail, feather, background, limit, strength, strengths)
+    options = PasteOptions(
+        detail, feather, background, limit, strength, strengths, mask_kind, regions, parser,
+        crop_masks,
+    )  # fmt: skip
+    options.check(image)
     options.check_background()
     options.check_count(len(crops))
     order = _order_by_image(crops)
-    if strengths is not None:
-        strengths = [strengths[row] for row in order]
-        options = replace(options, strengths=strengths)
+    options = replace(
+        options,
+        strengths=None if strengths is None else [strengths[row] for row in order],
+        crop_masks=None if crop_masks is None else crop_masks[order],
+    )
     parts = _one_by_one(image, crops, on_progress)
     return paste_parts(image, crops.alignment[order], parts, options, device=device)
 
@@ -155,7 +175,7 @@ def paste_parts(
             cluster = clusters[number]
             placement = place(crops.alignment, row, crops.size, target, device)
             waiting[cluster] += _make_patches(
-                crops.pixels[row][None], placement, target, options, options.strength_of(number)
+                crops.pixels[row][None], placement, target, options, number
             )
             missing[cluster] -= 1
             if missing[cluster]:
@@ -212,13 +232,15 @@ def _make_patches(
     placement: Placement,
     target: torch.Tensor,
     options: PasteOptions,
-    strength: float,
+    number: int,
 ) -> Iterator[Patch]:
-    """Make the patches of one crop [1, 3, S, S]; none where it lies outside the target."""
+    """Make the patches of crop `number` [1, 3, S, S]; none where it lies outside the target."""
     rectangle, device = placement.rectangle, placement.device
     if rectangle.width < 1 or rectangle.height < 1:
         return
+    strength = options.strength_of(number)
     background = target[placement.image][None]
+    mask = make_mask(placement, options, background, number)
     pixels = pixels.to(device, warp.working_dtype(target))
     to_crop = placement.to_cut / placement.crop_size
     warped = WarpedCrop(pixels, background, placement, options.detail if strength > 0 else 0.0)
@@ -229,9 +251,7 @@ def _make_patches(
             values = warped.at(band, before)
             values = values if strength == 1 else before.lerp(values, strength)
         values = values[0]
-        weights = crop_mask(placement, band, options.feather, values)
-        if options.limit is not None:
-            weights = weights * limit_patch(options.limit, placement, band).to(weights)
+        weights = mask.weights(band, values)
         yield Patch(band, values, weights, to_crop, changes=strength > 0)
 
 

@@ -32,6 +32,7 @@ class Placement:
         crop_size: side of the cut frame in pixels.
         pixels_size: side of the crop's pixels as they are now.
         device: where the face is computed.
+        template: where the face lies in the crop, see `Alignment`.
     """
 
     image: int
@@ -42,6 +43,7 @@ class Placement:
     crop_size: int
     pixels_size: int
     device: torch.device
+    template: str
 
     def to_pixels(self, band: warp.Rectangle) -> torch.Tensor:
         """Map points of `band`, counted from its corner, to points of the crop's pixels."""
@@ -72,6 +74,7 @@ def place(
         crop_size=alignment.crop_size,
         pixels_size=pixels_size,
         device=device,
+        template=alignment.template,
     )
 
 

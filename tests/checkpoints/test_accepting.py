@@ -27,7 +27,7 @@ def test_a_gpen_of_the_right_size_is_accepted(tensors: Tensors, tmp_path: Path) 
         check_file(path, name="X.pth", kind="gpen", pixels=32)
         assert "at 32 px; the catalogue says 512 px" in refusal(path, "gpen", pixels=512)
         assert "is no RetinaFace" in refusal(path, "detector")
-        assert "is no ParseNet" in refusal(path, "parser")
+        assert "is no face parser" in refusal(path, "parser")
 
 
 def test_detectors_and_parsers_are_told_by_their_tensors(tmp_path: Path) -> None:

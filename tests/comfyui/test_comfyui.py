@@ -38,7 +38,8 @@ NODE_IDS = {
 }  # fmt: skip
 DIRECT_TESTS = (
     "test_nodes.py", "test_run.py", "test_inputs.py", "test_host.py", "test_files.py",
-    "test_degrade.py", "test_detections.py", "test_messages.py", "test_restorers.py",
+    "test_degrade.py", "test_detections.py", "test_messages.py", "test_ranges.py",
+    "test_restorers.py", "test_masks.py",
 )  # fmt: skip
 
 

@@ -182,3 +182,14 @@ def test_a_fifo_is_refused_as_weights_without_opening_it(tmp_path, monkeypatch):
         os.mkfifo(tmp_path / name)
         with pytest.raises(GPENError, match="is a FIFO"):
             load_detector("auto", device="cpu", weights=tmp_path / name)
+
+
+def test_opencv_up_to_4_11_has_its_log_level_elsewhere(tmp_path, monkeypatch):
+    cv2 = pytest.importorskip("cv2")
+    levels = []
+    monkeypatch.delattr(cv2.utils, "logging", raising=False)
+    monkeypatch.setattr(cv2, "setLogLevel", lambda level: levels.append(level) or 4, raising=False)
+    (tmp_path / "yunet.onnx").write_bytes(b"")
+    with pytest.raises(DetectorError, match="OpenCV"):
+        load_detector("yunet", weights=tmp_path / "yunet.onnx")
+    assert levels == [2, 4]  # errors only, then as before

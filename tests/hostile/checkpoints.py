@@ -11,6 +11,7 @@ import io
 import json
 import pickle
 import random
+import re
 import struct
 import zipfile
 from collections.abc import Iterator
@@ -60,11 +61,12 @@ def archive(pickled: bytes, *, method: int = zipfile.ZIP_STORED, **data: bytes) 
     """A zip archive like those of `torch.save`."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", method) as file:
-        file.writestr("archive/data.pkl", PROTO + pickled + b".")
-        file.writestr("archive/byteorder", b"little")
-        for key, values in data.items():
-            file.writestr(f"archive/data/{key.removeprefix('_')}", values)
-        file.writestr("archive/version", b"3\n")
+        entries = {"data.pkl": PROTO + pickled + b".", "byteorder": b"little"}
+        entries |= {f"data/{key.removeprefix('_')}": values for key, values in data.items()}
+        for name, contents in (entries | {"version": b"3\n"}).items():
+            entry = zipfile.ZipInfo(f"archive/{name}")  # without the time
+            entry.compress_type = method
+            file.writestr(entry, contents)
     return buffer.getvalue()
 
 
@@ -193,12 +195,32 @@ def sound_files() -> dict[str, bytes]:
         "b.bias": torch.randn(8, generator=generator).half(),
     }
     contents = {"g_ema": weights, "args": argparse.Namespace(size=32, tags=["a"]), "iter": 7}
-    files = {"sound.safetensors": save_safetensors(weights, metadata={"format": "pt"})}
-    for name, is_zip in (("sound.pth", True), ("sound_legacy.pth", False)):
-        buffer = io.BytesIO()
-        torch.save(contents, buffer, _use_new_zipfile_serialization=is_zip)
-        files[name] = buffer.getvalue()
-    return files
+    zipped = io.BytesIO()
+    torch.save(contents, zipped)
+    return {
+        "sound.safetensors": save_safetensors(weights, metadata={"format": "pt"}),
+        "sound.pth": zipped.getvalue(),
+        "sound_legacy.pth": _save_legacy(contents, list(weights.values())),
+    }
+
+
+def _save_legacy(contents: object, tensors: list[torch.Tensor]) -> bytes:
+    """Save as PyTorch did before 1.6, the same bytes every time.
+
+    PyTorch names the storages by their addresses in memory and orders them so; here they are
+    numbered in the order of `tensors`, in which the pickle names them.
+    """
+    saved = io.BytesIO()
+    torch.save(contents, saved, _use_new_zipfile_serialization=False)
+    pickled = saved.getvalue()
+    pickled = pickled[: pickled.rindex(PROTO + b"]")]  # the list of names begins there
+    names = list(dict.fromkeys(re.findall(rb"X.\0{3}(\d{7,})q", pickled, re.DOTALL)))
+    assert len(names) == len(tensors)
+    for number, name in enumerate(names):
+        pickled = pickled.replace(text(name.decode()), text(str(number)))
+    storages = [struct.pack("<Q", value.numel()) + value.numpy().tobytes() for value in tensors]
+    keys = [str(number) for number in range(len(names))]
+    return pickled + pickle.dumps(keys, protocol=2) + b"".join(storages)
 
 
 def mutations(seed: int, count: int) -> Iterator[tuple[str, bytes]]:
@@ -240,7 +262,8 @@ def _alter_inside(contents: bytes, dice: random.Random) -> bytes:
         chosen = dice.choice([name for name in names if name.endswith("data.pkl")] * 4 + names)
         for name in names:
             data = old.read(name)
-            new.writestr(name, _alter(data, dice) if name == chosen and data else data)
+            altered = _alter(data, dice) if name == chosen and data else data
+            new.writestr(zipfile.ZipInfo(name), altered)  # by its name it would hold the time
     return buffer.getvalue()
 
 

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from hostile_files import load_script, measure_growth
 
 from gpen_core import cli
@@ -61,6 +62,17 @@ def test_the_sound_files_that_are_altered_are_read(name: str, tmp_path: Path) ->
     for contents in (read_outline(path), read_tensor_file(path).contents):
         tensors = contents.get("g_ema", contents)
         assert tensors["generator.input.input"].shape == (1, 8, 4, 4)
+
+
+def test_the_same_files_are_made_at_any_time_and_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+    kept = []  # so that the next tensors lie elsewhere
+    for seconds in (1e9, 1.5e9):
+        monkeypatch.setattr(time, "time", lambda seconds=seconds: seconds)
+        altered = [*hostile.mutations(seed=29, count=99)]
+        made.append([hostile.sound_files(), hostile.archive(b"N"), altered])
+        kept += [torch.empty(size) for size in (8, 128) for _ in range(9)]
+    assert made[0] == made[1]
 
 
 @pytest.mark.filterwarnings("ignore")  # PyTorch warns of pickle protocols that do not exist

@@ -73,6 +73,10 @@ def test_rare_widgets_are_advanced(schemas):
         "GPENSelectFaces.size_unit",
         "GPENRestoreFaces.batch_size",
         "GPENDegrade.face_size",
+        "GPENPasteBack.mask_kind",
+        "GPENPasteBack.regions",
+        "GPENRestoreImage.mask_kind",
+        "GPENRestoreImage.regions",
         "LoadGPENFaceRestorer.dtype",
     }
 

@@ -29,10 +29,13 @@ SIGNATURES = {
     "GPENRestoreFaces": (["model", "crops", "strength", "batch_size"], ["restored"]),
     "GPENPasteBack": (
         ["image", "faces", "crops", "feather", "detail", "mask", "background", "strength",
-         "strengths"],
+         "strengths", "mask_kind", "regions", "crop_masks"],
         ["image", "mask"],
     ),
-    "GPENRestoreImage": (["image", "model", "strength", "detector"], ["image", "mask"]),
+    "GPENRestoreImage": (
+        ["image", "model", "strength", "detector", "mask_kind", "regions"],
+        ["image", "mask"],
+    ),
     "GPENDegrade": (["image", "seed", "preset", "strength", "face_size"], ["image"]),
     "GPENExamplePhotograph": (["photograph"], ["image"]),
     "GPENColorizeFaces": (
