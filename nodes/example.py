@@ -7,10 +7,13 @@ from pathlib import Path
 import torch
 from comfy_api.latest import io
 
+from ..gpen_core.tasks.colour import compute_luma
 from .sockets import CATEGORY, make_ui, to_host_image
 
 FOLDER = Path(__file__).parent / "photographs"
-PORTRAIT, GROUP, CLIP = "portrait", "group", "clip"
+PORTRAIT, GROUP, CLIP, GREY, MAP = "portrait", "group", "clip", "grey", "map"
+FILES = {GROUP: "group.jpg", MAP: "map.png"}
+"""The file of each choice; the others are made from the portrait."""
 FRAME_WIDTH, FRAME_HEIGHT = 448, 336
 FRAME_STEP, FRAME_END = 4, 64
 """The clip's frame moves to the right by FRAME_STEP pixels until it has moved by FRAME_END."""
@@ -30,10 +33,12 @@ class ExamplePhotograph(io.ComfyNode):
             has_intermediate_output=True,
             search_aliases=["example image", "sample photo", "test image", "gpen"],
             inputs=[
-                io.Combo.Input("photograph", options=[PORTRAIT, GROUP, CLIP], default=PORTRAIT,
+                io.Combo.Input("photograph", options=[PORTRAIT, GROUP, CLIP, GREY, MAP],
+                               default=PORTRAIT,
                                tooltip="portrait: an astronaut, in a noisy and compressed copy. "
                                "group: many faces, most of them small. clip: 16 frames that pan "
-                               "over the portrait."),
+                               "over the portrait. grey: the portrait without its colours. map: "
+                               "a segmentation map of a face."),
             ],
             outputs=[
                 io.Image.Output("image", tooltip="The photograph, or the frames of the clip."),
@@ -44,9 +49,11 @@ class ExamplePhotograph(io.ComfyNode):
     def execute(cls, photograph: str) -> io.NodeOutput:
         from ..gpen_core.media.reading import read_image  # imports OpenCV
 
-        file = GROUP if photograph == GROUP else PORTRAIT
-        image = read_image(FOLDER / f"{file}.jpg")
-        images = _pan(image) if photograph == CLIP else image
+        images = read_image(FOLDER / FILES.get(photograph, "portrait.jpg"))
+        if photograph == CLIP:
+            images = _pan(images)
+        elif photograph == GREY:
+            images = compute_luma(images).expand_as(images).contiguous()
         return io.NodeOutput(to_host_image(images), ui=make_ui(images))
 
 

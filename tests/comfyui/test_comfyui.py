@@ -33,7 +33,8 @@ pytestmark = pytest.mark.comfyui
 NODE_IDS = {
     "LoadGPEN", "LoadGPENFaceDetector", "GPENDetectFaces", "GPENCropFaces", "GPENSelectFaces",
     "GPENRestoreFaces", "GPENPasteBack", "GPENRestoreImage", "GPENDegrade",
-    "GPENExamplePhotograph", "LoadGPENFaceRestorer",
+    "GPENExamplePhotograph", "LoadGPENFaceRestorer", "GPENColorizeFaces", "GPENInpaintFaces",
+    "GPENFacesFromSegmentation",
 }  # fmt: skip
 DIRECT_TESTS = (
     "test_nodes.py", "test_run.py", "test_inputs.py", "test_host.py", "test_files.py",

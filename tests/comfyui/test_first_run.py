@@ -10,12 +10,11 @@ import pytest
 from comfyui_graphs import read_pixels
 from comfyui_host import COMFYUI_PATH, ROOT, ComfyUI
 from comfyui_page import open_page
+from workflow_files import CHECKPOINTS
 
 pytestmark = pytest.mark.browser
 
 NAMES = sorted(path.stem for path in (ROOT / "workflows").glob("*.json"))
-CHECKPOINT = "v1-5-pruned-emaonly-fp16.safetensors"
-NEEDS_CHECKPOINT = "diffusion_between"
 ONE = "1 face in 1 of 1 images."
 SAID = {
     "restore_photo": [f"Restored {ONE}"],
@@ -67,7 +66,7 @@ def check_restored(host: ComfyUI, entry: dict, name: str) -> None:
         assert name == "upscaled_background" or np.array_equal(picture[BELOW], original[BELOW])
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name != NEEDS_CHECKPOINT])
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in CHECKPOINTS])
 def test_a_template_runs_at_once_and_shows_restored_faces(fresh, name):
     host, vue = fresh
     before = sorted(path.name for path in (host.base / "input").rglob("*"))
@@ -87,15 +86,18 @@ def test_a_template_runs_at_once_and_shows_restored_faces(fresh, name):
         check_restored(host, entry, name)
 
 
-def test_a_template_whose_checkpoint_is_missing_loads_and_the_page_names_the_file(fresh):
+@pytest.mark.parametrize("name", CHECKPOINTS)
+def test_a_template_whose_checkpoint_is_missing_loads_and_the_page_names_the_file(fresh, name):
     host, vue = fresh
+    checkpoint = CHECKPOINTS[name].split("/")[-1]
     with open_page(host, vue=vue) as page:
-        page.open_template(NEEDS_CHECKPOINT)
-        page.wait_for_text(CHECKPOINT)
+        page.open_template(name)
+        page.shoot(f"first-{name}-{'vue' if vue else 'classic'}-loaded")
+        page.wait_for_text(checkpoint)
         page.press_run()
         page.wait_for_text("errors found")
         page.page.get_by_role("button", name="View details").first.click()
-        page.wait_for_text(CHECKPOINT)
+        page.wait_for_text(checkpoint)
 
 
 def test_a_result_from_the_cache_shows_the_same_texts_and_previews_in_a_new_page(fresh):

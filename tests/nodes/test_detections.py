@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
+from draw_map import draw_map
 from node_fixtures import draw_scene
 
 IMAGE = draw_scene([10, 80], [], [120])
@@ -173,9 +175,29 @@ def test_an_image_that_requires_grad_is_taken_like_any_other(node, counted, mode
 
 @pytest.mark.parametrize(
     ("photograph", "shape"),
-    [("portrait", (1, 512, 512, 3)), ("group", (1, 575, 1600, 3)), ("clip", (16, 336, 448, 3))],
+    [
+        ("portrait", (1, 512, 512, 3)),
+        ("group", (1, 575, 1600, 3)),
+        ("clip", (16, 336, 448, 3)),
+        ("grey", (1, 512, 512, 3)),
+        ("map", (1, 512, 512, 3)),
+    ],
 )
 def test_example_photographs_are_images(node, photograph, shape):
     result = node("GPENExamplePhotograph", photograph=photograph)
     assert result[0].shape == shape
     assert result.ui is not None
+
+
+def test_the_grey_example_has_the_brightness_of_the_portrait(node):
+    portrait, grey = (node("GPENExamplePhotograph", photograph=p)[0] for p in ("portrait", "grey"))
+    assert torch.equal(grey[..., :1].expand_as(grey), grey)
+    assert torch.allclose(portrait @ torch.tensor([0.299, 0.587, 0.114]), grey[..., 0], atol=1e-5)
+
+
+def test_the_example_map_is_the_one_that_the_script_draws_in_the_palette(node, core):
+    (shown,) = node("GPENExamplePhotograph", photograph="map").args
+    drawn = torch.from_numpy(np.array(draw_map().convert("RGB")))
+    assert torch.equal((shown[0] * 255).round().byte(), drawn)
+    palette = [color.to_bytes(3, "big") for color in core("tasks.segmentation").PALETTE.values()]
+    assert {bytes(color) for color in drawn.reshape(-1, 3).unique(dim=0).tolist()} <= {*palette}

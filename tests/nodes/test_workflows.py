@@ -10,15 +10,20 @@ from comfyui_host import ROOT
 from comfyui_page import open_page
 from node_fixtures import SIGNATURES
 from PIL import Image
+from workflow_files import CHECKPOINTS, put_checkpoints
+
+from gpen_core.checkpoints import catalog
 
 FOLDER = ROOT / "workflows"
 FILES = sorted(FOLDER.glob("*.json"))
 NAMES = [path.stem for path in FILES]
 ONLY_LOAD = {"diffusion_between"}
 """Workflows that are not run: they need a checkpoint of several gigabytes."""
+NEEDS_NO_FACE = ONLY_LOAD | {"faces_from_segmentation"}
 EXPECTED = {
     "restore_photo", "restore_step_by_step", "choose_faces", "pass_between", "diffusion_between",
-    "upscaled_background", "video_frames", "compare",
+    "upscaled_background", "video_frames", "compare", "colorize_faces", "inpaint_faces",
+    "faces_from_segmentation", "portrait_2048",
 }  # fmt: skip
 WIDGETS = {"INT", "FLOAT", "STRING", "COMBO", "BOOLEAN"}
 
@@ -63,6 +68,19 @@ def test_every_node_of_a_workflow_names_its_pack_and_version(path):
 def test_workflow_loads_no_file_that_a_new_user_lacks(path):
     types = {node["type"] for node in read_json(path)["nodes"]}
     assert not {"LoadImage", "LoadVideo"} & types
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_workflow_says_which_checkpoint_it_needs_and_where_it_is_published(name):
+    workflow = read_json(FOLDER / f"{name}.json")
+    models = [m for node in workflow["nodes"] for m in node["properties"].get("models", [])]
+    needed = CHECKPOINTS.get(name)
+    assert [f"{m['directory']}/{m['name']}" for m in models] == ([needed] if needed else [])
+    for model in models:
+        entry = catalog.look_up(model["name"])
+        assert entry is None or entry.url == model["url"]
+        (note,) = (n for n in workflow["nodes"] if n["type"] == "MarkdownNote")
+        assert f"models/{model['directory']}" in note["widgets_values"][0]
 
 
 @pytest.mark.parametrize("path", FILES, ids=NAMES)
@@ -110,26 +128,19 @@ def test_api_twin_has_the_same_nodes_and_values(name):
             assert sorted(map(str, plain)) == sorted(map(str, shown[key]["widgets_values"]))
 
 
-def put_inputs(comfyui) -> None:
-    """Write an empty file in place of the checkpoint, the only file that a workflow lacks."""
-    checkpoints = comfyui.base / "models" / "checkpoints"
-    checkpoints.mkdir(exist_ok=True)
-    (checkpoints / "v1-5-pruned-emaonly-fp16.safetensors").touch()
-
-
 @pytest.mark.comfyui
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in ONLY_LOAD])
 def test_api_twin_runs(comfyui, name):
-    put_inputs(comfyui)
+    put_checkpoints(comfyui.base)
     entry = comfyui.run(read_api_twin(name))
     assert entry["outputs"]
 
 
 @pytest.mark.comfyui
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in ONLY_LOAD])
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in NEEDS_NO_FACE])
 def test_api_twin_runs_on_an_image_without_a_face(comfyui, name):
-    put_inputs(comfyui)
-    Image.effect_noise((320, 240), 40).save(comfyui.base / "input" / "example.png")
+    put_checkpoints(comfyui.base)
+    Image.effect_noise((512, 512), 40).save(comfyui.base / "input" / "example.png")
     graph = read_api_twin(name)
     graph["1"] = {"class_type": "LoadImage", "inputs": {"image": "example.png"}}
     assert comfyui.run(graph)["outputs"]
@@ -143,7 +154,7 @@ def test_the_template_browser_lists_the_workflows_with_their_pictures(comfyui):
 @pytest.mark.browser
 @pytest.mark.parametrize("vue", [False, True], ids=["classic", "nodes-2.0"])
 def test_every_workflow_loads_and_runs_in_the_page_without_an_error(comfyui, vue, tmp_path):
-    put_inputs(comfyui)
+    put_checkpoints(comfyui.base)
     for path in FILES:
         with open_page(comfyui, vue=vue) as page:
             page.load(path)
@@ -181,7 +192,7 @@ def test_the_page_shows_the_help_of_every_node_with_its_picture(comfyui):
     ("language", "title"), [("zh", "修复图像 (GPEN)"), ("ja", "画像を復元 (GPEN)")]
 )
 def test_the_page_shows_titles_and_help_in_the_users_language(comfyui, language, title):
-    put_inputs(comfyui)
+    put_checkpoints(comfyui.base)
     with open_page(comfyui, vue=False, language=language) as page:
         page.load(FOLDER / "restore_photo.json")
         shown = page.page.evaluate(

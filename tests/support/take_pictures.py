@@ -20,14 +20,20 @@ sys.path[:0] = [str(SUPPORT), str(ROOT)]
 from comfyui_host import ComfyUI  # noqa: E402
 from comfyui_page import Page, open_page  # noqa: E402
 from PIL import Image  # noqa: E402
+from workflow_files import CHECKPOINTS, put_checkpoints  # noqa: E402
 
 DOCS, WORKFLOWS = ROOT / "web" / "docs", ROOT / "workflows"
 HELP_WIDTH, THUMBNAIL_WIDTH, QUALITY = 1100, 800, 82
 VIEW = {"width": 2000, "height": 1200}
 MARGIN = 14
-ONLY_LOAD = {"diffusion_between"}
 PHOTOGRAPHS = ROOT / "nodes" / "photographs"
 THUMBNAIL_SIDE = 396
+TASKS = {
+    "colorize_faces": "GPENColorizeFaces",
+    "inpaint_faces": "GPENInpaintFaces",
+    "faces_from_segmentation": "GPENFacesFromSegmentation",
+}
+"""Workflows whose published model we do not have, and the node that a thumbnail shows instead."""
 FACES = {"portrait": (130, 10, 330, 210), "clip": (130, 10, 330, 210), "group": (520, 60, 820, 360)}
 """The part of each photograph that a thumbnail shows."""
 
@@ -71,15 +77,11 @@ PLACE = """async ([graph, places]) => {
     node.setSize([340, node.computeSize()[1]]);
   }
 }"""
-NODES_AT = """() => [...document.querySelectorAll('[data-node-id]')]
+INPUTS = {"GPENExamplePhotograph", "SolidMask", "MaskComposite"}
+NODES_AT = """only => [...document.querySelectorAll('[data-node-id]')]
+  .filter(e => !only || app.graph.nodes.some(
+    n => n.type === only && String(n.id) === e.dataset.nodeId))
   .map(e => e.getBoundingClientRect()).map(r => [r.left, r.top, r.right, r.bottom])"""
-
-
-def put_checkpoint(base: Path) -> None:
-    """Write an empty file in place of the checkpoint that a workflow needs."""
-    checkpoints = base / "models" / "checkpoints"
-    checkpoints.mkdir(exist_ok=True)
-    (checkpoints / "v1-5-pruned-emaonly-fp16.safetensors").touch()
 
 
 def draw_thumbnail(host: ComfyUI, name: str) -> Image.Image:
@@ -91,6 +93,8 @@ def draw_thumbnail(host: ComfyUI, name: str) -> Image.Image:
     source = next(v for v in graph[last]["inputs"].values() if isinstance(v, list))
     if name == "video_frames":
         source = graph[source[0]]["inputs"]["images"]
+    if name == "portrait_2048":  # as the model that comes with the pack restores it
+        graph["2"]["inputs"]["file"] = "built-in (256)"
     if name == "diffusion_between":  # what comes without the checkpoint
         graph = {key: graph[key] for key in ("1", "2", "3", "4", "6")}
         graph["6"]["inputs"]["crops"], source = ["4", 0], ["6", 0]
@@ -100,11 +104,41 @@ def draw_thumbnail(host: ComfyUI, name: str) -> Image.Image:
     after = Image.open(host.pictures(host.run(graph), "out")[0])
     if kind == "clip":
         before = before.crop((0, 0, *after.size))
-    after = after.resize(before.size, Image.Resampling.LANCZOS)
+    return pair_up(*(
+        picture.convert("RGB").resize(before.size, Image.Resampling.LANCZOS).crop(FACES[kind])
+        for picture in (before, after)
+    ))  # fmt: skip
+
+
+def draw_task(host: ComfyUI, page: Page, name: str) -> Image.Image:
+    """Show the picture that a task's node gets beside the node; no result of a model."""
+    graph = json.loads((WORKFLOWS / "api" / f"{name}.json").read_text("utf-8"))
+    graph = {key: graph[key] for key in graph if graph[key]["class_type"] in INPUTS}
+    kind = graph["1"]["inputs"]["photograph"]
+    image = ["1", 0]
+    if name == "inpaint_faces":
+        graph["white"] = {"class_type": "MaskToImage", "inputs": {"mask": ["5", 0]}}
+        graph["holes"] = {"class_type": "ImageCompositeMasked", "inputs": {
+            "destination": image, "source": ["white", 0], "mask": ["5", 0],
+            "x": 0, "y": 0, "resize_source": False,
+        }}  # fmt: skip
+        image = ["holes", 0]
+    graph["out"] = {"class_type": "SaveImage",
+                    "inputs": {"images": image, "filename_prefix": "thumbnail"}}  # fmt: skip
+    given = Image.open(host.pictures(host.run(graph), "out")[0]).convert("RGB")
+    given = given if kind == "map" else given.crop(FACES["portrait"])
+    shown = take_picture(page, TASKS[name])
+    side = max(shown.size)
+    square = Image.new("RGB", (side, side), shown.getpixel((2, 2)))
+    square.paste(shown, (0, (side - shown.height) // 2))
+    return pair_up(given, square)
+
+
+def pair_up(*pictures: Image.Image) -> Image.Image:
+    """Put two square pictures side by side."""
     pair = Image.new("RGB", (2 * THUMBNAIL_SIDE + 8, THUMBNAIL_SIDE), "white")
-    for left, picture in ((0, before), (THUMBNAIL_SIDE + 8, after)):
-        face = picture.convert("RGB").crop(FACES[kind])
-        pair.paste(face.resize((THUMBNAIL_SIDE,) * 2, Image.Resampling.LANCZOS), (left, 0))
+    for left, picture in zip((0, THUMBNAIL_SIDE + 8), pictures, strict=True):
+        pair.paste(picture.resize((THUMBNAIL_SIDE,) * 2, Image.Resampling.LANCZOS), (left, 0))
     return pair
 
 
@@ -118,13 +152,13 @@ def load(page: Page, name: str) -> None:
     page.page.wait_for_timeout(1500)
 
 
-def take_picture(page: Page) -> Image.Image:
-    """Take a screenshot of the graph, cut out of the page."""
+def take_picture(page: Page, only: str | None = None) -> Image.Image:
+    """Take a screenshot of the graph, or of a node of the kind `only`, cut out of the page."""
     page.page.evaluate("() => app.canvas.deselectAll()")
     page.fit()
     page.page.mouse.move(5, VIEW["height"] - 5)
     page.page.wait_for_timeout(6000)  # until the message that the job is done disappears
-    lefts, tops, rights, bottoms = zip(*page.page.evaluate(NODES_AT), strict=True)
+    lefts, tops, rights, bottoms = zip(*page.page.evaluate(NODES_AT, only), strict=True)
     left, top = min(lefts) - MARGIN, min(tops) - MARGIN
     clip = {
         "x": left, "y": top,
@@ -144,17 +178,19 @@ def main(names: list[str]) -> None:
         host = ComfyUI(Path(folder))
         try:
             for name in names or every:
-                put_checkpoint(host.base)
+                put_checkpoints(host.base)
                 with open_page(host, vue=True) as page:
                     page.page.set_viewport_size(VIEW)
                     load(page, name)
-                    if name not in ONLY_LOAD:
+                    if name not in CHECKPOINTS:
                         entry = page.run()
                         assert entry["status"]["status_str"] == "success", json.dumps(entry)
                     picture = take_picture(page)
+                    task = draw_task(host, page, name) if name in TASKS else None
                 write(picture, DOCS / f"{name}.jpg", HELP_WIDTH)
                 if name not in GRAPHS:
-                    write(draw_thumbnail(host, name), WORKFLOWS / f"{name}.jpg", THUMBNAIL_WIDTH)
+                    thumbnail = task or draw_thumbnail(host, name)
+                    write(thumbnail, WORKFLOWS / f"{name}.jpg", THUMBNAIL_WIDTH)
                 print(name, picture.size)
         finally:
             host.stop()
