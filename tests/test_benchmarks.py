@@ -74,6 +74,19 @@ def test_fidelity_compares_the_masks(script, capsys):
     assert min(kept[1:]) > 40
 
 
+def test_detail_compares_shares_of_the_detail(script, capsys):
+    pytest.importorskip("skimage", reason="pip install scikit-image")
+    module = script("detail")
+    module.DAMAGES = {"noise 12": module.DAMAGES["noise 12"]}
+    module.SHARES, module.FACES, module.CROPS = (0.0, 1.0, "auto"), (30,), (256,)
+    module.main()
+    damaged, untouched = capsys.readouterr().out.split("\n\n")
+    none, full, auto, _ = (float(cell) for cell in damaged.splitlines()[-1].split("|")[2:-1])
+    assert auto > none - 0.2  # this portrait was enlarged and has no finer detail
+    assert auto > full + 2
+    assert float(untouched.splitlines()[-1].split("|")[-2]) > 44
+
+
 def test_pipeline_times_every_step(script, capsys, monkeypatch):
     for package in ("skimage", "facenet_pytorch"):
         pytest.importorskip(package, reason=f"pip install '.[demo,detect]' for {package}")
