@@ -175,7 +175,6 @@ def test_options_are_checked_before_any_work(words, message, capsys):
     [
         ["--aligned", "--scale", "2"],
         ["--aligned", "--save-faces"],
-        ["--upscaler", "x.pth"],
         ["b.jpg"],
     ],
 )
