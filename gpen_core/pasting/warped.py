@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 import torch
 
 from .. import warp
-from .detail import choose_window, detail_share, find_agreement, find_middle, find_noise
+from .detail import (
+    choose_window,
+    detail_share,
+    find_agreement,
+    find_middle,
+    find_noise,
+    trust_band,
+)
 
 if TYPE_CHECKING:
     from .placement import Placement
@@ -47,6 +54,7 @@ class WarpedCrop:
         held = self._warp(content, middle)
         self.window = choose_window(placement)
         self.noise = find_noise(before - held, self.window)
+        self.trust = trust_band(content, pixels, density)
 
     def at(self, band: warp.Rectangle, before: torch.Tensor) -> torch.Tensor:
         """Return [1, 3, h, w] in [0, 1] at `band`; `before` is the target there."""
@@ -63,7 +71,7 @@ class WarpedCrop:
         around = band._replace(top=top, bottom=bottom)
         values, held, kept = self._warp(self.layers, around).split((3, 3, 1), dim=1)
         lost = warp.cut_rectangle(self.background, around).to(held) - held
-        share = detail_share(lost, self.noise, self.window) * kept.clamp(0, 1)
+        share = self.trust * detail_share(lost, self.noise, self.window) * kept.clamp(0, 1)
         rows = slice(band.top - top, band.bottom - top)
         return (values + share * lost)[..., rows, :].clamp(0, 1)
 

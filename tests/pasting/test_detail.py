@@ -78,6 +78,15 @@ def test_an_unrestored_small_face_returns_as_it_was(photograph, width, crop_size
     )
 
 
+def test_a_small_noisy_face_gets_nothing_of_its_noise_back(photograph):
+    noisy = (photograph + 0.07 * draw_noise(1, 3, 512, 512)).clamp(0, 1)
+    place = place_face(1.0, 512, noisy)
+    clean = cut(photograph, place)
+    inside = paste(noisy, clean).mask > 0.99
+    auto, none = (paste(noisy, clean, detail=detail).image for detail in ("auto", 0.0))
+    assert psnr(auto, photograph, inside) >= psnr(none, photograph, inside) - 0.02
+
+
 def test_an_edge_that_the_network_removed_leaves_no_ghost(photograph):
     image = F.interpolate(photograph, size=(2048, 2048), mode="bicubic").clamp(0, 1)
     image = (3 * image - 2 * box_mean(image, 9)).clamp(0, 1)  # edges finer than the crop's pixels
