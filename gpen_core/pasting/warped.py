@@ -48,13 +48,16 @@ class WarpedCrop:
             return
         density = max(placement.scale) / warp.shrink_factor(placement.to_target)
         density *= placement.pixels_size / placement.crop_size
+        self.trust = trust_band(content, pixels, density)
+        if self.trust == 0:
+            self.detail = 0.0
+            return
         self.layers = torch.cat([pixels, content, find_agreement(content, pixels, density)], dim=1)
         middle = find_middle(placement)
         before = warp.cut_rectangle(background, middle).to(pixels)
         held = self._warp(content, middle)
         self.window = choose_window(placement)
         self.noise = find_noise(before - held, self.window)
-        self.trust = trust_band(content, pixels, density)
 
     def at(self, band: warp.Rectangle, before: torch.Tensor) -> torch.Tensor:
         """Return [1, 3, h, w] in [0, 1] at `band`; `before` is the target there."""
