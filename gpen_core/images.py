@@ -35,6 +35,17 @@ def check_shape(image: torch.Tensor, name: str = "image", channels: int = 3) -> 
         raise MismatchError(f"{name} must be floating point in [0, 1], found {image.dtype}.")
 
 
+def check_mask(mask: torch.Tensor, image: torch.Tensor, name: str) -> None:
+    """Raise MismatchError unless `mask` is floating point [B or 1, 1, H, W] for `image`."""
+    check_shape(mask, name, channels=1)
+    count, _, height, width = image.shape
+    if mask.shape[0] not in (1, count) or tuple(mask.shape[2:]) != (height, width):
+        raise MismatchError(
+            f"{name} must be a mask of {width}×{height} like the image, one for each of {count} "
+            f"or one for all; found {mask.shape[0]} of {mask.shape[3]}×{mask.shape[2]}."
+        )
+
+
 def format_batch(size: tuple[int, ...]) -> str:
     """Write the size (B, H, W) of a batch in words, with the width first: "2 images of 640×480"."""
     count, height, width = size

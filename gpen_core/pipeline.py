@@ -100,9 +100,7 @@ def restore_image(
     )
     options.check(image)  # before a long search
     options.check_background()
-    check_max_faces(max_faces)
-    check_template(choose_template(template, model.config))
-    check_passes(batch_size, noise_seed)
+    check_choices(model, template, max_faces, batch_size, noise_seed)
     check_colour(colour)
     faces = detect(
         detector,
@@ -125,6 +123,15 @@ def restore_image(
         on_left_out=on_left_out,
         colour=colour,
     )
+
+
+def check_choices(
+    model: Runner, template: str, max_faces: int | None, batch_size: int | None, noise_seed: int
+) -> None:
+    """Raise the error of the verb that would refuse one of these options after a long search."""
+    check_max_faces(max_faces)
+    check_template(choose_template(template, model.config))
+    check_passes(batch_size, noise_seed)
 
 
 def restore_detected(

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from comfy_api.latest import io
 
-from ..gpen_core.tasks.colour import compute_luma
+from ..gpen_core.sharpen import luma
 from .sockets import CATEGORY, make_ui, to_host_image
 
 FOLDER = Path(__file__).parent / "photographs"
@@ -53,7 +53,7 @@ class ExamplePhotograph(io.ComfyNode):
         if photograph == CLIP:
             images = _pan(images)
         elif photograph == GREY:
-            images = compute_luma(images).expand_as(images).contiguous()
+            images = luma(images).expand_as(images).contiguous()
         return io.NodeOutput(to_host_image(images), ui=make_ui(images))
 
 

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 from comfy_api.latest import io
 
 from ..gpen_core.align import alignable, left_out_messages
+from ..gpen_core.images import check_mask
 from ..gpen_core.names import AUTO, COLORIZE, INPAINT, SEGMENT_TO_FACE
 from ..gpen_core.runner import check_task, choose_template
-from ..gpen_core.tasks.colour import check_spread, colorize_detected
-from ..gpen_core.tasks.holes import check_holes, inpaint_detected
+from ..gpen_core.tasks.colour import colorize_detected
+from ..gpen_core.tasks.holes import inpaint_detected
 from ..gpen_core.tasks.segmentation import segment_to_face
 from . import host
 from .detections import find_faces
@@ -122,7 +123,8 @@ class ColorizeFaces(io.ComfyNode):
         check_task(model, COLORIZE)
         pixels, alpha = from_host_image(image)
         mask = from_host_mask(spread)
-        check_spread(pixels, mask)  # before a long search
+        if mask is not None:
+            check_mask(mask, pixels, "spread")  # before a long search
 
         def work(faces: Faces, on_progress: OnProgress) -> Pasted:
             return colorize_detected(
@@ -183,7 +185,7 @@ class InpaintFaces(io.ComfyNode):
         check_task(model, INPAINT)
         pixels, alpha = from_host_image(image)
         holes = mask.detach().reshape(-1, 1, *mask.shape[-2:]).float().clamp(0, 1)
-        check_holes(pixels, holes)  # before a long search
+        check_mask(holes, pixels, "mask")  # before a long search
 
         def work(faces: Faces, on_progress: OnProgress) -> Pasted:
             return inpaint_detected(model, pixels, faces, holes, on_progress=on_progress)

@@ -16,7 +16,8 @@ from ..files import is_folder, write_atomically
 from ..media import read_picture
 from ..media.formats import is_same_format
 from ..names import COLORIZE, IMAGE_SUFFIXES, INPAINT, SEGMENT_TO_FACE
-from ..tasks.colour import colorize_detected, compute_luma
+from ..sharpen import luma
+from ..tasks.colour import colorize_detected
 from ..tasks.holes import HOLE, inpaint_detected
 from ..tasks.segmentation import segment_to_face
 from .image_files import ImageFiles
@@ -224,4 +225,4 @@ def _read_mask(source: str, job: Job) -> torch.Tensor:
         if not found:
             raise ImageError(f"{path} holds no mask for {job.source}: expected {stem}.png.")
         path = found[0]
-    return compute_luma(read_picture(path).pixels)
+    return luma(read_picture(path).pixels)

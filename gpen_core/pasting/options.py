@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..errors import MismatchError
-from ..images import check_range, check_shape
+from ..images import check_mask, check_range, check_shape
 from ..names import FACE_REGIONS, MASK_KINDS
 from .parsing import check_regions
 
@@ -83,7 +83,7 @@ class PasteOptions:
         if self.background is not None:
             _check_background(self.background, image)
         if self.limit is not None:
-            _check_limit(self.limit, image)
+            check_mask(self.limit, image, "limit")
         if not (
             self.detail == "auto" or (not isinstance(self.detail, str) and 0 <= self.detail <= 1)
         ):
@@ -151,14 +151,4 @@ def _check_background(background: torch.Tensor, image: torch.Tensor) -> None:
             f"The background of {larger_width}×{larger_height} is not the image of "
             f"{width}×{height} enlarged: its proportions differ. Enlarge the image by one "
             "factor, without cropping or padding it."
-        )
-
-
-def _check_limit(limit: torch.Tensor, image: torch.Tensor) -> None:
-    check_shape(limit, "limit", channels=1)
-    count, _, height, width = image.shape
-    if limit.shape[0] not in (1, count) or tuple(limit.shape[2:]) != (height, width):
-        raise MismatchError(
-            f"limit must be a mask of {width}×{height} like the image, one for each of {count} "
-            f"or one for all; found {limit.shape[0]} of {limit.shape[3]}×{limit.shape[2]}."
         )

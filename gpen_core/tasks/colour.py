@@ -14,16 +14,13 @@ from typing import TYPE_CHECKING
 import torch
 import torch.nn.functional as F
 
-from ..align import check_template
 from ..detectors import detect
-from ..detectors.merging import check_max_faces
-from ..errors import MismatchError
-from ..images import check_image, check_shape
+from ..images import check_image, check_mask
 from ..names import COLORIZE
 from ..pasting import FEATHER, Pasted, PasteOptions
-from ..pipeline import restore_detected
-from ..restore import check_passes
-from ..runner import check_task, choose_template
+from ..pipeline import check_choices, restore_detected
+from ..runner import check_task
+from ..sharpen import luma
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,9 +29,6 @@ if TYPE_CHECKING:
     from ..faces import Faces
     from ..progress import OnProgress
     from ..runner import Runner
-
-LUMA = (0.299, 0.587, 0.114)
-"""Weights of R, G and B in the luma, ITU-R BT.601."""
 
 WHOLE_CROP = 1e-3
 """The feather, in crop sides, with which chroma is pasted that a mask will limit."""
@@ -97,11 +91,10 @@ def colorize(
     """
     check_task(model, COLORIZE)
     check_image(image)
-    check_spread(image, spread)
+    if spread is not None:
+        check_mask(spread, image, "spread")
     PasteOptions(feather=feather, strength=strength).check(image)  # before a long search
-    check_max_faces(max_faces)
-    check_template(choose_template(template, model.config))
-    check_passes(batch_size, noise_seed)
+    check_choices(model, template, max_faces, batch_size, noise_seed)
     faces = detect(detector, image, threshold=threshold, min_size=min_size, on_progress=on_search)
     return colorize_detected(
         model,
@@ -135,9 +128,10 @@ def colorize_detected(
     on_left_out: Callable[[Faces], None] | None = None,
 ) -> Pasted:
     """Colourise as `colorize` does, but faces that `detect` found before."""
-    check_spread(image, spread)
-    luma = compute_luma(image.float().clamp(0, 1))
-    grey = luma.expand(-1, 3, -1, -1)
+    if spread is not None:
+        check_mask(spread, image, "spread")
+    light = luma(image.float().clamp(0, 1))
+    grey = light.expand(-1, 3, -1, -1)
     pasted = restore_detected(
         model,
         grey,
@@ -154,7 +148,7 @@ def colorize_detected(
     if pasted.image is grey:
         return Pasted(image, pasted.mask)
     # Grey has no chroma, so the pasted chroma is the crops' chroma times the mask.
-    chroma, mask = pasted.image - compute_luma(pasted.image), pasted.mask
+    chroma, mask = pasted.image - luma(pasted.image), pasted.mask
     del pasted
     if spread is not None:
         has_face = mask.amax(dim=(1, 2, 3), keepdim=True) > 0
@@ -162,29 +156,23 @@ def colorize_detected(
         chroma, mask = spread_chroma(chroma, mask) * limit, limit
     if strength == 0:
         return Pasted(image, mask)
-    before = image.float().clamp(0, 1) - luma
+    before = image.float().clamp(0, 1) - light
     chroma = before + strength * (chroma - mask * before)
-    coloured = join(luma, chroma).to(image.dtype)
+    coloured = join(light, chroma).to(image.dtype)
     return Pasted(torch.where(mask > 0, coloured, image), mask)
 
 
-def compute_luma(image: torch.Tensor) -> torch.Tensor:
-    """Return the luma [B, 1, H, W] of an image [B, 3, H, W]; see this module."""
-    red, green, blue = image.unbind(dim=1)
-    return (LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue)[:, None]
-
-
-def join(luma: torch.Tensor, chroma: torch.Tensor) -> torch.Tensor:
+def join(light: torch.Tensor, chroma: torch.Tensor) -> torch.Tensor:
     """Add chroma to luma. Chroma that would leave [0, 1] is weakened, so that the luma stays.
 
     Args:
-        luma: [B, 1, H, W] in [0, 1].
+        light: [B, 1, H, W] the luma, in [0, 1].
         chroma: [B, 3, H, W], RGB minus its luma.
     """
-    room = torch.where(chroma > 0, 1 - luma, luma)
+    room = torch.where(chroma > 0, 1 - light, light)
     tiniest = torch.finfo(chroma.dtype).tiny
     factor = (room / chroma.abs().clamp(min=tiniest)).amin(dim=1, keepdim=True).clamp(max=1)
-    return (luma + factor * chroma).clamp(0, 1)  # rounding may overshoot
+    return (light + factor * chroma).clamp(0, 1)  # rounding may overshoot
 
 
 def spread_chroma(chroma: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
@@ -212,16 +200,3 @@ def spread_chroma(chroma: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
         filled = F.interpolate(filled, chroma.shape[2:], mode="bilinear", align_corners=False)
         filled = chroma + (1 - weight) * filled
     return filled
-
-
-def check_spread(image: torch.Tensor, spread: torch.Tensor | None) -> None:
-    """Raise MismatchError unless the mask has the size of the image."""
-    if spread is None:
-        return
-    check_shape(spread, "spread", channels=1)
-    count, _, height, width = image.shape
-    if spread.shape[0] not in (1, count) or tuple(spread.shape[2:]) != (height, width):
-        raise MismatchError(
-            f"spread must be a mask of {width}×{height} like the image, one for each of {count} or "
-            f"one for all; found {spread.shape[0]} of {spread.shape[3]}×{spread.shape[2]}."
-        )

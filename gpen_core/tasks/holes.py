@@ -9,17 +9,14 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ..align import check_template, cut
+from ..align import cut
 from ..detectors import detect
-from ..detectors.merging import check_max_faces
-from ..errors import MismatchError
 from ..faces import Crops
-from ..images import check_image, check_shape
+from ..images import check_image, check_mask
 from ..names import INPAINT
 from ..pasting import Pasted, PasteOptions
-from ..pipeline import restore_detected
-from ..restore import check_passes
-from ..runner import check_task, choose_template
+from ..pipeline import check_choices, restore_detected
+from ..runner import check_task
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -88,11 +85,9 @@ def inpaint(
     """
     check_task(model, INPAINT)
     check_image(image)
-    check_holes(image, mask)
+    check_mask(mask, image, "mask")
     PasteOptions(feather=feather).check(image)  # before a long search
-    check_max_faces(max_faces)
-    check_template(choose_template(template, model.config))
-    check_passes(batch_size, noise_seed)
+    check_choices(model, template, max_faces, batch_size, noise_seed)
     faces = detect(detector, image, threshold=threshold, min_size=min_size, on_progress=on_search)
     return inpaint_detected(
         model,
@@ -124,7 +119,7 @@ def inpaint_detected(
     on_left_out: Callable[[Faces], None] | None = None,
 ) -> Pasted:
     """Inpaint as `inpaint` does, but faces that `detect` found before."""
-    check_holes(image, mask)
+    check_mask(mask, image, "mask")
     holes = (mask >= HOLE).to(image)
     white = torch.where(holes > 0, 1, image)
 
@@ -147,14 +142,3 @@ def inpaint_detected(
         on_left_out=on_left_out,
         prepare=whiten,
     )
-
-
-def check_holes(image: torch.Tensor, mask: torch.Tensor) -> None:
-    """Raise MismatchError unless the mask of holes has the size of the image."""
-    check_shape(mask, "mask", channels=1)
-    count, _, height, width = image.shape
-    if mask.shape[0] not in (1, count) or tuple(mask.shape[2:]) != (height, width):
-        raise MismatchError(
-            f"mask must have the size of the image, {width}×{height}, one for each of {count} or "
-            f"one for all; found {mask.shape[0]} of {mask.shape[3]}×{mask.shape[2]}."
-        )

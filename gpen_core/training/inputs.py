@@ -9,7 +9,7 @@ import torch
 from ..degradation.draws import seed_generator
 from ..devices import to_device
 from ..names import COLORIZE, INPAINT, RESTORE
-from ..tasks.colour import compute_luma
+from ..sharpen import luma
 
 TRAINED_TASKS = (RESTORE, COLORIZE, INPAINT)
 """The tasks that `gpen train` offers."""
@@ -32,7 +32,7 @@ def make_inputs(faces: torch.Tensor, task: str, *, seed: int, first: int = 0) ->
         first: number of the first face, when these are a part of a larger batch.
     """
     if task == COLORIZE:
-        return compute_luma(faces).expand(-1, 3, -1, -1).contiguous()
+        return luma(faces).expand(-1, 3, -1, -1).contiguous()
     if task == INPAINT:
         holes = draw_holes(first + len(faces), faces.shape[-1], seed=seed)[first:]
         return torch.where(to_device(holes, faces.device), 1, faces)
