@@ -48,8 +48,8 @@ def blend(
 
     Together the patches cover 1 − Π(1 − weight) of a pixel, each in proportion to its weight and to
     the nearness of its face, so that each face consists of its own crop; their order does not
-    matter. Where rectangles overlap, each patch writes the same result. So a crowd
-    whose faces all touch needs, beside its patches, no more memory than its largest face.
+    matter. Where rectangles overlap, each patch would write the same result, and the first does. So
+    a crowd whose faces all touch needs, beside its patches, no more memory than its largest face.
 
     Args:
         patches: all that touch each other or one of these patches.

@@ -5,7 +5,8 @@ a small one loses a little where it is enlarged and reduced again. The *band* is
 photograph minus what its crop gives when it is put back. Under "auto", the band is added back in
 proportion to two weights. One tells detail from noise by the band's local energy (a local Wiener
 filter, Lee 1980). The other tells whether the network kept the detail that the crop does hold:
-where it removed an edge, the finer part of this edge would remain as a ghost.
+where it removed an edge, the finer part of this edge would remain as a ghost. A face that is no
+larger than its crop gets its band back only if the network hardly changed it.
 """
 
 from __future__ import annotations
