@@ -32,7 +32,7 @@ STOREYS = (
     ("warp", "arch", "media", "select", "preview"),
     ("runner", "checkpoints", "runners"),
     ("detectors", "align", "restore", "pasting", "degradation"),  # the verbs
-    ("pipeline", "evaluation"),
+    ("pipeline", "evaluation", "reports"),
     ("tasks",),
     ("training",),
     ("commands",),
