@@ -5,11 +5,11 @@ from __future__ import annotations
 import base64
 import io
 import re
-from html.parser import HTMLParser
 
 import pytest
 import torch
 from PIL import Image
+from report_pictures import Reader
 
 from gpen_core.reports.html import (
     Html,
@@ -29,30 +29,6 @@ from gpen_core.reports.html import (
 )
 
 HOSTILE = "<script>alert(1)</script>\"'&\x1b[2J"
-
-
-class Reader(HTMLParser):
-    """Collects the tags, the addresses and the text of a page."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.addresses: list[str] = []
-        self.text = ""
-        self.open: list[str] = []
-        self.feed(page)
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append(tag)
-        self.addresses += [value for name, value in attrs if name in ("src", "href")]
-        if tag not in ("meta", "img", "br"):
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.text += data
 
 
 def test_every_text_is_escaped_wherever_it_stands():
