@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from comfy_api.latest import io
 
 from ..gpen_core.align import alignable, left_out_messages
-from ..gpen_core.names import AUTO, MASK_KINDS, RESTORE
+from ..gpen_core.names import AUTO, COLOURS, MASK_KINDS, RESTORE
 from ..gpen_core.pasting.options import PasteOptions
 from ..gpen_core.pasting.parsing import parse_regions
 from ..gpen_core.pipeline import restore_detected
@@ -41,6 +41,18 @@ if TYPE_CHECKING:
 
 def _make_strength(tooltip: str) -> io.Float.Input:
     return io.Float.Input("strength", default=1.0, min=0.0, max=1.0, step=0.01, tooltip=tooltip)
+
+
+SAVED_COLOUR = COLOURS[1]
+"""What graphs saved before the widget was there get: their pixels stay the same."""
+
+
+def _make_colour() -> io.Combo.Input:
+    return io.Combo.Input(
+        "colour", options=list(COLOURS), default=SAVED_COLOUR, optional=True, advanced=True,
+        tooltip="match: the colours of the photo, for models that tint faces. grey: the model's "
+        "colours, but a grey face stays grey. keep: the model's colours.",
+    )  # fmt: skip
 
 
 PLANNED_BATCH = 8
@@ -81,6 +93,7 @@ class RestoreFaces(io.ComfyNode):
                              tooltip="Faces per pass through the network. 0: as many as fit into "
                              "the GPU's memory; one on a CPU. When memory runs out, the number is "
                              "halved."),
+                _make_colour(),
             ],
             outputs=[
                 io.Image.Output("restored", tooltip="The restored crops, in the same order."),
@@ -90,7 +103,12 @@ class RestoreFaces(io.ComfyNode):
     @classmethod
     @in_range
     def execute(
-        cls, model: host.HostedGPEN, crops: torch.Tensor, strength: float, batch_size: int
+        cls,
+        model: host.HostedGPEN,
+        crops: torch.Tensor,
+        strength: float,
+        batch_size: int,
+        colour: str = SAVED_COLOUR,
     ) -> io.NodeOutput:
         check_task(model, RESTORE)
         pixels = from_host_crops(crops)
@@ -103,6 +121,7 @@ class RestoreFaces(io.ComfyNode):
             strength=strength,
             batch_size=batch_size or None,
             on_progress=host.make_progress(len(pixels)),
+            colour=colour,
         )
         said = f"Restored {count_faces(len(pixels))}."
         host.say(cls.hidden.unique_id, said)
@@ -139,6 +158,7 @@ class RestoreImage(io.ComfyNode):
                                    tooltip="From Load Face Detector. Not connected: chosen "
                                    "automatically."),
                 *make_mask_inputs(),
+                _make_colour(),
             ],
             outputs=[
                 io.Image.Output("image", tooltip="The image with its faces restored."),
@@ -160,6 +180,7 @@ class RestoreImage(io.ComfyNode):
         detector: Detector | None = None,
         mask_kind: str = MASK_KINDS[0],
         regions: str = REGIONS_TEXT,
+        colour: str = SAVED_COLOUR,
     ) -> io.NodeOutput:
         check_task(model, RESTORE)
         pixels, alpha = from_host_image(image)
@@ -178,7 +199,9 @@ class RestoreImage(io.ComfyNode):
         if warnings:
             host.warn(cls.hidden.unique_id, "\n".join(warnings))
         faces = found[fit]
-        result = restore_detected(model, pixels, faces, options, on_progress=restoring)
+        result = restore_detected(
+            model, pixels, faces, options, on_progress=restoring, colour=colour
+        )
         restoring(1, 1)
         said = "\n".join([describe_faces("Restored", faces), *warnings])
         host.say(cls.hidden.unique_id, said)

@@ -77,6 +77,8 @@ def test_rare_widgets_are_advanced(schemas):
         "GPENPasteBack.regions",
         "GPENRestoreImage.mask_kind",
         "GPENRestoreImage.regions",
+        "GPENRestoreImage.colour",
+        "GPENRestoreFaces.colour",
         "LoadGPENFaceRestorer.dtype",
     }
 

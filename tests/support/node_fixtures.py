@@ -26,14 +26,14 @@ SIGNATURES = {
          "region"],
         ["selected", "selected_crops", "remaining"],
     ),
-    "GPENRestoreFaces": (["model", "crops", "strength", "batch_size"], ["restored"]),
+    "GPENRestoreFaces": (["model", "crops", "strength", "batch_size", "colour"], ["restored"]),
     "GPENPasteBack": (
         ["image", "faces", "crops", "feather", "detail", "mask", "background", "strength",
          "strengths", "mask_kind", "regions", "crop_masks"],
         ["image", "mask"],
     ),
     "GPENRestoreImage": (
-        ["image", "model", "strength", "detector", "mask_kind", "regions"],
+        ["image", "model", "strength", "detector", "mask_kind", "regions", "colour"],
         ["image", "mask"],
     ),
     "GPENDegrade": (["image", "seed", "preset", "strength", "face_size"], ["image"]),
