@@ -44,6 +44,7 @@ class Job:
         comparison: the picture of before | after.
         crop_stem: the path of its restored faces without "-1.png", "-2.png" …; see `crop_path`.
         number: the input's index among all inputs, from 0.
+        place: the place of the result in the folder of all results.
     """
 
     source: Path
@@ -51,6 +52,16 @@ class Job:
     comparison: Path
     crop_stem: Path
     number: int
+    place: Path
+
+    @property
+    def sidecar(self) -> Path:
+        """The path of the JSON beside the result."""
+        return _append(self.target, ".json")
+
+    def report_path(self, folder: Path, ending: str) -> Path:
+        """Return the path of a report in the folder of reports; `ending` is ".html" or such."""
+        return _append(folder / self.place, ending)
 
     def crop_path(self, number: int) -> Path:
         """Return the path of the restored face of that number, from 1."""
@@ -125,7 +136,7 @@ def plan_jobs(
     for number, (source, place) in enumerate(_drop_repeated(matches)):
         place = Path(output.name) if single else _make_writable(place, suffix)
         comparison, crop_stem = root / "compare" / _append(place, ".jpg"), root / "faces" / place
-        job = Job(source, root / place, comparison, crop_stem, number)
+        job = Job(source, root / place, comparison, crop_stem, number, place)
         if reason := paths.claim(job):
             problems.append(Problem(str(source), reason))
         elif skip_existing and exists(job.target):

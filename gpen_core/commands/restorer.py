@@ -25,6 +25,7 @@ from .image_files import ImageFiles
 from .jobs import FileOptions
 from .mask_options import MaskOptions, choose_regions, load_chosen_parser
 from .model_options import ModelOptions, load_model
+from .reporting import FaceReports, ReportOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from .jobs import Job
 
 
-class RestoreOptions(ModelOptions, FileOptions, MaskOptions, Protocol):
+class RestoreOptions(ModelOptions, FileOptions, MaskOptions, ReportOptions, Protocol):
     """The options of `gpen restore`, as `commands.restore.add_arguments` defines them."""
 
     batch_size: int | None
@@ -71,6 +72,7 @@ class Restorer:
         parser: the network that finds the parts of a face, if masks need it.
         regions: the parts to paste.
         files: reads the inputs and writes the results.
+        reports: writes what was done to each face, if the options ask for it.
     """
 
     options: RestoreOptions
@@ -80,6 +82,7 @@ class Restorer:
     parser: LabelParser | None
     regions: tuple[str, ...]
     files: ImageFiles
+    reports: FaceReports
 
     @classmethod
     def load(
@@ -111,7 +114,8 @@ class Restorer:
                 )
         parser = load_chosen_parser(options, device)
         files = ImageFiles(options, notify)
-        return cls(options, model, detector, upscaler, parser, regions, files)
+        reports = FaceReports(options, model, detector)
+        return cls(options, model, detector, upscaler, parser, regions, files, reports)
 
     def restore(self, job: Job, on_progress: OnProgress) -> str:
         """Restore one file; return a short description of what was done.
@@ -143,6 +147,7 @@ class Restorer:
             image, background = background, None
         count = 0
         messages: list[str] = []
+        chosen: list[Faces] = []
 
         def report_left_out(faces: Faces) -> None:
             messages.extend(left_out_messages(faces))
@@ -166,8 +171,11 @@ class Restorer:
             on_progress=on_progress,
             on_restored=save_crops,
             on_left_out=report_left_out,
-            in_place=not options.compare,  # a comparison needs the picture as it was
+            on_chosen=chosen.append,
+            # A comparison and a report need the picture as it was.
+            in_place=not (options.compare or self.reports.wanted),
         )
+        self.reports.write(job, picture, result, chosen[0], overwrite=replace_extras)
         restored = picture.with_pixels(result.image.cpu())
         del result, image, background  # fewer copies of a large picture while it is written
         if count:
@@ -260,7 +268,8 @@ class Restorer:
 
     def _refuse_existing(self, job: Job) -> None:
         """Raise ImageError for existing files beside the result, before any work is done."""
-        extras = [job.comparison] if self.options.compare else []
+        extras = self.reports.find_paths(job)
+        extras += [job.comparison] if self.options.compare else []
         if self.options.save_faces:
             stem = job.crop_stem
             extras += stem.parent.glob(f"{glob.escape(stem.name)}-[0-9]*.png")
