@@ -12,7 +12,7 @@ from .detectors import detect
 from .detectors.merging import check_max_faces, filter_faces
 from .faces import Crops
 from .names import FACE_REGIONS, MASK_KINDS, RESTORE
-from .pasting import FEATHER, Pasted, PasteOptions, paste_parts
+from .pasting import FEATHER, Part, Pasted, PasteOptions, paste_parts
 from .restore import check_colour, check_passes, restore_pixels
 from .runner import check_task, choose_template
 
@@ -181,7 +181,7 @@ def restore_detected(
     alignment = find_alignment(faces, size=model.config.in_size, template=template)
     part_size = _crops_at_a_time(model.config)
 
-    def restore_part(start: int) -> Crops:
+    def restore_part(start: int) -> Part:
         part = alignment[start : start + part_size]
         crops = cut(image, part, device=model.device)
         pixels = restore_pixels(
@@ -196,7 +196,7 @@ def restore_detected(
         restored = Crops(pixels, part)
         if on_restored is not None:
             on_restored(restored)
-        return restored
+        return Part(restored, None if options.background is not None else crops.pixels)
 
     parts = map(restore_part, range(0, len(faces), part_size))
     return paste_parts(image, alignment, parts, options, device=model.device, in_place=in_place)
