@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ..errors import GPENError
 from ..names import AUTO, COLOURS, DETECTORS, DTYPES, ENGINES, MASK_KINDS, TEMPLATES
 from .arguments import add_file_options, fraction, not_negative, positive
+from .batch_options import add_batch_options, check_batch_options, is_batch
 from .jobs import plan_from_options
 from .mask_options import add_mask_options, check_mask_options
 from .running import report, run_jobs
@@ -36,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="each input is one aligned square face; the result has the size of the model",
     )  # fmt: skip
     _add_result_options(parser)
+    add_batch_options(parser)
 
 
 def add_model_options(parser: argparse.ArgumentParser, default: str = "builtin") -> None:
@@ -168,8 +170,14 @@ def run(args: RestoreOptions) -> int:
             "--find-in background needs a background: add --scale 2, --scale 4 or --upscaler."
         )
     check_mask_options(args)
+    check_batch_options(args)
     folders = {"compare": args.compare, "faces": args.save_faces}
-    jobs, problems = plan_from_options(args, [name for name, asked in folders.items() if asked])
+    extras = [name for name, asked in folders.items() if asked]
+    if is_batch(args):
+        from .batch import run_batch
+
+        return run_batch(args, extras)
+    jobs, problems = plan_from_options(args, extras)
 
     def load() -> Work:
         from .restorer import Restorer  # imports PyTorch

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import glob
 import shutil
 from dataclasses import dataclass, replace
@@ -22,6 +23,7 @@ from ..pasting.background import Upscaler, enlarge, load_upscaler
 from ..pipeline import restore_detected
 from ..restore import restore_pixels
 from ..select import choose_faces
+from .batch_options import BatchOptions
 from .image_files import ImageFiles
 from .jobs import FileOptions
 from .mask_options import MaskOptions, choose_regions, load_chosen_parser
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
     from .jobs import Job
 
 
-class RestoreOptions(ModelOptions, FileOptions, MaskOptions, Protocol):
+class RestoreOptions(ModelOptions, FileOptions, MaskOptions, BatchOptions, Protocol):
     """The options of `gpen restore`, as `commands.restore.add_arguments` defines them."""
 
     batch_size: int | None
@@ -115,6 +117,12 @@ class Restorer:
         parser = load_chosen_parser(options, device)
         files = ImageFiles(options, notify)
         return cls(options, model, detector, upscaler, parser, regions, files)
+
+    def replacing(self) -> Restorer:
+        """Return one with the same networks that replaces existing results."""
+        options = copy.copy(self.options)
+        options.overwrite = True
+        return replace(self, options=options, files=self.files.replacing(options))
 
     def restore(self, job: Job, on_progress: OnProgress) -> Outcome:
         """Restore one file; return what was done.
