@@ -35,6 +35,7 @@ STOREYS = (
     ("pipeline", "evaluation", "reports"),
     ("tasks",),
     ("training",),
+    ("batch",),
     ("commands",),
     ("cli",),
     ("__main__",),

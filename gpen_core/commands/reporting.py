@@ -32,8 +32,9 @@ FORMAT = "gpen report 1"
 
 NO_CHOICES = frozenset(
     {
-        "allow_large", "batch_size", "compare", "inputs", "json", "model", "no_verify", "output",
-        "overwrite", "report", "run", "save_faces", "sidecar", "size", "skip_existing", "strict",
+        "allow_large", "batch_size", "compare", "hash_inputs", "inputs", "jobs", "journal", "json",
+        "model", "no_verify", "output", "overwrite", "report", "retry_failed", "run", "save_faces",
+        "sidecar", "size", "skip_existing", "strict", "tries",
     }
 )  # fmt: skip
 """Options that say nothing about how a face was restored."""
