@@ -75,8 +75,17 @@ def test_rare_widgets_are_advanced(schemas):
         "GPENDegrade.face_size",
         "GPENPasteBack.mask_kind",
         "GPENPasteBack.regions",
+        "GPENRestoreImage.threshold",
+        "GPENRestoreImage.indices",
+        "GPENRestoreImage.min_size",
+        "GPENRestoreImage.max_size",
+        "GPENRestoreImage.size_unit",
+        "GPENRestoreImage.template",
+        "GPENRestoreImage.batch_size",
+        "GPENRestoreImage.feather",
         "GPENRestoreImage.mask_kind",
         "GPENRestoreImage.regions",
+        "GPENRestoreImage.strengths",
         "LoadGPENFaceRestorer.dtype",
     }
 
