@@ -50,7 +50,7 @@ def restore_image(
     on_restored: Callable[[Crops], None] | None = None,
     on_left_out: Callable[[Faces], None] | None = None,
     strengths: Sequence[float] | None = None,
-    colour: str = "keep",
+    colour: str = "match",
     mask_kind: str = MASK_KINDS[0],
     regions: Sequence[str] = FACE_REGIONS,
     parser: FaceParser | None = None,
@@ -156,7 +156,8 @@ def restore_detected(
     Args:
         faces: the faces of `image`.
         options: how to paste.
-        model, image, template, max_faces, batch_size, noise_seed, colour: see `restore_image`.
+        model, image, template, max_faces, batch_size, noise_seed, colour: see `restore_image`; but
+            the colours are the network's own unless told otherwise.
         on_progress, on_restored, on_left_out: see `restore_image`.
         in_place: write into `image` (or the background), to save the memory of a copy.
         prepare: changes the crops of each part before the network gets them.

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 from comfy_api.latest import io
 
 from ..gpen_core.images import check_mask
-from ..gpen_core.names import AUTO, COLOURS, MASK_KINDS, TEMPLATES
+from ..gpen_core.names import AUTO, MASK_KINDS, TEMPLATES
 from ..gpen_core.pasting.options import FEATHER, PasteOptions, parse_strengths
 from ..gpen_core.pasting.parsing import parse_regions
 from ..gpen_core.runner import choose_template
 from ..gpen_core.select import ORDERS, SIZE_UNITS, parse_indices, select_faces
 from .files import make_parser
 from .paste import DETAIL
+from .restore import SAVED_COLOUR, make_colour
 from .sockets import (
     FROM_MODEL,
     REGIONS_TEXT,
@@ -31,9 +32,8 @@ if TYPE_CHECKING:
     from ..gpen_core.faces import Faces
     from ..gpen_core.runner import RunnerConfig
 
-KEEP = COLOURS[1]
 ALL = "all"
-"""The choice of `faces` that leaves no face out and numbers them as Detect Faces does."""
+"""The choice of `which` that leaves no face out and numbers them as Detect Faces does."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +42,7 @@ class Choices:
 
     detector: Detector | None = None
     threshold: float = 0.0
-    faces: str = ALL
+    which: str = ALL
     count: int = 0
     indices: str = ""
     min_size: float = 0.0
@@ -50,7 +50,7 @@ class Choices:
     size_unit: str = SIZE_UNITS[0]
     region: torch.Tensor | None = None
     template: str = FROM_MODEL
-    colour: str = KEEP
+    colour: str = SAVED_COLOUR
     batch_size: int = 0
     detail: str = AUTO
     feather: float = FEATHER
@@ -92,7 +92,7 @@ class Choices:
         kept, _ = select_faces(
             faces,
             indices=self.indices,
-            order=ORDERS[0] if self.faces == ALL else self.faces,
+            order=ORDERS[0] if self.which == ALL else self.which,
             count=self.count or None,
             min_size=self.min_size,
             max_size=self.max_size or None,
@@ -105,7 +105,7 @@ class Choices:
     def chooses(self) -> bool:
         """Whether any choice can leave a face out or change the order."""
         return (
-            self.faces != ALL
+            self.which != ALL
             or bool(self.indices.strip() or self.count or self.min_size or self.max_size)
             or self.region is not None
         )
@@ -127,13 +127,13 @@ def make_find_inputs() -> list[Any]:
 def make_choose_inputs() -> list[Any]:
     """Return the inputs that say which of the faces are restored."""
     return [
-        io.Combo.Input("faces", optional=True, options=[ALL, *ORDERS[1:]], default=ALL,
+        io.Combo.Input("which", optional=True, options=[ALL, *ORDERS[1:]], default=ALL,
                        tooltip="Which faces to restore. all: every face. Otherwise the order from "
                        "which count takes the first and in which indices counts: largest and a "
                        "count of 2 restore the two largest."),
         io.Int.Input("count", optional=True, default=0, min=0, max=1000,
                      tooltip="Restore at most this many faces per image, the first in the order "
-                     "chosen in faces. 0: no maximum."),
+                     "chosen in which. 0: no maximum."),
         io.String.Input("indices", optional=True, default="", placeholder="0, 2-4", advanced=True,
                         tooltip="Numbers of the faces to restore, such as 0, 2-4. 3-: from 3 on. "
                         "-1: the last. With all, the preview of Detect Faces shows them. Empty: "
@@ -163,9 +163,7 @@ def make_restore_inputs() -> list[Any]:
                        tooltip="Place and size of the face in the crop. gpen: as GPEN was trained. "
                        "ffhq: the face is 1.12 times larger, as most other models expect it. "
                        f"{FROM_MODEL}: as the model was trained."),
-        io.Combo.Input("colour", optional=True, options=list(COLOURS), default=KEEP,
-                       tooltip="match: restored faces get the colours of the photo. keep: they "
-                       "have those that the model painted."),
+        make_colour(),
         io.Int.Input("batch_size", optional=True, default=0, min=0, max=256, advanced=True,
                      tooltip="Faces per pass through the network. 0: as many as fit into the "
                      "GPU's memory; one on a CPU. When memory runs out, the number is halved."),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from comfy_api.latest import io
 
-from ..gpen_core.names import RESTORE
+from ..gpen_core.names import COLOURS, RESTORE
 from ..gpen_core.restore import restore_pixels
 from ..gpen_core.runner import check_task
 from ..gpen_core.warp import resize
@@ -29,6 +29,19 @@ if TYPE_CHECKING:
 def make_strength(tooltip: str) -> io.Float.Input:
     """Return the widget `strength`, the same for all nodes that restore."""
     return io.Float.Input("strength", default=1.0, min=0.0, max=1.0, step=0.01, tooltip=tooltip)
+
+
+SAVED_COLOUR = COLOURS[1]
+"""What graphs saved before the widget was there get: their pixels stay the same."""
+
+
+def make_colour() -> io.Combo.Input:
+    """Return the widget `colour`, the same for all nodes that restore."""
+    return io.Combo.Input(
+        "colour", options=list(COLOURS), default=SAVED_COLOUR, optional=True, advanced=True,
+        tooltip="match: the colours of the photo, for models that tint faces. grey: the model's "
+        "colours, but a grey face stays grey. keep: the model's colours.",
+    )  # fmt: skip
 
 
 PLANNED_BATCH = 8
@@ -69,6 +82,7 @@ class RestoreFaces(io.ComfyNode):
                              tooltip="Faces per pass through the network. 0: as many as fit into "
                              "the GPU's memory; one on a CPU. When memory runs out, the number is "
                              "halved."),
+                make_colour(),
             ],
             outputs=[
                 io.Image.Output("restored", tooltip="The restored crops, in the same order."),
@@ -78,7 +92,12 @@ class RestoreFaces(io.ComfyNode):
     @classmethod
     @in_range
     def execute(
-        cls, model: host.HostedGPEN, crops: torch.Tensor, strength: float, batch_size: int
+        cls,
+        model: host.HostedGPEN,
+        crops: torch.Tensor,
+        strength: float,
+        batch_size: int,
+        colour: str = SAVED_COLOUR,
     ) -> io.NodeOutput:
         check_task(model, RESTORE)
         pixels = from_host_crops(crops)
@@ -91,6 +110,7 @@ class RestoreFaces(io.ComfyNode):
             strength=strength,
             batch_size=batch_size or None,
             on_progress=host.make_progress(len(pixels)),
+            colour=colour,
         )
         said = f"Restored {count_faces(len(pixels))}."
         host.say(cls.hidden.unique_id, said)

@@ -139,9 +139,10 @@ def _add_result_options(parser: argparse.ArgumentParser) -> None:
         "auto, which keeps detail and drops noise)",
     )  # fmt: skip
     result.add_argument(
-        "--colour", choices=COLOURS, default="keep",
-        help="match: a restored face has the colours of the photograph; keep: those that the "
-        "network painted (default: keep)",
+        "--colour", choices=COLOURS, default=COLOURS[0],
+        help="match: a restored face has the colours of the photograph; grey: those that the "
+        "network painted, but a grey face stays grey; keep: those that the network painted "
+        "(default: match)",
     )  # fmt: skip
     result.add_argument(
         "--feather", metavar="0…0.5", type=_parse_feather,

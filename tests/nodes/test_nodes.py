@@ -86,6 +86,8 @@ def test_rare_widgets_are_advanced(schemas):
         "GPENRestoreImage.mask_kind",
         "GPENRestoreImage.regions",
         "GPENRestoreImage.strengths",
+        "GPENRestoreImage.colour",
+        "GPENRestoreFaces.colour",
         "LoadGPENFaceRestorer.dtype",
     }
 

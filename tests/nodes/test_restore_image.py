@@ -42,7 +42,7 @@ def test_six_widgets_are_in_sight(node):
         for socket in schema.inputs
         if getattr(socket, "default", None) is not None and not socket.advanced
     ]
-    assert seen == ["strength", "faces", "count", "colour", "detail", "scale"]
+    assert seen == ["strength", "which", "count", "detail", "scale"]
     assert len(seen) <= SEEN
 
 
@@ -60,9 +60,9 @@ def test_a_graph_without_the_optional_inputs_means_the_defaults_of_the_widgets(n
     ("chosen", "kept"),
     [
         ({}, [0, 1, 2]),
-        ({"faces": "right to left", "count": 1}, [2]),
-        ({"faces": "left to right", "count": 2}, [0, 1]),
-        ({"faces": "left to right", "indices": "-1, 0"}, [0, 2]),
+        ({"which": "right to left", "count": 1}, [2]),
+        ({"which": "left to right", "count": 2}, [0, 1]),
+        ({"which": "left to right", "indices": "-1, 0"}, [0, 2]),
         ({"indices": "1"}, [1]),
         ({"min_size": 60.0}, []),
         ({"min_size": 60.0, "size_unit": "%"}, []),
@@ -98,9 +98,7 @@ def test_crops_faces_and_report_are_those_of_the_single_steps(node, restore, det
     assert torch.equal(result[3], node("GPENRestoreFaces", model=model, crops=crops)[0])
     assert torch.equal(result[4].faces.boxes, faces.faces.boxes)
     assert torch.equal(result[4].alignment.affine, faces.alignment.affine)
-    pasted = node(
-        "GPENPasteBack", image=IMAGE, faces=faces, crops=result[3], strengths="1, 0.5, 0"
-    )
+    pasted = node("GPENPasteBack", image=IMAGE, faces=faces, crops=result[3], strengths="1, 0.5, 0")
     assert torch.equal(result[0], pasted[0])
     line = result[6].splitlines()[1]
     assert line == "image 0, face 1: 48×48 px at 56, 20; score 0.90; strength 0.5"
@@ -169,7 +167,7 @@ def test_an_upscale_model_in_vain_is_said(restore):
 
 def test_what_was_left_is_said(restore):
     assert restore().ui["gpen_said"] == ["Restored 3 faces in 1 of 1 images."]
-    assert restore(count=1, faces="largest").ui["gpen_said"] == [
+    assert restore(count=1, which="largest").ui["gpen_said"] == [
         "Restored 1 face in 1 of 1 images.\nLeft 2 faces as they were."
     ]
     assert restore(min_size=100.0).ui["gpen_said"] == [

@@ -83,11 +83,9 @@ def test_restore_image_equals_the_three_single_nodes(node, detector, model):
 
 def test_strength_mixes_the_restored_image_with_the_image_itself(node, detector, model):
     image = draw_scene([10, 120], [80])
+    options = {"image": image, "model": model, "detector": detector}
     images, masks = zip(
-        *(
-            node("GPENRestoreImage", image=image, model=model, detector=detector, strength=s).args[:2]
-            for s in (0, 0.4, 1)
-        ),
+        *(node("GPENRestoreImage", **options, strength=s).args[:2] for s in (0, 0.4, 1)),
         strict=True,
     )
     assert torch.allclose(images[0], image, atol=1e-6)
@@ -155,7 +153,8 @@ def test_one_channel_and_half_precision_images_work(node, detector, model):
     image = draw_scene([10])
     faces, _, *_ = node("GPENDetectFaces", image=image.half(), detector=detector, model=model).args
     assert len(faces) == 1
-    result, mask, *_ = node("GPENRestoreImage", image=image.half(), model=model, detector=detector).args
+    options = {"model": model, "detector": detector}
+    result, mask, *_ = node("GPENRestoreImage", image=image.half(), **options).args
     assert torch.equal(result[mask == 0].half(), image.half()[mask == 0])
     grey = image.mean(dim=3, keepdim=True)
     grey_result = node("GPENRestoreImage", image=grey, model=model, detector=detector)[0]

@@ -26,7 +26,7 @@ SIGNATURES = {
          "region"],
         ["selected", "selected_crops", "remaining"],
     ),
-    "GPENRestoreFaces": (["model", "crops", "strength", "batch_size"], ["restored"]),
+    "GPENRestoreFaces": (["model", "crops", "strength", "batch_size", "colour"], ["restored"]),
     "GPENPasteBack": (
         ["image", "faces", "crops", "feather", "detail", "mask", "background", "strength",
          "strengths", "mask_kind", "regions", "crop_masks"],
@@ -35,7 +35,7 @@ SIGNATURES = {
     "GPENRestoreImage": (
         ["image", "model", "strength",
          "detector", "threshold",
-         "faces", "count", "indices", "min_size", "max_size", "size_unit", "region",
+         "which", "count", "indices", "min_size", "max_size", "size_unit", "region",
          "template", "colour", "batch_size",
          "detail", "feather", "mask_kind", "regions", "strengths", "scale", "upscale_model",
          "background"],
