@@ -57,6 +57,10 @@ class Part:
     crops: Crops
     given: torch.Tensor | None = None
 
+    def given_of(self, row: int) -> torch.Tensor | None:
+        """Return [1, 3, S, S], the crop of that row as it was cut."""
+        return None if self.given is None else self.given[row][None]
+
 
 def paste(
     image: torch.Tensor,
@@ -189,9 +193,8 @@ def paste_parts(
             number = next(numbers)
             cluster = clusters[number]
             placement = place(crops.alignment, row, crops.size, target, device)
-            given = None if part.given is None else part.given[row][None]
             waiting[cluster] += _make_patches(
-                crops.pixels[row][None], given, placement, target, options, number
+                crops.pixels[row][None], part.given_of(row), placement, target, options, number
             )
             missing[cluster] -= 1
             if missing[cluster]:
@@ -201,7 +204,7 @@ def paste_parts(
                 result = target.clone()
             blend(patches, target[placement.image], result[placement.image], mask[placement.image])
             del patches
-        del part, crops, given  # frees them before the next part is made
+        del part, crops  # frees them before the next part is made
     return Pasted(result, mask)
 
 
