@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..batch.driver import drive
 from ..batch.journal import Entry, Journal
@@ -29,8 +29,10 @@ if TYPE_CHECKING:
     from .jobs import Job
     from .restorer import RestoreOptions
 
-NOT_IN_WORKERS = ("run", "inputs", "output", "journal")
+NOT_IN_WORKERS = ("run", "inputs", "output", "journal", "plan")
 """Options that workers do not need."""
+FILE_OPTIONS = ("model", "detector_weights", "upscaler", "parser")
+"""Options that may name a file."""
 
 
 def run_batch(args: RestoreOptions, extras: Sequence[str]) -> int:
@@ -62,7 +64,7 @@ def _run_journal(
         args.inputs, args.output, overwrite=True, extras=extras, suffix=args.ext
     )
     base, about = describe_run(args)
-    entries = _list_entries(args, jobs, problems, journal, base)
+    entries = list_entries(args, jobs, problems, journal.find, base)
     journal.begin(entries, about, retry_failed=args.retry_failed)
     reporter.begin(problems)
     counts = journal.count()
@@ -79,10 +81,22 @@ def _run_journal(
     _do(args, tasks, counts[LEFT], reporter, journal.record)
 
 
-def _list_entries(
-    args: RestoreOptions, jobs: Iterable[Job], problems: list[Problem], journal: Journal, base: str
+def list_entries(
+    args: RestoreOptions,
+    jobs: Iterable[Job],
+    problems: list[Problem],
+    find_row: Callable[[str], Row | None],
+    base: str,
 ) -> Iterator[Entry]:
-    """Yield the results to ask for; those that may not be written become problems."""
+    """Yield the results to ask for; those that may not be written become problems.
+
+    Args:
+        args: the options.
+        jobs: the files.
+        problems: gets the files that are refused.
+        find_row: finds what a journal knows of a result.
+        base: the part of the spec that all results share.
+    """
     for job in jobs:
         target = os.path.abspath(job.target)  # noqa: PTH100  resolves "..", not links
         try:
@@ -93,11 +107,12 @@ def _list_entries(
             continue
         there = _find_length(target)
         if there is not None and not args.overwrite:
-            reason = _refuse_replacing(journal.find(target), target, there)
+            reason = _refuse_replacing(find_row(target), target, there)
             if reason:
                 problems.append(Problem(str(job.source), reason))
                 continue
-        yield Entry(target, str(job.source), json.dumps(pack_job(job)), spec, there)
+        payload = json.dumps(pack_job(job))
+        yield Entry(target, str(job.source), payload, spec, there, args.overwrite)
 
 
 def _find_length(target: str) -> int | None:
@@ -110,7 +125,7 @@ def _find_length(target: str) -> int | None:
 def _refuse_replacing(row: Row | None, target: str, length: int) -> str | None:
     """Return the reason why the file at a result's path may not be replaced, if there is one."""
     if row is None or row.state == FAILED:
-        return f"{target} exists, and this journal did not make it; pass --overwrite to replace it"
+        return f"{target} exists, and no earlier run made it; pass --overwrite to replace it"
     if row.state == DONE and row.bytes != length:
         return (
             f"{target} has {length} bytes, and this journal made it with {row.bytes}: somebody "
@@ -124,8 +139,7 @@ def _make_task(job: Job, *, again: bool) -> Task:
 
 
 def _make_row_task(row: Row) -> Task:
-    # Planning refused files that are not ours.
-    return Task(row.id, row.source, tuple(json.loads(row.payload)), again=True)
+    return Task(row.id, row.source, json.loads(row.payload), again=bool(row.again))
 
 
 def _do(
@@ -144,25 +158,46 @@ def _do(
         size = choose_chunk_size(total, workers)
         for result in drive(tasks, pool, chunk_size=size, tries=args.tries):
             record(result)
-            for name, message in result.notices:
-                if message not in told:
-                    report(name, message)
-                if message.endswith(SAID_ONCE):
-                    told.add(message)
-            if result.state == DONE:
-                outcome = Outcome(result.text, result.faces)
-                reporter.finish(result.source, result.name, outcome, result.seconds)
-            else:
-                reporter.fail(
-                    result.source, result.text, target=result.name, seconds=result.seconds
-                )
+            tell(reporter, result, told)
             bar.update()
+
+
+def tell(reporter: Reporter, result: Result, told: set[str]) -> None:
+    """Print what a worker said of a file.
+
+    Args:
+        reporter: prints it.
+        result: the worker's result.
+        told: the messages that are said once, as far as they were said.
+    """
+    for name, message in result.notices:
+        if message not in told:
+            report(name, message)
+        if message.endswith(SAID_ONCE):
+            told.add(message)
+    if result.state == DONE:
+        outcome = Outcome(result.text, result.faces)
+        reporter.finish(result.source, result.name, outcome, result.seconds)
+    else:
+        reporter.fail(result.source, result.text, target=result.name, seconds=result.seconds)
+
+
+def pack_options(args: RestoreOptions) -> dict[str, Any]:
+    """Return the options that workers need, of which all can be pickled and stand in JSON.
+
+    Paths become absolute, because a worker may run in another folder.
+    """
+    options = {name: value for name, value in vars(args).items() if name not in NOT_IN_WORKERS}
+    for name in FILE_OPTIONS:
+        value = options.get(name)
+        if isinstance(value, str) and exists(value):
+            options[name] = os.path.abspath(value)  # noqa: PTH100
+    return options
 
 
 def make_load(args: RestoreOptions) -> Load:
     """Return a function that loads the networks in a worker."""
-    options = {name: value for name, value in vars(args).items() if name not in NOT_IN_WORKERS}
-    return functools.partial(load_work, options)
+    return functools.partial(load_work, pack_options(args))
 
 
 def make_pool(args: RestoreOptions, workers: int) -> AbstractContextManager[Pool]:

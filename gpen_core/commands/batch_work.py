@@ -18,18 +18,18 @@ from .jobs import Job
 from .running import ADVICE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from ..batch.work import Work
     from .restorer import Restorer
 
 
 def pack_job(job: Job) -> tuple[str, str, str, int]:
-    """Turn a job into values that JSON can hold."""
-    return str(job.source), str(job.root), str(job.place), job.number
+    """Turn a job into values that JSON can hold. A worker may run in another folder."""
+    return os.path.abspath(job.source), os.path.abspath(job.root), str(job.place), job.number  # noqa: PTH100
 
 
-def unpack_job(payload: tuple[str, str, str, int]) -> Job:
+def unpack_job(payload: Sequence[Any]) -> Job:
     """Undo `pack_job`."""
     source, root, place, number = payload
     return Job(Path(source), Path(root), Path(place), number)

@@ -163,16 +163,7 @@ def _add_result_options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: RestoreOptions) -> int:
     """Restore every file, report those that fail, and return the exit code."""
-    if args.aligned:
-        _refuse_unused(args)
-    if args.find_in == "background" and args.scale == 1 and not args.upscaler:
-        raise GPENError(
-            "--find-in background needs a background: add --scale 2, --scale 4 or --upscaler."
-        )
-    check_mask_options(args)
-    check_batch_options(args)
-    folders = {"compare": args.compare, "faces": args.save_faces}
-    extras = [name for name, asked in folders.items() if asked]
+    extras = check_options(args)
     if is_batch(args):
         from .batch import run_batch
 
@@ -185,6 +176,24 @@ def run(args: RestoreOptions) -> int:
         return Restorer.load(args, report).restore
 
     return run_jobs(jobs, problems, load, as_json=args.json)
+
+
+def check_options(args: RestoreOptions) -> list[str]:
+    """Return which folders are written beside the results.
+
+    Raises:
+        GPENError: options contradict each other or have no effect.
+    """
+    if args.aligned:
+        _refuse_unused(args)
+    if args.find_in == "background" and args.scale == 1 and not args.upscaler:
+        raise GPENError(
+            "--find-in background needs a background: add --scale 2, --scale 4 or --upscaler."
+        )
+    check_mask_options(args)
+    check_batch_options(args)
+    folders = {"compare": args.compare, "faces": args.save_faces}
+    return [name for name, asked in folders.items() if asked]
 
 
 def _refuse_unused(args: RestoreOptions) -> None:
