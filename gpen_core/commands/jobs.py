@@ -52,6 +52,15 @@ class Job:
     number: int
 
     @property
+    def sidecar(self) -> Path:
+        """The path of the JSON beside the result."""
+        return _append(self.target, ".json")
+
+    def report_path(self, folder: Path, ending: str) -> Path:
+        """Return the path of a report in the folder of reports; `ending` is ".html" or such."""
+        return _append(folder / self.place, ending)
+
+    @property
     def target(self) -> Path:
         """The path of the result."""
         return self.root / self.place

@@ -131,9 +131,10 @@ def _add_result_options(parser: argparse.ArgumentParser) -> None:
         "auto, which keeps detail and drops noise)",
     )  # fmt: skip
     result.add_argument(
-        "--colour", choices=COLOURS, default="keep",
-        help="match: a restored face has the colours of the photograph; keep: those that the "
-        "network painted (default: keep)",
+        "--colour", choices=COLOURS, default=COLOURS[0],
+        help="match: a restored face has the colours of the photograph; grey: those that the "
+        "network painted, but a grey face stays grey; keep: those that the network painted "
+        "(default: match)",
     )  # fmt: skip
     result.add_argument(
         "--feather", metavar="0…0.5", type=_parse_feather,
@@ -159,6 +160,15 @@ def _add_result_options(parser: argparse.ArgumentParser) -> None:
     result.add_argument(
         "--compare", action="store_true", help="also write before | after to OUT/compare"
     )
+    result.add_argument(
+        "--report", metavar="DIR", type=Path,
+        help="also write to DIR what was done to each face, and how much of it the network made "
+        "up: a page and its figures (JSON) for each image",
+    )  # fmt: skip
+    result.add_argument(
+        "--sidecar", action="store_true",
+        help="also write a JSON file beside each result: model, options and the same figures",
+    )  # fmt: skip
 
 
 def run(args: RestoreOptions) -> int:
@@ -203,6 +213,7 @@ def _refuse_unused(args: RestoreOptions) -> None:
         "threshold": None, "min_size": 0, "max_faces": None, "faces": None, "template": AUTO,
         "detail": AUTO, "feather": None, "strengths": None, "upscaler": None,
         "find_in": "photograph", "mask_kind": MASK_KINDS[0], "regions": None, "parser": None,
+        "report": None, "sidecar": False,
     }  # fmt: skip
     given = [name for name, default in unused.items() if getattr(args, name) != default]
     if given:

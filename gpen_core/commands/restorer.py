@@ -28,6 +28,7 @@ from .image_files import ImageFiles
 from .jobs import FileOptions
 from .mask_options import MaskOptions, choose_regions, load_chosen_parser
 from .model_options import ModelOptions, load_model
+from .reporting import FaceReports, ReportOptions
 from .running import Outcome
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from .jobs import Job
 
 
-class RestoreOptions(ModelOptions, FileOptions, MaskOptions, BatchOptions, Protocol):
+class RestoreOptions(ModelOptions, FileOptions, MaskOptions, ReportOptions, BatchOptions, Protocol):
     """The options of `gpen restore`, as `commands.restore.add_arguments` defines them."""
 
     batch_size: int | None
@@ -76,6 +77,7 @@ class Restorer:
         parser: the network that finds the parts of a face, if masks need it.
         regions: the parts to paste.
         files: reads the inputs and writes the results.
+        reports: writes what was done to each face, if the options ask for it.
     """
 
     options: RestoreOptions
@@ -85,6 +87,7 @@ class Restorer:
     parser: LabelParser | None
     regions: tuple[str, ...]
     files: ImageFiles
+    reports: FaceReports
 
     @classmethod
     def load(
@@ -116,7 +119,8 @@ class Restorer:
                 )
         parser = load_chosen_parser(options, device)
         files = ImageFiles(options, notify)
-        return cls(options, model, detector, upscaler, parser, regions, files)
+        reports = FaceReports(options, model, detector)
+        return cls(options, model, detector, upscaler, parser, regions, files, reports)
 
     def replacing(self) -> Restorer:
         """Return one with the same networks that replaces existing results."""
@@ -154,6 +158,7 @@ class Restorer:
             image, background = background, None
         count = 0
         messages: list[str] = []
+        chosen: list[Faces] = []
 
         def report_left_out(faces: Faces) -> None:
             messages.extend(left_out_messages(faces))
@@ -179,8 +184,11 @@ class Restorer:
             on_progress=on_progress,
             on_restored=save_crops,
             on_left_out=report_left_out,
-            in_place=not options.compare,  # a comparison needs the picture as it was
+            on_chosen=chosen.append,
+            # A comparison and a report need the picture as it was.
+            in_place=not (options.compare or self.reports.wanted),
         )
+        self.reports.write(job, picture, result, chosen[0], overwrite=replace_extras)
         restored = picture.with_pixels(result.image.cpu())
         del result, image, background  # fewer copies of a large picture while it is written
         if count:
@@ -276,7 +284,8 @@ class Restorer:
 
     def _refuse_existing(self, job: Job) -> None:
         """Raise ImageError for existing files beside the result, before any work is done."""
-        extras = [job.comparison] if self.options.compare else []
+        extras = self.reports.find_paths(job)
+        extras += [job.comparison] if self.options.compare else []
         if self.options.save_faces:
             stem = job.crop_stem
             extras += stem.parent.glob(f"{glob.escape(stem.name)}-[0-9]*.png")
