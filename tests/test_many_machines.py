@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import json
 import re
 import shutil
 import subprocess
@@ -52,3 +54,20 @@ def test_the_kubernetes_job_is_an_indexed_job():
     assert "$JOB_COMPLETION_INDEX" in container["args"][0]
     names = {volume["name"] for volume in spec["template"]["spec"]["volumes"]}
     assert {mount["name"] for mount in container["volumeMounts"]} == names
+
+
+def test_the_cluster_file_has_the_keys_of_rays_schema():
+    if importlib.util.find_spec("ray") is None:
+        pytest.skip("pip install ray to run this")
+    import jsonschema
+    import yaml
+
+    files = [d for b in blocks("yaml") for d in yaml.safe_load_all(b)]
+    (cluster,) = [file for file in files if "cluster_name" in file]
+    (folder,) = importlib.util.find_spec("ray").submodule_search_locations
+    schema = json.loads(Path(folder, "autoscaler/ray-schema.json").read_text(encoding="utf-8"))
+    jsonschema.validate(cluster, schema)
+    assert all(
+        "RAY_AUTH_MODE=token" in cluster[f"{role}_start_ray_commands"][1]
+        for role in ("head", "worker")
+    )

@@ -5,14 +5,15 @@ from __future__ import annotations
 import functools
 import json
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from ..batch.driver import drive
+from ..batch.driver import Pool, drive
 from ..batch.journal import Entry, Journal
 from ..batch.spec import hash_input
 from ..batch.work import DONE, FAILED, LEFT, Task, choose_chunk_size
 from ..errors import GPENError
-from ..files import exists
+from ..files import exists, is_file
+from .batch_options import RAY
 from .batch_work import load_work, pack_job
 from .image_files import SAID_ONCE
 from .inputs import Problem
@@ -23,9 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
-    from ..batch.driver import Pool
     from ..batch.journal import Row
-    from ..batch.work import Load, Result
+    from ..batch.work import Result
     from .jobs import Job
     from .restorer import RestoreOptions
 
@@ -39,18 +39,26 @@ def run_batch(args: RestoreOptions, extras: Sequence[str]) -> int:
     """Restore every file by workers, report those that fail, and return the exit code."""
     reporter = Reporter(as_json=args.json)
     if args.journal is not None:
-        with Journal(args.journal, lambda message: report(str(args.journal), message)) as journal:
-            _run_journal(args, extras, journal, reporter)
-    else:
-        jobs, problems = plan_from_options(args, extras)
-        reporter.begin(problems)
-        tasks = (_make_task(job, again=args.overwrite) for job in jobs)
-        _do(args, tasks, len(jobs), reporter)
+        with (
+            Journal(args.journal, lambda message: report(str(args.journal), message)) as journal,
+            make_pool(args) as pool,
+        ):
+            _run_journal(args, extras, journal, pool, reporter)
+        return reporter.end()
+    jobs, problems = plan_from_options(args, extras)
+    reporter.begin(problems)
+    tasks = (_make_task(job, again=args.overwrite) for job in jobs)
+    with make_pool(args) as pool:
+        _do(args, tasks, len(jobs), pool, reporter)
     return reporter.end()
 
 
 def _run_journal(
-    args: RestoreOptions, extras: Sequence[str], journal: Journal, reporter: Reporter
+    args: RestoreOptions,
+    extras: Sequence[str],
+    journal: Journal,
+    pool: Workers,
+    reporter: Reporter,
 ) -> None:
     """Plan what the journal says is left, and do it."""
     from .batch_spec import describe_run  # imports PyTorch
@@ -63,7 +71,7 @@ def _run_journal(
     jobs, problems = plan_jobs(
         args.inputs, args.output, overwrite=True, extras=extras, suffix=args.ext
     )
-    base, about = describe_run(args)
+    base, about = describe_run(args, pool.threads, pool.device)
     entries = list_entries(args, jobs, problems, journal.find, base)
     journal.begin(entries, about, retry_failed=args.retry_failed)
     reporter.begin(problems)
@@ -78,7 +86,7 @@ def _run_journal(
     for row in journal.read(FAILED):
         reporter.fail(row.source, row.error or "failed", target=row.id)
     tasks = (_make_row_task(row) for row in journal.read(LEFT))
-    _do(args, tasks, counts[LEFT], reporter, journal.record)
+    _do(args, tasks, counts[LEFT], pool, reporter, journal.record)
 
 
 def list_entries(
@@ -146,16 +154,16 @@ def _do(
     args: RestoreOptions,
     tasks: Iterable[Task],
     total: int,
+    pool: Workers,
     reporter: Reporter,
     record: Callable[[Result], None] = lambda result: None,
 ) -> None:
     """Do tasks by workers, and report and record each result."""
     if not total:
         return
-    workers = min(args.jobs or 1, total)
     told: set[str] = set()
-    with make_pool(args, workers) as pool, make_bar(total) as bar:
-        size = choose_chunk_size(total, workers)
+    with make_bar(total) as bar:
+        size = choose_chunk_size(total, pool.workers)
         for result in drive(tasks, pool, chunk_size=size, tries=args.tries):
             record(result)
             tell(reporter, result, told)
@@ -195,13 +203,32 @@ def pack_options(args: RestoreOptions) -> dict[str, Any]:
     return options
 
 
-def make_load(args: RestoreOptions) -> Load:
-    """Return a function that loads the networks in a worker."""
-    return functools.partial(load_work, pack_options(args))
+class Workers(Pool, Protocol):
+    """A pool that tells what its workers are; see `LocalPool`."""
+
+    threads: int
+    device: str | None
+
+    @property
+    def workers(self) -> int:
+        """The number of workers."""
+        ...
 
 
-def make_pool(args: RestoreOptions, workers: int) -> AbstractContextManager[Pool]:
+def make_pool(args: RestoreOptions) -> AbstractContextManager[Workers]:
     """Make the workers that the options ask for."""
+    load = functools.partial(load_work, pack_options(args))
+    if args.cluster == RAY:
+        from ..batch.actors import RayPool
+
+        return RayPool(
+            load,
+            workers=args.jobs,
+            threads=args.threads,
+            address=args.address,
+            files=[value for value in map(load.args[0].get, FILE_OPTIONS) if is_file(value or "")],
+            on_cpu=args.device == "cpu",
+        )
     from ..batch.local import LocalPool
 
-    return LocalPool(make_load(args), workers)
+    return LocalPool(load, args.jobs or 1, args.threads)

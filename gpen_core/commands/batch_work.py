@@ -35,8 +35,12 @@ def unpack_job(payload: Sequence[Any]) -> Job:
     return Job(Path(source), Path(root), Path(place), number)
 
 
-def load_work(options: Mapping[str, Any]) -> Work:
+def load_work(options: Mapping[str, Any], places: Mapping[str, str] | None = None) -> Work:
     """Load the networks that the options of `gpen restore` name; return what restores a file.
+
+    Args:
+        options: the options.
+        places: the paths of copies of some files that they name.
 
     Raises:
         GPENError: a network cannot be loaded.
@@ -44,16 +48,20 @@ def load_work(options: Mapping[str, Any]) -> Work:
     from .restorer import Restorer  # imports PyTorch
 
     notices: list[tuple[str, str]] = []
-    args = argparse.Namespace(**options)
+    moved = places or {}
+    given = {n: moved.get(v, v) if isinstance(v, str) else v for n, v in options.items()}
+    args = argparse.Namespace(**given)
     args.device = _choose_device(args.device)
     restorer = Restorer.load(args, lambda name, message: notices.append((name, message)))  # type: ignore[arg-type]
     replacing = restorer.replacing()
 
     def work(task: Task) -> Result:
         result = _restore(replacing if task.again else restorer, task)
-        result = result._replace(notices=tuple(notices))
+        # The user knows the file by the name that the command line gave it.
+        given, name = str(unpack_job(task.payload).source), task.source
+        told = tuple((n.replace(given, name), text.replace(given, name)) for n, text in notices)
         notices.clear()
-        return result
+        return result._replace(notices=told, text=result.text.replace(given, name))
 
     return work
 

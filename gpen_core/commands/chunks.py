@@ -47,6 +47,7 @@ def add_chunk_arguments(parser: argparse.ArgumentParser) -> None:
 
 def chunk(args: PlanOptions) -> int:
     """Write the chunks of a plan; return the exit code."""
+    from ..batch.local import share_cores
     from ..batch.plans import write_plan
     from .batch import list_entries, pack_options
     from .batch_spec import describe_run  # imports PyTorch
@@ -59,7 +60,7 @@ def chunk(args: PlanOptions) -> int:
     jobs, problems = plan_jobs(
         args.inputs, args.output.absolute(), overwrite=True, extras=extras, suffix=args.ext
     )
-    base, about = describe_run(args)
+    base, about = describe_run(args, args.threads or share_cores(1))
     entries = list_entries(args, jobs, problems, lambda target: None, base)
     plan = write_plan(
         args.plan, entries, pack_options(args), about, chunk_size=args.files, tries=args.tries
@@ -79,10 +80,13 @@ def chunk(args: PlanOptions) -> int:
 
 
 def _refuse_unused(args: RestoreOptions) -> None:
-    given = [name for name in ("journal", "jobs", "skip_existing") if getattr(args, name)]
+    given = [
+        name for name in ("journal", "jobs", "cluster", "skip_existing") if getattr(args, name)
+    ]
     if given:
+        name = "engine ray" if given[0] == "cluster" else given[0].replace("_", "-")
         raise GPENError(
-            f"--{given[0].replace('_', '-')} has no effect in `gpen chunk`: the scheduler runs the "
+            f"--{name} has no effect in `gpen chunk`: the scheduler runs the "
             "chunks, and `gpen join` writes the journal. Leave it out."
         )
 
@@ -104,10 +108,13 @@ def run_chunk(args: argparse.Namespace) -> int:
     import functools
 
     from ..batch import plans
+    from ..batch.local import limit_threads
     from .batch import tell
     from .batch_work import load_work
 
     plan = plans.read_plan(args.plan)
+    if plan.options.get("threads"):
+        limit_threads(plan.options["threads"])
     reporter = Reporter(as_json=args.json)
     told: set[str] = set()
     load = functools.partial(load_work, plan.options)
