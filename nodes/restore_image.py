@@ -21,6 +21,7 @@ from .choices import (
     make_paste_inputs,
     make_restore_inputs,
 )
+from .clickable import compare
 from .detections import find_faces
 from .enlarging import enlarge
 from .files import stamp_parser, stamp_unconnected_detector
@@ -156,7 +157,10 @@ class RestoreImage(io.ComfyNode):
             AlignedFaces(faces, alignment),
             len(faces),
             list_faces(faces, [options.strength_of(row) for row in range(len(faces))]),
-            ui=make_ui(said=said),
+            ui={
+                **(make_ui(said=said) or {}),
+                **(compare(pixels, pasted.image) if len(faces) else {}),
+            },
         )
 
 
