@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from .media import read_image, write_image
     from .pasting import load_parser, paste
     from .pipeline import restore_image
+    from .reports import report
     from .restore import restore
     from .runners.spandrel import load_face_restorer
     from .tasks.colour import colorize
@@ -67,6 +68,7 @@ __all__ = [
     "load_parser",
     "paste",
     "read_image",
+    "report",
     "restore",
     "restore_image",
     "segment_to_face",
@@ -94,6 +96,7 @@ _MODULES = {
     "media": ("read_image", "write_image"),
     "pasting": ("load_parser", "paste"),
     "pipeline": ("restore_image",),
+    "reports": ("report",),
     "restore": ("restore",),
     "runners.spandrel": ("load_face_restorer",),
     "tasks.colour": ("colorize",),

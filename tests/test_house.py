@@ -33,9 +33,10 @@ STOREYS = (
     ("warp", "arch", "media", "select", "preview"),
     ("runner", "checkpoints", "runners"),
     ("detectors", "align", "restore", "pasting", "degradation"),  # the verbs
-    ("pipeline", "evaluation"),
+    ("pipeline", "evaluation", "reports"),
     ("tasks",),
     ("training",),
+    ("batch",),
     ("commands",),
     ("cli",),
     ("__main__",),
