@@ -5,7 +5,7 @@ export function parse(text, count) {
   const parts = text.replaceAll(",", " ").split(/\s+/).filter(Boolean);
   const chosen = new Set();
   for (const part of parts) {
-    const [, single, first, last] = /^(?:(-?\d+)|(\d+)-(\d*))$/.exec(part) ?? [];
+    const [, single, first, last] = part.match(/^(?:(-?\d+)|(\d+)-(\d*))$/) ?? [];
     const from = Number(single ?? first ?? NaN);
     const to = single !== undefined ? from : last ? Number(last) : count - 1;
     const [low, high] = from < 0 ? [count + from, count + from] : [from, to];
