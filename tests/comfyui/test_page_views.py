@@ -64,7 +64,7 @@ def test_clicks_keys_and_the_slider_work(comfyui, vue):
         page.page.evaluate("graph => app.loadApiJson(graph, 'views')", build("group"))
         assert page.run()["status"]["status_str"] == "success"
         page.fit()
-        detected = page.page.locator(".gpen-view").filter(has_text="5 of 5 chosen").first
+        detected = page.page.locator(".gpen-view:has(.gpen-face)").first
         faces = detected.locator(".gpen-picture").first.locator(".gpen-face")
         assert faces.count() == 5
         assert "px, score" in faces.first.get_attribute("title")
