@@ -55,6 +55,15 @@ def make_mask_inputs() -> list[Any]:
     ]  # fmt: skip
 
 
+def make_grain() -> Any:
+    """Return the widget of the photograph's grain, the same for all nodes that paste."""
+    return io.Float.Input("grain", optional=True, default=0.0, min=0.0, max=1.0, step=0.05,
+                          advanced=True,
+                          tooltip="How much of the photo's own grain to lay over restored faces, "
+                          "which are too smooth in a noisy photo. 0: none. 1: as much as around "
+                          "the faces.")  # fmt: skip
+
+
 @dataclass(frozen=True, eq=False)
 class AlignedFaces:
     """N faces and where their crops were cut, in the same order; the value of GPEN_FACES."""
