@@ -12,6 +12,7 @@ from .arguments import add_file_options, fraction, not_negative, positive
 from .batch_options import RAY, ChooseEngine, add_batch_options, check_batch_options, is_batch
 from .jobs import plan_from_options
 from .mask_options import add_mask_options, check_mask_options
+from .pasting_options import add_grain_option
 from .running import report, run_jobs
 
 if TYPE_CHECKING:
@@ -146,6 +147,7 @@ def _add_result_options(parser: argparse.ArgumentParser) -> None:
         help="width of the soft edge as a part of the crop's side (default: 0.15)",
     )  # fmt: skip
     add_mask_options(result)
+    add_grain_option(result)
     result.add_argument(
         "--scale", type=int, choices=(1, 2, 4), default=1, help="enlarge the image (default: 1)"
     )
@@ -218,7 +220,7 @@ def _refuse_unused(args: RestoreOptions) -> None:
         "threshold": None, "min_size": 0, "max_faces": None, "faces": None, "template": AUTO,
         "detail": AUTO, "feather": None, "strengths": None, "upscaler": None,
         "find_in": "photograph", "mask_kind": MASK_KINDS[0], "regions": None, "parser": None,
-        "report": None, "sidecar": False,
+        "report": None, "sidecar": False, "grain": 0.0,
     }  # fmt: skip
     given = [name for name, default in unused.items() if getattr(args, name) != default]
     if given:

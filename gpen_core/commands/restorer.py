@@ -18,7 +18,6 @@ from ..files import clear_mark, is_unfinished, mark_unfinished, write_atomically
 from ..media import Metadata, Picture, write_picture
 from ..media.formats import is_same_format
 from ..names import RESTORE
-from ..pasting import FEATHER, PasteOptions
 from ..pasting.background import Upscaler, enlarge, load_upscaler
 from ..pipeline import restore_detected
 from ..restore import restore_pixels
@@ -26,8 +25,9 @@ from ..select import choose_faces
 from .batch_options import BatchOptions
 from .image_files import ImageFiles
 from .jobs import FileOptions
-from .mask_options import MaskOptions, choose_regions, load_chosen_parser
+from .mask_options import choose_regions, load_chosen_parser
 from .model_options import ModelOptions, load_model
+from .pasting_options import PastingOptions, make_paste_options
 from .reporting import FaceReports, ReportOptions
 from .running import Outcome
 
@@ -41,7 +41,9 @@ if TYPE_CHECKING:
     from .jobs import Job
 
 
-class RestoreOptions(ModelOptions, FileOptions, MaskOptions, ReportOptions, BatchOptions, Protocol):
+class RestoreOptions(
+    ModelOptions, FileOptions, PastingOptions, ReportOptions, BatchOptions, Protocol
+):
     """The options of `gpen restore`, as `commands.restore.add_arguments` defines them."""
 
     batch_size: int | None
@@ -53,16 +55,12 @@ class RestoreOptions(ModelOptions, FileOptions, MaskOptions, ReportOptions, Batc
     faces: str | None
     template: str
     aligned: bool
-    strength: float
-    detail: float | str
     colour: str
-    feather: float | None
     scale: int
     upscaler: str | None
     find_in: str
     save_faces: bool
     compare: bool
-    strengths: list[float] | None
 
 
 @dataclass(frozen=True)
@@ -176,7 +174,7 @@ class Restorer:
             self.model,
             image,
             faces,
-            self._choose_pasting(background),
+            make_paste_options(options, background, self.regions, self.parser),
             template=options.template,
             max_faces=options.max_faces,
             batch_size=options.batch_size,
@@ -200,19 +198,6 @@ class Restorer:
         if messages:
             outcome = "\n  ".join([f"{outcome}; {len(messages)} left out", *messages])
         return Outcome(outcome, count)
-
-    def _choose_pasting(self, background: torch.Tensor | None) -> PasteOptions:
-        options = self.options
-        return PasteOptions(
-            options.detail,
-            FEATHER if options.feather is None else options.feather,
-            background,
-            strength=options.strength,
-            strengths=options.strengths,
-            mask_kind=options.mask_kind,
-            regions=self.regions,
-            parser=self.parser,
-        )
 
     def _restore_aligned(
         self, job: Job, picture: Picture, on_progress: OnProgress, *, replace_extras: bool
