@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 from ..errors import GPENError
 from ..files import exists, is_file, is_folder
 from ..names import IMAGE_SUFFIXES, WRITABLE
-from .inputs import Problem, explain_no_match, find_inputs, identify, is_below
+from .inputs import Problem, explain_no_match, find_inputs, identify, identify_below, is_below
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -134,8 +134,9 @@ def plan_jobs(
         raise GPENError(f"-o {output} and --ext {suffix} name two kinds. Leave out --ext.")
     matches, problems = find_inputs(inputs, output)
     root = output.parent if single else output
+    known: dict[str, str] = {}
     paths = _Paths(
-        inputs={identify(source): source for source, _ in reversed(matches)},
+        inputs={identify_below(source, known): source for source, _ in reversed(matches)},
         extras={identify(root / name): root / name for name in extras},
         overwrite=overwrite or skip_existing,
     )
@@ -144,11 +145,12 @@ def plan_jobs(
     for number, (source, place) in enumerate(_drop_repeated(matches)):
         place = Path(output.name) if single else _make_writable(place, suffix)
         jobs.append(Job(source, root, place, number))
-    paths.find_rivals(jobs)
+    targets = [identify_below(job.target, known) for job in jobs]
+    paths.find_rivals(jobs, targets)
     allowed = []
-    for job in jobs:
+    for job, target in zip(jobs, targets, strict=True):
         name = str(job.source)
-        if reason := paths.refuse(job):
+        if reason := paths.refuse(job, target):
             problems.append(Problem(name, reason))
         elif skip_existing and exists(job.target):
             problems.append(Problem(name, f"{job.target} exists, skipped", is_skipped=True))
@@ -194,10 +196,14 @@ class _Paths:
     results: dict[str, Path] = field(default_factory=dict)
     rivals: dict[str, list[Path]] = field(default_factory=dict)
 
-    def find_rivals(self, jobs: Sequence[Job]) -> None:
-        """Note the jobs that would write one file: none of them is done, whichever came first."""
-        for job in jobs:
-            target = _fold_case(identify(job.target))
+    def find_rivals(self, jobs: Sequence[Job], targets: Sequence[str]) -> None:
+        """Note the jobs that would write one file: none of them is done, whichever came first.
+
+        Args:
+            jobs: the jobs.
+            targets: the identities of their results.
+        """
+        for job, target in zip(jobs, map(_fold_case, targets), strict=True):
             first = self.results.setdefault(target, job.source)
             if first is not job.source:
                 self.rivals.setdefault(target, [first]).append(job.source)
@@ -210,9 +216,8 @@ class _Paths:
                     "another output folder."
                 )
 
-    def refuse(self, job: Job) -> str | None:
-        """Return the reason if the result of a job cannot be written."""
-        target = identify(job.target)
+    def refuse(self, job: Job, target: str) -> str | None:
+        """Return the reason if the result of a job cannot be written; `target` identifies it."""
         if target in self.inputs:
             return f"the result would replace {self.inputs[target]}, which is an input"
         if folder := self._find_extra(target):
