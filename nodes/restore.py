@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from comfy_api.latest import io
 
 from ..gpen_core.align import alignable, left_out_messages
-from ..gpen_core.names import AUTO, MASK_KINDS, RESTORE
+from ..gpen_core.detectors.refining import chooses_refining
+from ..gpen_core.names import AUTO, MASK_KINDS, REFINE, RESTORE, TURNS
 from ..gpen_core.pasting.options import PasteOptions
 from ..gpen_core.pasting.parsing import parse_regions
 from ..gpen_core.pipeline import restore_detected
@@ -46,7 +47,7 @@ def _make_strength(tooltip: str) -> io.Float.Input:
 PLANNED_BATCH = 8
 """Faces per pass for which the host frees memory beforehand. If more fit, more run together."""
 
-DEFAULTS = {"threshold": None, "min_size": 0}
+DEFAULTS = {"threshold": None, "min_size": 0, "min_face": 0, "turns": TURNS[0]}
 """Those of Detect Faces' widgets, so that both nodes share what was found."""
 
 SEARCH_SHARE = 0.5
@@ -172,7 +173,8 @@ class RestoreImage(io.ComfyNode):
         options.check(pixels)  # before a long search
         searching, restoring = host.make_stages(SEARCH_SHARE, 1 - SEARCH_SHARE)
         model.load(PLANNED_BATCH)
-        found, _ = find_faces(detector, pixels, None, DEFAULTS, searching)
+        refine = chooses_refining(REFINE[0], model.config.in_size)
+        found, _ = find_faces(detector, pixels, None, DEFAULTS, searching, refine=refine)
         fit = alignable(found, template=choose_template(AUTO, model.config))
         warnings = left_out_messages(found[~fit])
         if warnings:

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from ..errors import GPENError
-from ..names import AUTO, COLOURS, DETECTORS, DTYPES, ENGINES, MASK_KINDS, TEMPLATES
+from ..names import AUTO, COLOURS, DTYPES, ENGINES, MASK_KINDS
 from ..printable import printable_lines
 from . import FAILED
-from .arguments import add_file_options, add_name, explain, fraction, not_negative, positive
+from .arguments import add_file_options, add_name, explain, fraction, positive
+from .find_options import FIND_DEFAULTS, add_find_options
 from .jobs import plan_from_options
 from .mask_options import add_mask_options, check_mask_options
 
@@ -91,35 +92,6 @@ def add_model_options(parser: argparse.ArgumentParser, default: str = "builtin")
         help="for CodeFormer only: 0 draws the cleanest face, 1 stays closest to the photograph "
         "(default: 0.5)",
     )  # fmt: skip
-
-
-def add_find_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
-    """Add the options of finding faces; return their group."""
-    find = parser.add_argument_group("finding faces")
-    find.add_argument(
-        "--detector", choices=(AUTO, *DETECTORS), default=AUTO,
-        help="the face detector (default: auto, the first of the others whose file or package is "
-        "found)",
-    )  # fmt: skip
-    find.add_argument("--detector-weights", metavar="FILE", help="the file of the detector")
-    find.add_argument(
-        "--threshold", metavar="0…1", type=fraction,
-        help="lowest score of a face (default: depends on the detector)",
-    )  # fmt: skip
-    find.add_argument(
-        "--min-size", metavar="PX", type=not_negative, default=0,
-        help="ignore faces with a box side below PX",
-    )  # fmt: skip
-    find.add_argument(
-        "--max-faces", metavar="N", type=positive,
-        help="restore only the N largest faces of each image",
-    )  # fmt: skip
-    find.add_argument(
-        "--template", choices=(AUTO, *TEMPLATES), default=AUTO,
-        help="where the face lies in the crop; ffhq cuts closer (default: auto, as the model was "
-        "trained: gpen for GPEN, ffhq for other networks)",
-    )  # fmt: skip
-    return find
 
 
 def _add_result_options(parser: argparse.ArgumentParser) -> None:
@@ -218,9 +190,8 @@ def run_jobs(jobs: list[Job], problems: list[Problem], load: Callable[[], Worker
 def _refuse_unused(args: RestoreOptions) -> None:
     """Raise GPENError for options that have no effect together with --aligned."""
     unused = {
-        "scale": 1, "save_faces": False, "detector": AUTO, "detector_weights": None,
-        "threshold": None, "min_size": 0, "max_faces": None, "template": AUTO, "detail": AUTO,
-        "feather": None, "strengths": None, "upscaler": None, "find_in": "photograph",
+        **FIND_DEFAULTS, "scale": 1, "save_faces": False, "detail": AUTO, "feather": None,
+        "strengths": None, "upscaler": None, "find_in": "photograph",
         "mask_kind": MASK_KINDS[0], "regions": None, "parser": None,
     }  # fmt: skip
     given = [name for name, default in unused.items() if getattr(args, name) != default]

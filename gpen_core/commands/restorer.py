@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from ..align import left_out_messages
-from ..detectors import Detector, detect, load_detector
+from ..detectors import Detector, load_detector
 from ..errors import GPENError, ImageError
 from ..files import clear_mark, is_unfinished, mark_unfinished, write_atomically
 from ..media import Metadata, Picture, write_picture
@@ -21,6 +21,7 @@ from ..pasting import FEATHER, PasteOptions
 from ..pasting.background import Upscaler, enlarge, load_upscaler
 from ..pipeline import restore_detected
 from ..restore import restore_pixels
+from .find_options import FindOptions, find_chosen_faces
 from .image_files import ImageFiles
 from .jobs import FileOptions
 from .mask_options import MaskOptions, choose_regions, load_chosen_parser
@@ -36,16 +37,10 @@ if TYPE_CHECKING:
     from .jobs import Job
 
 
-class RestoreOptions(ModelOptions, FileOptions, MaskOptions, Protocol):
+class RestoreOptions(ModelOptions, FileOptions, FindOptions, MaskOptions, Protocol):
     """The options of `gpen restore`, as `commands.restore.add_arguments` defines them."""
 
     batch_size: int | None
-    detector: str
-    detector_weights: str | None
-    threshold: float | None
-    min_size: float
-    max_faces: int | None
-    template: str
     aligned: bool
     strength: float
     detail: float | str
@@ -153,7 +148,7 @@ class Restorer:
                 self._save_crops(job, picture, crops, first=count + 1, overwrite=replace_extras)
             count += len(crops)
 
-        faces = detect(self.detector, image, threshold=options.threshold, min_size=options.min_size)
+        faces = find_chosen_faces(self.detector, image, options, self.model.config.in_size)
         result = restore_detected(
             self.model,
             image,
