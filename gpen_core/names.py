@@ -34,8 +34,9 @@ TURNS = ("auto", "never", "always")
 REFINE = ("auto", "on", "off")
 """Whether faces' landmarks are placed again on crops; "auto" leaves it to the model's size."""
 
-COLOURS = ("match", "keep")
-"""Whose colours a restored face has: those of the given crop, or those that the network painted."""
+COLOURS = ("match", "grey", "keep")
+"""Whose colours a restored face has: those of the given crop, those that the network painted unless
+the crop is grey, or those that the network painted."""
 
 DTYPES = ("fp32", "bf16", "fp16")
 """Number formats of a network; `devices.DTYPES` holds torch's."""

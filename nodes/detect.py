@@ -11,9 +11,10 @@ from ..gpen_core.detectors.merging import filter_faces
 from ..gpen_core.detectors.refining import chooses_refining
 from ..gpen_core.detectors.regions import keep_in_boxes
 from ..gpen_core.names import AUTO, REFINE, TEMPLATES, TURNS
-from ..gpen_core.preview import draw_previews
+from ..gpen_core.preview import draw_previews, locate_in_previews
 from ..gpen_core.runner import choose_template
 from . import host
+from .clickable import describe_places
 from .detections import find_faces
 from .files import stamp_unconnected_detector
 from .ranges import in_range
@@ -21,6 +22,7 @@ from .reports import describe_faces
 from .sockets import (
     CATEGORY,
     CROP_SIZES,
+    FROM_MODEL,
     PREVIEW_IMAGES,
     AlignedFaces,
     FaceLandmarks,
@@ -42,7 +44,6 @@ if TYPE_CHECKING:
     from ..gpen_core.detectors.regions import Missed
     from ..gpen_core.faces import Faces
 
-FROM_MODEL = "from model"
 AS_DETECTED = "as detected"
 DEFAULT_CROP_SIZE = 512
 SEARCH_SHARE = 0.9
@@ -185,7 +186,11 @@ class DetectFaces(io.ComfyNode):
             to_host_image(crops.pixels),
             to_host_boxes(faces),
             len(faces),
-            ui=make_ui(_draw(pixels, faces, missed, left_out), said),
+            ui=make_ui(
+                _draw(pixels, faces, missed, left_out),
+                said,
+                describe_places(faces, locate_in_previews(pixels, faces, most=PREVIEW_IMAGES)),
+            ),
         )
 
 

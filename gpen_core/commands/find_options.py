@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 from typing import TYPE_CHECKING, Protocol
 
+from ..errors import GPENError
 from ..names import AUTO, DETECTORS, REFINE, TEMPLATES, TURNS
 from .arguments import fraction, not_negative, positive
 
 if TYPE_CHECKING:
-    import argparse
-
     import torch
 
     from ..detectors import Detector
@@ -24,6 +24,7 @@ class FindOptions(Protocol):
     threshold: float | None
     min_size: float
     max_faces: int | None
+    faces: str | None
     template: str
     min_face: float
     turns: str
@@ -52,6 +53,12 @@ def add_find_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup
         help="restore only the N largest faces of each image",
     )  # fmt: skip
     find.add_argument(
+        "--faces", metavar="WORDS", type=_parse_faces,
+        help="restore only these faces of each image: numbers from 0, from large to small, such as "
+        "0,2; or largest, smallest, left, right, top, bottom, score; or both: 'left 0-1' (default: "
+        "all)",
+    )  # fmt: skip
+    find.add_argument(
         "--template", choices=(AUTO, *TEMPLATES), default=AUTO,
         help="where the face lies in the crop; ffhq cuts closer (default: auto, as the model was "
         "trained: gpen for GPEN, ffhq for other networks)",
@@ -77,7 +84,8 @@ def add_find_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup
 
 FIND_DEFAULTS = {
     "detector": AUTO, "detector_weights": None, "threshold": None, "min_size": 0,
-    "max_faces": None, "template": AUTO, "min_face": 0, "turns": TURNS[0], "refine": REFINE[0],
+    "max_faces": None, "faces": None, "template": AUTO, "min_face": 0, "turns": TURNS[0],
+    "refine": REFINE[0],
 }  # fmt: skip
 
 
@@ -97,3 +105,13 @@ def find_chosen_faces(
         turns=options.turns,
         refine=options.refine,
     )
+
+
+def _parse_faces(text: str) -> str:
+    from ..select import parse_choice  # imports PyTorch
+
+    try:
+        parse_choice(text)
+    except GPENError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return text

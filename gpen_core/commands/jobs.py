@@ -32,6 +32,7 @@ class FileOptions(Protocol):
     ext: str | None
     strict: bool
     allow_large: bool
+    json: bool
 
 
 @dataclass(frozen=True)
@@ -40,17 +41,39 @@ class Job:
 
     Attributes:
         source: the input.
-        target: the output.
-        comparison: the picture of before | after.
-        crop_stem: the path of its restored faces without "-1.png", "-2.png" …; see `crop_path`.
+        root: the folder of all results.
+        place: the place of the result in it.
         number: the input's index among all inputs, from 0.
     """
 
     source: Path
-    target: Path
-    comparison: Path
-    crop_stem: Path
+    root: Path
+    place: Path
     number: int
+
+    @property
+    def sidecar(self) -> Path:
+        """The path of the JSON beside the result."""
+        return _append(self.target, ".json")
+
+    def report_path(self, folder: Path, ending: str) -> Path:
+        """Return the path of a report in the folder of reports; `ending` is ".html" or such."""
+        return _append(folder / self.place, ending)
+
+    @property
+    def target(self) -> Path:
+        """The path of the result."""
+        return self.root / self.place
+
+    @property
+    def comparison(self) -> Path:
+        """The path of the picture of before | after."""
+        return self.root / "compare" / _append(self.place, ".jpg")
+
+    @property
+    def crop_stem(self) -> Path:
+        """The path of its restored faces without "-1.png", "-2.png" …; see `crop_path`."""
+        return self.root / "faces" / self.place
 
     def crop_path(self, number: int) -> Path:
         """Return the path of the restored face of that number, from 1."""
@@ -60,17 +83,17 @@ class Job:
 def plan_from_options(
     options: FileOptions, extras: Sequence[str] = ()
 ) -> tuple[list[Job], list[Problem]]:
-    """Plan the jobs that a command's options ask for, and print how many files are skipped.
+    """Plan the jobs that a command's options ask for.
 
     Returns:
-        The jobs, and the files or patterns that failed already. Skipped ones are in neither.
+        The jobs, and the files or patterns that failed already or are skipped.
 
     Raises:
         GPENError: options contradict each other, or `plan_jobs` raises it.
     """
     if options.overwrite and options.skip_existing:
         raise GPENError("--overwrite and --skip-existing contradict each other. Leave one out.")
-    jobs, problems = plan_jobs(
+    return plan_jobs(
         options.inputs,
         options.output,
         overwrite=options.overwrite,
@@ -78,10 +101,6 @@ def plan_from_options(
         skip_existing=options.skip_existing,
         suffix=options.ext,
     )
-    failed = [problem for problem in problems if not problem.is_skipped]
-    if len(failed) < len(problems):
-        print(f"{len(problems) - len(failed)} skipped: their results exist.")
-    return jobs, failed
 
 
 def plan_jobs(
@@ -124,15 +143,18 @@ def plan_jobs(
     jobs = []
     for number, (source, place) in enumerate(_drop_repeated(matches)):
         place = Path(output.name) if single else _make_writable(place, suffix)
-        comparison, crop_stem = root / "compare" / _append(place, ".jpg"), root / "faces" / place
-        job = Job(source, root / place, comparison, crop_stem, number)
-        if reason := paths.claim(job):
-            problems.append(Problem(str(source), reason))
+        jobs.append(Job(source, root, place, number))
+    paths.find_rivals(jobs)
+    allowed = []
+    for job in jobs:
+        name = str(job.source)
+        if reason := paths.refuse(job):
+            problems.append(Problem(name, reason))
         elif skip_existing and exists(job.target):
-            problems.append(Problem(str(source), f"{job.target} exists, skipped", is_skipped=True))
+            problems.append(Problem(name, f"{job.target} exists, skipped", is_skipped=True))
         else:
-            jobs.append(job)
-    return jobs, problems
+            allowed.append(job)
+    return allowed, problems
 
 
 def _is_single(inputs: Sequence[str], output: Path) -> bool:
@@ -162,13 +184,23 @@ class _Paths:
         inputs: every input by its identity: links are followed.
         extras: folders for other results, by their identity.
         overwrite: results may replace existing files.
-        results: the source of each result so far, by `_fold_case` of the result's identity.
+        results: the first source of each result, by `_fold_case` of the result's identity.
+        rivals: all sources of a result that has several.
     """
 
     inputs: dict[str, Path]
     extras: dict[str, Path]
     overwrite: bool
     results: dict[str, Path] = field(default_factory=dict)
+    rivals: dict[str, list[Path]] = field(default_factory=dict)
+
+    def find_rivals(self, jobs: Sequence[Job]) -> None:
+        """Note the jobs that would write one file: none of them is done, whichever came first."""
+        for job in jobs:
+            target = _fold_case(identify(job.target))
+            first = self.results.setdefault(target, job.source)
+            if first is not job.source:
+                self.rivals.setdefault(target, [first]).append(job.source)
 
     def refuse_inputs_in_extras(self) -> None:
         for identity, source in self.inputs.items():
@@ -178,8 +210,8 @@ class _Paths:
                     "another output folder."
                 )
 
-    def claim(self, job: Job) -> str | None:
-        """Take the path of a result; return the reason if it cannot be written there."""
+    def refuse(self, job: Job) -> str | None:
+        """Return the reason if the result of a job cannot be written."""
         target = identify(job.target)
         if target in self.inputs:
             return f"the result would replace {self.inputs[target]}, which is an input"
@@ -188,12 +220,14 @@ class _Paths:
                 f"the result would lie in {folder}, where other results go; restore it into "
                 "another folder"
             )
-        other = self.results.get(_fold_case(target))
-        if other is not None:
-            return f"the result would replace that of {other}; restore them into two folders"
+        others = [path for path in self.rivals.get(_fold_case(target), []) if path != job.source]
+        if others:
+            return (
+                f"the result would have the path of that of {', '.join(map(str, others))}: "
+                f"{job.target}. Neither is done; restore them into two folders"
+            )
         if exists(job.target) and not self.overwrite:
             return f"{job.target} exists; pass --overwrite to replace it"
-        self.results[_fold_case(target)] = job.source
         return None
 
     def _find_extra(self, identity: str) -> Path | None:

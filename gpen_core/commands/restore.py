@@ -3,36 +3,24 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from ..errors import GPENError
 from ..names import AUTO, COLOURS, DTYPES, ENGINES, MASK_KINDS
-from ..printable import printable_lines
-from . import FAILED
-from .arguments import add_file_options, add_name, explain, fraction, positive
+from .arguments import add_file_options, fraction, positive
+from .batch_options import RAY, ChooseEngine, add_batch_options, check_batch_options, is_batch
 from .find_options import FIND_DEFAULTS, add_find_options
 from .jobs import plan_from_options
 from .mask_options import add_mask_options, check_mask_options
+from .pasting_options import add_grain_option
+from .running import report, run_jobs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Sequence
 
-    from tqdm import tqdm
-
-    from ..progress import OnProgress
-    from .inputs import Problem
-    from .jobs import Job
     from .restorer import RestoreOptions
-
-
-class Worker(Protocol):
-    """Does the jobs of a command with networks that it loaded once."""
-
-    def restore(self, job: Job, on_progress: OnProgress) -> str:
-        """Do one job; return a short description of what was done."""
-        ...
+    from .running import Work
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,17 +34,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "subfolders of the inputs",
     )  # fmt: skip
     add_file_options(parser)
-    add_model_options(parser)
+    add_model_options(parser, clusters=[RAY])
     find = add_find_options(parser)
     find.add_argument(
         "--aligned", action="store_true",
         help="each input is one aligned square face; the result has the size of the model",
     )  # fmt: skip
     _add_result_options(parser)
+    add_batch_options(parser)
 
 
-def add_model_options(parser: argparse.ArgumentParser, default: str = "builtin") -> None:
-    """Add the options that choose a model, and how it computes."""
+def add_model_options(
+    parser: argparse.ArgumentParser, default: str = "builtin", clusters: Sequence[str] = ()
+) -> None:
+    """Add the options that choose a model, and how it computes; `clusters` are other engines."""
     model = parser.add_argument_group("model")
     model.add_argument(
         "--model", metavar="FILE", default=default,
@@ -74,9 +65,10 @@ def add_model_options(parser: argparse.ArgumentParser, default: str = "builtin")
         "--dtype", default=AUTO, help=f"{', '.join((AUTO, *DTYPES))} (default: auto)"
     )
     model.add_argument(
-        "--engine", choices=(AUTO, *ENGINES), default=AUTO,
+        "--engine", choices=(AUTO, *ENGINES, *clusters), default=AUTO, action=ChooseEngine,
         help="what runs an ONNX file: gpen, this program's network, or onnxruntime, which is "
-        "slower (default: auto, gpen where it can read the file)",
+        "slower (default: auto, gpen where it can read the file)"
+        f"{'; besides, ray: spread the files over a Ray cluster' if clusters else ''}",
     )  # fmt: skip
     model.add_argument(
         "--no-verify",
@@ -111,15 +103,17 @@ def _add_result_options(parser: argparse.ArgumentParser) -> None:
         "auto, which keeps detail and drops noise)",
     )  # fmt: skip
     result.add_argument(
-        "--colour", choices=COLOURS, default="keep",
-        help="match: a restored face has the colours of the photograph; keep: those that the "
-        "network painted (default: keep)",
+        "--colour", choices=COLOURS, default=COLOURS[0],
+        help="match: a restored face has the colours of the photograph; grey: those that the "
+        "network painted, but a grey face stays grey; keep: those that the network painted "
+        "(default: match)",
     )  # fmt: skip
     result.add_argument(
         "--feather", metavar="0…0.5", type=_parse_feather,
         help="width of the soft edge as a part of the crop's side (default: 0.15)",
     )  # fmt: skip
     add_mask_options(result)
+    add_grain_option(result)
     result.add_argument(
         "--scale", type=int, choices=(1, 2, 4), default=1, help="enlarge the image (default: 1)"
     )
@@ -139,10 +133,40 @@ def _add_result_options(parser: argparse.ArgumentParser) -> None:
     result.add_argument(
         "--compare", action="store_true", help="also write before | after to OUT/compare"
     )
+    result.add_argument(
+        "--report", metavar="DIR", type=Path,
+        help="also write to DIR what was done to each face, and how much of it the network made "
+        "up: a page and its figures (JSON) for each image",
+    )  # fmt: skip
+    result.add_argument(
+        "--sidecar", action="store_true",
+        help="also write a JSON file beside each result: model, options and the same figures",
+    )  # fmt: skip
 
 
 def run(args: RestoreOptions) -> int:
     """Restore every file, report those that fail, and return the exit code."""
+    extras = check_options(args)
+    if is_batch(args):
+        from .batch import run_batch
+
+        return run_batch(args, extras)
+    jobs, problems = plan_from_options(args, extras)
+
+    def load() -> Work:
+        from .restorer import Restorer  # imports PyTorch
+
+        return Restorer.load(args, report).restore
+
+    return run_jobs(jobs, problems, load, as_json=args.json)
+
+
+def check_options(args: RestoreOptions) -> list[str]:
+    """Return which folders are written beside the results.
+
+    Raises:
+        GPENError: options contradict each other or have no effect.
+    """
     if args.aligned:
         _refuse_unused(args)
     if args.find_in == "background" and args.scale == 1 and not args.upscaler:
@@ -150,49 +174,17 @@ def run(args: RestoreOptions) -> int:
             "--find-in background needs a background: add --scale 2, --scale 4 or --upscaler."
         )
     check_mask_options(args)
+    check_batch_options(args)
     folders = {"compare": args.compare, "faces": args.save_faces}
-    jobs, problems = plan_from_options(args, [name for name, asked in folders.items() if asked])
-
-    def load() -> Worker:
-        from .restorer import Restorer  # imports PyTorch
-
-        return Restorer.load(args, report)
-
-    return run_jobs(jobs, problems, load)
-
-
-def run_jobs(jobs: list[Job], problems: list[Problem], load: Callable[[], Worker]) -> int:
-    """Do every job with a progress bar, report those that fail, and return the exit code.
-
-    Args:
-        jobs: the files to do.
-        problems: the files or patterns that failed already.
-        load: makes the worker, which loads networks; called only if there is a job.
-    """
-    from tqdm import tqdm
-
-    for problem in problems:
-        report(problem.name, problem.reason)
-    failed = len(problems)
-    if jobs:
-        worker = load()
-        layout = "{percentage:3.0f}%|{bar}| {elapsed}<{remaining} {postfix}"
-        with tqdm(total=len(jobs), disable=None, bar_format=layout) as bar:
-            for number, job in enumerate(jobs):
-                failed += not _attempt(worker, job, bar, number)
-                bar.update(number + 1 - bar.n)
-    total = len(jobs) + len(problems)
-    if failed:
-        print(f"gpen: {failed} of {total} failed, {total - failed} done.", file=sys.stderr)
-    return FAILED if failed else 0
+    return [name for name, asked in folders.items() if asked]
 
 
 def _refuse_unused(args: RestoreOptions) -> None:
     """Raise GPENError for options that have no effect together with --aligned."""
     unused = {
         **FIND_DEFAULTS, "scale": 1, "save_faces": False, "detail": AUTO, "feather": None,
-        "strengths": None, "upscaler": None, "find_in": "photograph",
-        "mask_kind": MASK_KINDS[0], "regions": None, "parser": None,
+        "strengths": None, "upscaler": None, "find_in": "photograph", "mask_kind": MASK_KINDS[0],
+        "regions": None, "parser": None, "report": None, "sidecar": False, "grain": 0.0,
     }  # fmt: skip
     given = [name for name, default in unused.items() if getattr(args, name) != default]
     if given:
@@ -201,32 +193,6 @@ def _refuse_unused(args: RestoreOptions) -> None:
             "--aligned restores each input as one face at the model's size; nothing is found, cut "
             f"or pasted. Leave out: {options}."
         )
-
-
-def _attempt(worker: Worker, job: Job, bar: tqdm, number: int) -> bool:
-    """Do one job and report the outcome; return whether it succeeded."""
-
-    def on_progress(done: int, total: int) -> None:
-        bar.set_postfix_str(f"{job.source.name}: face {done} of {total}", refresh=False)
-        bar.update(number + done / total - bar.n)
-
-    try:
-        outcome = worker.restore(job, on_progress)
-    except Exception as error:
-        reason = explain(error, out_of_memory="try a smaller --scale or --device cpu")
-        if reason is None:
-            raise
-        report(str(job.source), reason)
-        return False
-    bar.write(printable_lines(f"{job.source} → {job.target}: {outcome}"), file=sys.stdout)
-    return True
-
-
-def report(name: str, reason: str) -> None:
-    """Print what happened to a file on stderr, above the progress bar."""
-    from tqdm import tqdm
-
-    tqdm.write(printable_lines(f"gpen: {add_name(name, reason)}"), file=sys.stderr)
 
 
 def _parse_strengths(text: str) -> list[float] | None:

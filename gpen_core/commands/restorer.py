@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import glob
 import shutil
 from dataclasses import dataclass, replace
@@ -17,15 +18,19 @@ from ..files import clear_mark, is_unfinished, mark_unfinished, write_atomically
 from ..media import Metadata, Picture, write_picture
 from ..media.formats import is_same_format
 from ..names import RESTORE
-from ..pasting import FEATHER, PasteOptions
 from ..pasting.background import Upscaler, enlarge, load_upscaler
 from ..pipeline import restore_detected
 from ..restore import restore_pixels
+from ..select import choose_faces
+from .batch_options import BatchOptions
 from .find_options import FindOptions, find_chosen_faces
 from .image_files import ImageFiles
 from .jobs import FileOptions
-from .mask_options import MaskOptions, choose_regions, load_chosen_parser
+from .mask_options import choose_regions, load_chosen_parser
 from .model_options import ModelOptions, load_model
+from .pasting_options import PastingOptions, make_paste_options
+from .reporting import FaceReports, ReportOptions
+from .running import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,21 +42,19 @@ if TYPE_CHECKING:
     from .jobs import Job
 
 
-class RestoreOptions(ModelOptions, FileOptions, FindOptions, MaskOptions, Protocol):
+class RestoreOptions(
+    ModelOptions, FileOptions, FindOptions, PastingOptions, ReportOptions, BatchOptions, Protocol
+):
     """The options of `gpen restore`, as `commands.restore.add_arguments` defines them."""
 
     batch_size: int | None
     aligned: bool
-    strength: float
-    detail: float | str
     colour: str
-    feather: float | None
     scale: int
     upscaler: str | None
     find_in: str
     save_faces: bool
     compare: bool
-    strengths: list[float] | None
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,7 @@ class Restorer:
         parser: the network that finds the parts of a face, if masks need it.
         regions: the parts to paste.
         files: reads the inputs and writes the results.
+        reports: writes what was done to each face, if the options ask for it.
     """
 
     options: RestoreOptions
@@ -75,6 +79,7 @@ class Restorer:
     parser: LabelParser | None
     regions: tuple[str, ...]
     files: ImageFiles
+    reports: FaceReports
 
     @classmethod
     def load(
@@ -106,10 +111,17 @@ class Restorer:
                 )
         parser = load_chosen_parser(options, device)
         files = ImageFiles(options, notify)
-        return cls(options, model, detector, upscaler, parser, regions, files)
+        reports = FaceReports(options, model, detector)
+        return cls(options, model, detector, upscaler, parser, regions, files, reports)
 
-    def restore(self, job: Job, on_progress: OnProgress) -> str:
-        """Restore one file; return a short description of what was done.
+    def replacing(self) -> Restorer:
+        """Return one with the same networks that replaces existing results."""
+        options = copy.copy(self.options)
+        options.overwrite = True
+        return replace(self, options=options, files=self.files.replacing(options))
+
+    def restore(self, job: Job, on_progress: OnProgress) -> Outcome:
+        """Restore one file; return what was done.
 
         Raises:
             GPENError: the file cannot be read, restored or written. No incomplete file is left.
@@ -123,7 +135,7 @@ class Restorer:
         clear_mark(job.target)
         return outcome
 
-    def _restore(self, job: Job, on_progress: OnProgress, *, replace_extras: bool) -> str:
+    def _restore(self, job: Job, on_progress: OnProgress, *, replace_extras: bool) -> Outcome:
         """Restore one file; `replace_extras` allows to replace comparison and faces only."""
         options = self.options
         picture = self.files.read(job, scale=options.scale)
@@ -138,6 +150,7 @@ class Restorer:
             image, background = background, None
         count = 0
         messages: list[str] = []
+        chosen: list[Faces] = []
 
         def report_left_out(faces: Faces) -> None:
             messages.extend(left_out_messages(faces))
@@ -149,11 +162,13 @@ class Restorer:
             count += len(crops)
 
         faces = find_chosen_faces(self.detector, image, options, self.model.config.in_size)
+        found = len(faces)
+        faces = choose_faces(faces, options.faces)
         result = restore_detected(
             self.model,
             image,
             faces,
-            self._choose_pasting(background),
+            make_paste_options(options, background, self.regions, self.parser),
             template=options.template,
             max_faces=options.max_faces,
             batch_size=options.batch_size,
@@ -161,35 +176,26 @@ class Restorer:
             on_progress=on_progress,
             on_restored=save_crops,
             on_left_out=report_left_out,
-            in_place=not options.compare,  # a comparison needs the picture as it was
+            on_chosen=chosen.append,
+            # A comparison and a report need the picture as it was.
+            in_place=not (options.compare or self.reports.wanted),
         )
+        self.reports.write(job, picture, result, chosen[0], overwrite=replace_extras)
         restored = picture.with_pixels(result.image.cpu())
         del result, image, background  # fewer copies of a large picture while it is written
         if count:
             self._write(job, picture, restored, replace_extras=replace_extras)
             outcome = f"{count} face{'s' if count > 1 else ''} restored"
         else:
-            outcome = self._write_without_faces(job, restored)
+            reason = f"none of {found} faces chosen" if found > len(faces) else "no face found"
+            outcome = f"{reason}; {self._write_without_faces(job, restored)}"
         if messages:
             outcome = "\n  ".join([f"{outcome}; {len(messages)} left out", *messages])
-        return outcome
-
-    def _choose_pasting(self, background: torch.Tensor | None) -> PasteOptions:
-        options = self.options
-        return PasteOptions(
-            options.detail,
-            FEATHER if options.feather is None else options.feather,
-            background,
-            strength=options.strength,
-            strengths=options.strengths,
-            mask_kind=options.mask_kind,
-            regions=self.regions,
-            parser=self.parser,
-        )
+        return Outcome(outcome, count)
 
     def _restore_aligned(
         self, job: Job, picture: Picture, on_progress: OnProgress, *, replace_extras: bool
-    ) -> str:
+    ) -> Outcome:
         width, height = picture.size
         if width != height:
             raise ImageError(
@@ -207,7 +213,7 @@ class Restorer:
         )
         after = picture.with_pixels(restored)
         self._write(job, picture, after, replace_extras=replace_extras)
-        return "restored as an aligned face"
+        return Outcome("restored as an aligned face", 1)
 
     def _write(self, job: Job, before: Picture, after: Picture, *, replace_extras: bool) -> None:
         """Write the comparison if it was asked for, and last the restored picture.
@@ -231,17 +237,19 @@ class Restorer:
         write_picture(job.comparison, _replace_pixels(after, both), overwrite=overwrite)
 
     def _write_without_faces(self, job: Job, picture: Picture) -> str:
-        """Write a picture without faces; copy the file if neither its size nor kind changes."""
+        """Write a picture of which no face was restored; return how.
+
+        The file is copied if neither its size nor its kind changes.
+        """
         if self.options.scale > 1 or self.upscaler:
             self.files.write(job, picture)
-            done = "enlarged" if self.options.scale > 1 else "cleaned by the upscaler"
-            return f"no face found; {done} only"
+            return "enlarged only" if self.options.scale > 1 else "cleaned by the upscaler only"
         if not is_same_format(job.source, job.target):
             self.files.write(job, picture)
-            return "no face found; converted only"
+            return "converted only"
         with write_atomically(job.target, overwrite=self.options.overwrite) as scratch:
             shutil.copyfile(job.source, scratch)
-        return "no face found; copied unchanged"
+        return "copied unchanged"
 
     def _save_crops(
         self, job: Job, picture: Picture, crops: Crops, *, first: int, overwrite: bool
@@ -255,7 +263,8 @@ class Restorer:
 
     def _refuse_existing(self, job: Job) -> None:
         """Raise ImageError for existing files beside the result, before any work is done."""
-        extras = [job.comparison] if self.options.compare else []
+        extras = self.reports.find_paths(job)
+        extras += [job.comparison] if self.options.compare else []
         if self.options.save_faces:
             stem = job.crop_stem
             extras += stem.parent.glob(f"{glob.escape(stem.name)}-[0-9]*.png")
