@@ -3,8 +3,8 @@
 A detector finds faces that are tilted by up to about 45°. In a photograph that was turned by a
 quarter it misses most faces and takes other things for faces, some with scores above 0.99. Counting
 faces does not tell the right turn. The landmarks do: those of a false face are rarely arranged like
-a face (the *likeness*), or they are tilted. In none of 66 photographs and sizes had a turned search
-more evidence by `list_evidence` than the upright one. `benchmarks/fidelity.py turns` measures it.
+a face (the *likeness*), or they are tilted. In none of 22 photographs at two sizes, with three
+detectors, had a full search of a wrong turn more evidence by `list_evidence` than the right one.
 """
 
 from __future__ import annotations
