@@ -8,8 +8,9 @@ from comfy_api.latest import io
 
 from ..gpen_core.align import align, alignable, cut, left_out_messages
 from ..gpen_core.detectors.merging import filter_faces
+from ..gpen_core.detectors.refining import chooses_refining
 from ..gpen_core.detectors.regions import keep_in_boxes
-from ..gpen_core.names import AUTO, TEMPLATES
+from ..gpen_core.names import AUTO, REFINE, TEMPLATES, TURNS
 from ..gpen_core.preview import draw_previews, locate_in_previews
 from ..gpen_core.runner import choose_template
 from . import host
@@ -95,6 +96,19 @@ class DetectFaces(io.ComfyNode):
                 io.BoundingBox.Input("bboxes", optional=True, force_input=True,
                                      tooltip="Search only inside these boxes, from any detection "
                                      "node. The node reports boxes without a face."),
+                io.Int.Input("min_face", default=0, min=0, max=256, optional=True, advanced=True,
+                             tooltip="Look for faces down to this size in pixels. Below about 25 "
+                             "the image is searched enlarged, too, which takes 4 to 16 times as "
+                             "long. 0: what the detector finds without."),
+                io.Combo.Input("turns", options=list(TURNS), default=TURNS[0], optional=True,
+                               advanced=True,
+                               tooltip="auto: an image that lies on its side or upside down is "
+                               "searched in its right turn. never: as it is. always: all four "
+                               "turns, for people who lie down, too; four times as long."),
+                io.Combo.Input("refine", options=list(REFINE), default=REFINE[0], optional=True,
+                               advanced=True,
+                               tooltip="Look at each face again to place its landmarks more "
+                               "steadily. auto: for crops of 512 pixels and more."),
             ],
             outputs=[
                 GPENFaces.Output("faces", tooltip="The faces, and where their crops belong."),
@@ -123,22 +137,32 @@ class DetectFaces(io.ComfyNode):
         detector: Detector | None = None,
         landmarks: dict[str, Any] | None = None,
         bboxes: Any = None,
+        min_face: int = 0,
+        turns: str = TURNS[0],
+        refine: str = REFINE[0],
     ) -> io.NodeOutput:
         pixels, _ = from_host_image(image)
         device = host.prepare_device()  # before the detector takes memory there
-        conditions = {"threshold": threshold or None, "min_size": min_size}
+        kept = {"threshold": threshold or None, "min_size": min_size}
+        size = _choose_crop_size(crop_size, model)
         boxes = None if bboxes is None else from_host_boxes(bboxes, len(pixels))
         searching, cutting = host.make_stages(SEARCH_SHARE, 1 - SEARCH_SHARE)
         template = _choose_template(template, model)
         if landmarks is None:
-            found, missed = find_faces(detector, pixels, boxes, conditions, searching)
+            found, missed = find_faces(
+                detector,
+                pixels,
+                boxes,
+                {**kept, "min_face": min_face, "turns": turns},
+                searching,
+                refine=chooses_refining(refine, size),
+            )
             fit = alignable(found, template=template)
             faces, left_out = found[fit], found[~fit]
         else:
-            faces, missed = _filter(from_host_landmarks(landmarks, pixels), boxes, conditions)
+            faces, missed = _filter(from_host_landmarks(landmarks, pixels), boxes, kept)
             left_out = faces[[]]
         faces = filter_faces(faces, max_faces=max_faces or None)
-        size = _choose_crop_size(crop_size, model)
         warnings = [
             *_describe_missed(missed),
             *left_out_messages(left_out),

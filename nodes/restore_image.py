@@ -9,7 +9,8 @@ import torch
 from comfy_api.latest import io
 
 from ..gpen_core.align import alignable, find_alignment, left_out_messages
-from ..gpen_core.names import RESTORE
+from ..gpen_core.detectors.refining import chooses_refining
+from ..gpen_core.names import REFINE, RESTORE
 from ..gpen_core.pipeline import restore_detected
 from ..gpen_core.runner import check_task
 from ..gpen_core.warp import resize
@@ -139,7 +140,8 @@ class RestoreImage(io.ComfyNode):
         searching, restoring = host.make_stages(SEARCH_SHARE, 1 - SEARCH_SHARE)
         model.load(PLANNED_BATCH)
         conditions = {**DEFAULTS, "threshold": choices.threshold or None}
-        found, _ = find_faces(choices.detector, pixels, None, conditions, searching)
+        refine = chooses_refining(REFINE[0], model.config.in_size)
+        found, _ = find_faces(choices.detector, pixels, None, conditions, searching, refine=refine)
         fit = alignable(found, template=template)
         faces = choices.choose(found[fit])
         crops = KeptCrops(model.config)

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 
 from ..align import left_out_messages
-from ..detectors import Detector, detect, load_detector
+from ..detectors import Detector, load_detector
 from ..errors import GPENError, ImageError
 from ..files import clear_mark, is_unfinished, mark_unfinished, write_atomically
 from ..media import Metadata, Picture, write_picture
@@ -23,6 +23,7 @@ from ..pipeline import restore_detected
 from ..restore import restore_pixels
 from ..select import choose_faces
 from .batch_options import BatchOptions
+from .find_options import FindOptions, find_chosen_faces
 from .image_files import ImageFiles
 from .jobs import FileOptions
 from .mask_options import choose_regions, load_chosen_parser
@@ -42,18 +43,11 @@ if TYPE_CHECKING:
 
 
 class RestoreOptions(
-    ModelOptions, FileOptions, PastingOptions, ReportOptions, BatchOptions, Protocol
+    ModelOptions, FileOptions, FindOptions, PastingOptions, ReportOptions, BatchOptions, Protocol
 ):
     """The options of `gpen restore`, as `commands.restore.add_arguments` defines them."""
 
     batch_size: int | None
-    detector: str
-    detector_weights: str | None
-    threshold: float | None
-    min_size: float
-    max_faces: int | None
-    faces: str | None
-    template: str
     aligned: bool
     colour: str
     scale: int
@@ -167,7 +161,7 @@ class Restorer:
                 self._save_crops(job, picture, crops, first=count + 1, overwrite=replace_extras)
             count += len(crops)
 
-        faces = detect(self.detector, image, threshold=options.threshold, min_size=options.min_size)
+        faces = find_chosen_faces(self.detector, image, options, self.model.config.in_size)
         found = len(faces)
         faces = choose_faces(faces, options.faces)
         result = restore_detected(

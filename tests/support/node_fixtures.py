@@ -17,7 +17,7 @@ SIGNATURES = {
     "LoadGPENFaceDetector": (["detector", "file"], ["detector"]),
     "GPENDetectFaces": (
         ["image", "threshold", "min_size", "max_faces", "crop_size", "template", "model",
-         "detector", "landmarks", "bboxes"],
+         "detector", "landmarks", "bboxes", "min_face", "turns", "refine"],
         ["faces", "crops", "bboxes", "count"],
     ),
     "GPENCropFaces": (["image", "faces", "size"], ["faces", "crops"]),
