@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from ..errors import GPENError
 from ..files import exists, is_file, is_folder
-from ..names import IMAGE_SUFFIXES, WRITABLE
+from ..names import IMAGE_SUFFIXES, VIDEO_SUFFIXES, VIDEO_WRITABLE, WRITABLE
 from .inputs import Problem, explain_no_match, find_inputs, identify, is_below
 
 if TYPE_CHECKING:
@@ -34,6 +34,14 @@ class FileOptions(Protocol):
     allow_large: bool
 
 
+class OnJobProgress(Protocol):
+    """Called with how far a job is. It may raise to stop the work."""
+
+    def __call__(self, done: int, total: int, words: str | None = None, /) -> None:
+        """Take what is done of all, and say it in words; without them, faces are counted."""
+        ...
+
+
 @dataclass(frozen=True)
 class Job:
     """One input file and the paths of its results.
@@ -52,13 +60,18 @@ class Job:
     crop_stem: Path
     number: int
 
+    @property
+    def is_film(self) -> bool:
+        """Whether the input is a film by its name."""
+        return self.source.suffix.lower() in VIDEO_SUFFIXES
+
     def crop_path(self, number: int) -> Path:
         """Return the path of the restored face of that number, from 1."""
         return _append(self.crop_stem, f"-{number}.png")
 
 
 def plan_from_options(
-    options: FileOptions, extras: Sequence[str] = ()
+    options: FileOptions, extras: Sequence[str] = (), *, films: bool = False
 ) -> tuple[list[Job], list[Problem]]:
     """Plan the jobs that a command's options ask for, and print how many files are skipped.
 
@@ -77,6 +90,7 @@ def plan_from_options(
         extras=extras,
         skip_existing=options.skip_existing,
         suffix=options.ext,
+        films=films,
     )
     failed = [problem for problem in problems if not problem.is_skipped]
     if len(failed) < len(problems):
@@ -92,6 +106,7 @@ def plan_jobs(
     extras: Sequence[str] = (),
     skip_existing: bool = False,
     suffix: str | None = None,
+    films: bool = False,
 ) -> tuple[list[Job], list[Problem]]:
     """Find the files that `inputs` mean and choose a path for each result.
 
@@ -105,15 +120,18 @@ def plan_jobs(
             and no result may lie in them.
         skip_existing: leave out files whose result exists.
         suffix: the suffix of all results in a folder, such as ".png"; None keeps the inputs'.
+            Films keep theirs.
+        films: take films, too.
 
     Raises:
         GPENError: `output` is not a possible file or folder for these inputs, or an input lies in
             a folder of `extras`.
     """
-    single = _is_single(inputs, output)
+    single = (films and _is_single_film(inputs, output)) or _is_single(inputs, output)
     if single and suffix and output.suffix.lower() != suffix:
         raise GPENError(f"-o {output} and --ext {suffix} name two kinds. Leave out --ext.")
-    matches, problems = find_inputs(inputs, output)
+    suffixes = IMAGE_SUFFIXES | VIDEO_SUFFIXES if films else IMAGE_SUFFIXES
+    matches, problems = find_inputs(inputs, output, suffixes)
     root = output.parent if single else output
     paths = _Paths(
         inputs={identify(source): source for source, _ in reversed(matches)},
@@ -133,6 +151,27 @@ def plan_jobs(
         else:
             jobs.append(job)
     return jobs, problems
+
+
+def _is_single_film(inputs: Sequence[str], output: Path) -> bool:
+    """Whether `output` is one film; raise GPENError if it is not possible for the inputs."""
+    is_film = len(inputs) == 1 and Path(inputs[0]).suffix.lower() in VIDEO_SUFFIXES
+    suffix = output.suffix.lower()
+    if is_folder(output) or suffix not in VIDEO_SUFFIXES | IMAGE_SUFFIXES:
+        return False
+    if is_film and not exists(inputs[0]) and not glob.has_magic(inputs[0]):
+        raise GPENError(f"{inputs[0]} {explain_no_match(inputs[0])}.")
+    if suffix in IMAGE_SUFFIXES:
+        if is_film:
+            raise GPENError(f"-o {output} names an image, but {inputs[0]} is a film. Name a film.")
+        return False
+    if not is_film or not is_file(inputs[0]):
+        raise GPENError(f"-o {output} names a film, but the input is not a single film.")
+    if suffix not in VIDEO_WRITABLE:
+        raise GPENError(
+            f"-o {output}: {output.suffix} is not written. Name one of {' '.join(VIDEO_WRITABLE)}."
+        )
+    return True
 
 
 def _is_single(inputs: Sequence[str], output: Path) -> bool:
@@ -213,10 +252,12 @@ def _drop_repeated(matches: Sequence[tuple[Path, Path]]) -> Iterator[tuple[Path,
 
 
 def _make_writable(place: Path, suffix: str | None) -> Path:
-    """Replace the suffix by the one asked for, or else add .png to one that is not written.
+    """Replace the suffix by the one asked for, or else add .png (.mp4) to one that is not written.
 
     So a.gif and a.png keep different names unless the user asks for one suffix.
     """
+    if place.suffix.lower() in VIDEO_SUFFIXES:
+        return place if place.suffix.lower() in VIDEO_WRITABLE else _append(place, ".mp4")
     if suffix is None:
         return place if place.suffix.lower() in WRITABLE else _append(place, ".png")
     stem = place.with_suffix("") if place.suffix.lower() in IMAGE_SUFFIXES else place

@@ -14,22 +14,22 @@ from . import FAILED
 from .arguments import add_file_options, add_name, explain, fraction, not_negative, positive
 from .jobs import plan_from_options
 from .mask_options import add_mask_options, check_mask_options
+from .video_options import add_video_options, check_video_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tqdm import tqdm
 
-    from ..progress import OnProgress
     from .inputs import Problem
-    from .jobs import Job
-    from .restorer import RestoreOptions
+    from .jobs import Job, OnJobProgress
+    from .restore_options import RestoreOptions
 
 
 class Worker(Protocol):
     """Does the jobs of a command with networks that it loaded once."""
 
-    def restore(self, job: Job, on_progress: OnProgress) -> str:
+    def restore(self, job: Job, on_progress: OnJobProgress) -> str:
         """Do one job; return a short description of what was done."""
         ...
 
@@ -37,7 +37,10 @@ class Worker(Protocol):
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `gpen restore`."""
     parser.add_argument(
-        "inputs", metavar="INPUT", nargs="+", help="image files, folders or patterns such as *.jpg"
+        "inputs",
+        metavar="INPUT",
+        nargs="+",
+        help="image files, films, folders or patterns such as *.jpg",
     )
     parser.add_argument(
         "-o", "--output", metavar="OUT", type=Path, required=True,
@@ -52,6 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="each input is one aligned square face; the result has the size of the model",
     )  # fmt: skip
     _add_result_options(parser)
+    add_video_options(parser)
 
 
 def add_model_options(parser: argparse.ArgumentParser, default: str = "builtin") -> None:
@@ -179,7 +183,9 @@ def run(args: RestoreOptions) -> int:
         )
     check_mask_options(args)
     folders = {"compare": args.compare, "faces": args.save_faces}
-    jobs, problems = plan_from_options(args, [name for name, asked in folders.items() if asked])
+    extras = [name for name, asked in folders.items() if asked]
+    jobs, problems = plan_from_options(args, extras, films=True)
+    check_video_options(args, jobs)
 
     def load() -> Worker:
         from .restorer import Restorer  # imports PyTorch
@@ -235,8 +241,9 @@ def _refuse_unused(args: RestoreOptions) -> None:
 def _attempt(worker: Worker, job: Job, bar: tqdm, number: int) -> bool:
     """Do one job and report the outcome; return whether it succeeded."""
 
-    def on_progress(done: int, total: int) -> None:
-        bar.set_postfix_str(f"{job.source.name}: face {done} of {total}", refresh=False)
+    def on_progress(done: int, total: int, words: str | None = None, /) -> None:
+        words = words or f"face {done} of {total}"
+        bar.set_postfix_str(f"{job.source.name}: {words}", refresh=False)
         bar.update(number + done / total - bar.n)
 
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import shutil
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -22,9 +22,8 @@ from ..pasting.background import Upscaler, enlarge, load_upscaler
 from ..pipeline import restore_detected
 from ..restore import restore_pixels
 from .image_files import ImageFiles
-from .jobs import FileOptions
-from .mask_options import MaskOptions, choose_regions, load_chosen_parser
-from .model_options import ModelOptions, load_model
+from .mask_options import choose_regions, load_chosen_parser
+from .model_options import load_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,30 +32,8 @@ if TYPE_CHECKING:
     from ..pasting.parsing import LabelParser
     from ..progress import OnProgress
     from ..runner import Runner
-    from .jobs import Job
-
-
-class RestoreOptions(ModelOptions, FileOptions, MaskOptions, Protocol):
-    """The options of `gpen restore`, as `commands.restore.add_arguments` defines them."""
-
-    batch_size: int | None
-    detector: str
-    detector_weights: str | None
-    threshold: float | None
-    min_size: float
-    max_faces: int | None
-    template: str
-    aligned: bool
-    strength: float
-    detail: float | str
-    colour: str
-    feather: float | None
-    scale: int
-    upscaler: str | None
-    find_in: str
-    save_faces: bool
-    compare: bool
-    strengths: list[float] | None
+    from .jobs import Job, OnJobProgress
+    from .restore_options import RestoreOptions
 
 
 @dataclass(frozen=True)
@@ -71,6 +48,7 @@ class Restorer:
         parser: the network that finds the parts of a face, if masks need it.
         regions: the parts to paste.
         files: reads the inputs and writes the results.
+        notify: called with a file's name and what the user should know of it.
     """
 
     options: RestoreOptions
@@ -80,6 +58,7 @@ class Restorer:
     parser: LabelParser | None
     regions: tuple[str, ...]
     files: ImageFiles
+    notify: Callable[[str, str], None]
 
     @classmethod
     def load(
@@ -111,15 +90,22 @@ class Restorer:
                 )
         parser = load_chosen_parser(options, device)
         files = ImageFiles(options, notify)
-        return cls(options, model, detector, upscaler, parser, regions, files)
+        return cls(options, model, detector, upscaler, parser, regions, files, notify)
 
-    def restore(self, job: Job, on_progress: OnProgress) -> str:
+    def restore(self, job: Job, on_progress: OnJobProgress) -> str:
         """Restore one file; return a short description of what was done.
 
         Raises:
             GPENError: the file cannot be read, restored or written. No incomplete file is left.
         """
         options = self.options
+        if job.is_film and self.detector is not None:
+            from .films import restore_film  # imports PyAV
+
+            paste = self._choose_pasting(None)
+            return restore_film(
+                job, options, paste, self.model, self.detector, on_progress, self.notify
+            )
         # With --skip-existing the result is missing, so that what lies beside it is outdated.
         replace_extras = options.overwrite or options.skip_existing or is_unfinished(job.target)
         if not replace_extras:

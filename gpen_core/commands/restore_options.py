@@ -1,0 +1,33 @@
+"""The options of `gpen restore`, all of them."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from .jobs import FileOptions
+from .mask_options import MaskOptions
+from .model_options import ModelOptions
+from .video_options import FilmOptions
+
+
+class RestoreOptions(ModelOptions, FileOptions, MaskOptions, FilmOptions, Protocol):
+    """The options of `gpen restore`, as `commands.restore.add_arguments` defines them."""
+
+    batch_size: int | None
+    detector: str
+    detector_weights: str | None
+    threshold: float | None
+    min_size: float
+    max_faces: int | None
+    template: str
+    aligned: bool
+    strength: float
+    detail: float | str
+    colour: str
+    feather: float | None
+    scale: int
+    upscaler: str | None
+    find_in: str
+    save_faces: bool
+    compare: bool
+    strengths: list[float] | None
