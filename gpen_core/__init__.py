@@ -6,7 +6,6 @@ checkers see the real imports below.
 
 from __future__ import annotations
 
-import importlib
 import sys
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from .media import read_image, write_image
     from .pasting import load_parser, paste
     from .pipeline import restore_image
+    from .reports import report
     from .restore import restore
     from .runners.spandrel import load_face_restorer
     from .tasks.colour import colorize
@@ -70,6 +70,7 @@ __all__ = [
     "load_parser",
     "paste",
     "read_image",
+    "report",
     "restore",
     "restore_image",
     "restore_video",
@@ -98,6 +99,7 @@ _MODULES = {
     "media": ("read_image", "write_image"),
     "pasting": ("load_parser", "paste"),
     "pipeline": ("restore_image",),
+    "reports": ("report",),
     "restore": ("restore",),
     "runners.spandrel": ("load_face_restorer",),
     "tasks.colour": ("colorize",),
@@ -124,8 +126,11 @@ if not TYPE_CHECKING:  # else a type checker would take every unknown name for A
     def __getattr__(name: str) -> Any:
         if name not in _MODULE_OF:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        module = importlib.import_module(f".{_MODULE_OF[name]}", __name__)
-        value = getattr(module, name)
+        try:
+            from .lazy import load
+        except ModuleNotFoundError as error:  # ComfyUI's archive
+            raise AttributeError(f"{__name__}.{name} needs a clone of the repository") from error
+        value = load(name, _MODULE_OF[name], __name__)
         globals()[name] = value
         return value
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from .files import write_atomically
+from .settings import read_setting
 
 LARGEST_RECORD = 1 << 16
 """Bytes of a record that are read at most."""
@@ -18,15 +19,15 @@ LARGEST_RECORD = 1 << 16
 
 def find_folder() -> Path:
     """Return the folder of the cache: `$GPEN_CACHE`, else `gpen` in the user's cache folder."""
-    chosen = os.environ.get("GPEN_CACHE")
+    chosen = read_setting("GPEN_CACHE")
     if chosen:
         return Path(chosen).expanduser()
     if sys.platform == "win32":
-        root = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
+        root = read_setting("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
     elif sys.platform == "darwin":
         root = Path.home() / "Library" / "Caches"
     else:
-        root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        root = read_setting("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(root) / "gpen"
 
 

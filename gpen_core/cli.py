@@ -55,6 +55,7 @@ COMMANDS = {
     "evaluate": Command("measure how well a GPEN restores face images", "evaluate"),
     "degrade": Command("degrade sharp image files, reproducibly", "degrade"),
     "bench": Command("time the network on this machine", "bench"),
+    "status": Command("tell how far a run with a journal is", "status"),
 }
 
 

@@ -31,11 +31,23 @@ def match_colour(restored: torch.Tensor, before: torch.Tensor) -> torch.Tensor:
     Returns:
         [N, 3, S, S] RGB in [0, 1].
     """
-    matched = restored + _blur(before - restored)
+    return keep_grey(restored + _blur(before - restored), before).clamp(0, 1)
+
+
+def keep_grey(restored: torch.Tensor, before: torch.Tensor) -> torch.Tensor:
+    """Give restored crops that were grey the chroma that they had; the others stay as they are.
+
+    Args:
+        restored: [N, 3, S, S] RGB in [0, 1].
+        before: the same crops before they were restored, [N, 3, S, S] RGB in [0, 1].
+
+    Returns:
+        [N, 3, S, S] RGB in [0, 1].
+    """
     chroma = (before.amax(dim=1) - before.amin(dim=1)).mean(dim=(1, 2))
     # R, G and B of a grey crop change by the same amount, so that equal channels stay equal.
-    tinted = before + (luma(matched) - luma(before))
-    return torch.where((chroma < GREY)[:, None, None, None], tinted, matched).clamp(0, 1)
+    grey = (before + (luma(restored) - luma(before))).clamp(0, 1)
+    return torch.where((chroma < GREY)[:, None, None, None], grey, restored)
 
 
 def _blur(difference: torch.Tensor) -> torch.Tensor:

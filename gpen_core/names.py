@@ -28,8 +28,9 @@ REGIONS = (
 FACE_REGIONS = REGIONS[:8]
 """The parts that are pasted unless the user chooses others: the face, with what is worn on it."""
 
-COLOURS = ("match", "keep")
-"""Whose colours a restored face has: those of the given crop, or those that the network painted."""
+COLOURS = ("match", "grey", "keep")
+"""Whose colours a restored face has: those of the given crop, those that the network painted unless
+the crop is grey, or those that the network painted."""
 
 DTYPES = ("fp32", "bf16", "fp16")
 """Number formats of a network; `devices.DTYPES` holds torch's."""

@@ -12,7 +12,7 @@ from .detectors import detect
 from .detectors.merging import check_max_faces, filter_faces
 from .faces import Crops
 from .names import FACE_REGIONS, MASK_KINDS, RESTORE
-from .pasting import FEATHER, Pasted, PasteOptions, paste_parts
+from .pasting import FEATHER, Part, Pasted, PasteOptions, paste_parts
 from .restore import check_colour, check_passes, restore_pixels
 from .runner import check_task, choose_template
 
@@ -50,7 +50,7 @@ def restore_image(
     on_restored: Callable[[Crops], None] | None = None,
     on_left_out: Callable[[Faces], None] | None = None,
     strengths: Sequence[float] | None = None,
-    colour: str = "keep",
+    colour: str = "match",
     mask_kind: str = MASK_KINDS[0],
     regions: Sequence[str] = FACE_REGIONS,
     parser: FaceParser | None = None,
@@ -150,16 +150,19 @@ def restore_detected(
     in_place: bool = False,
     colour: str = "keep",
     prepare: Callable[[Crops], Crops] | None = None,
+    on_chosen: Callable[[Faces], None] | None = None,
 ) -> Pasted:
     """Restore and paste as `restore_image` does, but faces that `detect` found before.
 
     Args:
         faces: the faces of `image`.
         options: how to paste.
-        model, image, template, max_faces, batch_size, noise_seed, colour: see `restore_image`.
+        model, image, template, max_faces, batch_size, noise_seed, colour: see `restore_image`; but
+            the colours are the network's own unless told otherwise.
         on_progress, on_restored, on_left_out: see `restore_image`.
         in_place: write into `image` (or the background), to save the memory of a copy.
         prepare: changes the crops of each part before the network gets them.
+        on_chosen: called with the faces that will be restored, in the order of their crops.
 
     Raises:
         GPENError: see the four verbs.
@@ -172,11 +175,13 @@ def restore_detected(
     faces = filter_faces(faces[fit], max_faces=max_faces)
     faces = faces[torch.argsort(faces.image_index, stable=True)]
     options.check_count(len(faces))
+    if on_chosen is not None:
+        on_chosen(faces)
     needs_network = max([options.strength_of(row) for row in range(len(faces))], default=0) > 0
     alignment = find_alignment(faces, size=model.config.in_size, template=template)
     part_size = _crops_at_a_time(model.config)
 
-    def restore_part(start: int) -> Crops:
+    def restore_part(start: int) -> Part:
         part = alignment[start : start + part_size]
         crops = cut(image, part, device=model.device)
         pixels = restore_pixels(
@@ -191,7 +196,7 @@ def restore_detected(
         restored = Crops(pixels, part)
         if on_restored is not None:
             on_restored(restored)
-        return restored
+        return Part(restored, None if options.background is not None else crops.pixels)
 
     parts = map(restore_part, range(0, len(faces), part_size))
     return paste_parts(image, alignment, parts, options, device=model.device, in_place=in_place)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from . import warp
-from .colour import match_colour
+from .colour import keep_grey, match_colour
 from .devices import free_memory, is_out_of_memory
 from .errors import CheckpointError, DeviceError, ImageError, MismatchError
 from .faces import Crops
@@ -37,7 +37,7 @@ def restore(
     batch_size: int | None = None,
     noise_seed: int = 0,
     on_progress: OnProgress | None = None,
-    colour: str = "keep",
+    colour: str = "match",
 ) -> Crops:
     """Restore face crops. They return at the model's output size, in the same order.
 
@@ -49,8 +49,9 @@ def restore(
             on a CPU. When memory runs out, the batch is halved and the pass repeated.
         noise_seed: seeds models whose output is larger than their input; others draw no noise.
         on_progress: called with (crops done, all crops) after every forward pass; may raise.
-        colour: "keep" keeps the colours that the network painted. "match" gives each restored face
-            the colours of its crop, averaged over sixteenths of its side; a grey crop stays grey.
+        colour: "match" gives each restored face the colours of its crop, averaged over sixteenths
+            of its side; a grey crop stays grey. "grey" keeps the colours that the network painted,
+            but a grey crop stays grey. "keep" keeps them always.
 
     Raises:
         DeviceError: memory does not suffice for one face, or a half-precision dtype overflowed.
@@ -93,6 +94,8 @@ def restore_pixels(
     colour: str = "keep",
 ) -> torch.Tensor:
     """Restore faces that carry no alignment. Arguments and errors are those of `restore`.
+
+    Unless told otherwise by `colour`, the result is the network's own, tint and all.
 
     Args:
         pixels: [N, 3, S, S] RGB float in [0, 1], on any device.
@@ -155,8 +158,8 @@ def _run(
     before = given if config.in_size == config.out_size else _resize(crops, config.out_size)
     if model.sharpen:
         y = sharpen_restored(y, before.to(y.device), model.sharpen)
-    if colour == "match":
-        y = match_colour(y, before.to(y.device))
+    if colour != "keep":
+        y = (match_colour if colour == "match" else keep_grey)(y, before.to(y.device))
     y = y.to(crops.device)
     return y if strength == 1 else before.lerp(y, strength)
 
@@ -221,7 +224,9 @@ def check_passes(batch_size: int | None, noise_seed: int) -> None:
 def check_colour(colour: str) -> None:
     """Raise MismatchError unless `colour` is one of `COLOURS`."""
     if colour not in COLOURS:
-        raise MismatchError(f"colour must be {' or '.join(COLOURS)}, found {colour!r}.")
+        raise MismatchError(
+            f"colour must be {', '.join(COLOURS[:-1])} or {COLOURS[-1]}, found {colour!r}."
+        )
 
 
 def _check_no_nan(crops: torch.Tensor) -> None:

@@ -15,6 +15,11 @@ ORDERS = (
     "smallest", "right to left", "bottom to top",
 )  # fmt: skip
 SIZE_UNITS = ("px", "%")
+FIRST_WORDS = {
+    "largest": "largest", "smallest": "smallest", "left": "left to right",
+    "right": "right to left", "top": "top to bottom", "bottom": "bottom to top", "score": "score",
+}  # fmt: skip
+"""Short names of orders. Each alone means the first face in that order."""
 
 
 class IndexRange(NamedTuple):
@@ -104,6 +109,55 @@ def parse_indices(text: str) -> list[IndexRange] | None:
     """
     ranges = [_parse_range(part) for part in text.replace(",", " ").split()]
     return ranges or None
+
+
+def choose_faces(faces: Faces, words: str | None) -> Faces:
+    """Return the faces that a few words choose in each image, such as "largest" or "left 0-1".
+
+    Args:
+        faces: N faces.
+        words: see `parse_choice`; None chooses all.
+
+    Raises:
+        MismatchError: the words choose no face.
+    """
+    if words is None:
+        return faces
+    order, indices = parse_choice(words)
+    return faces[select_faces(faces, indices=indices, order=order).kept]
+
+
+def parse_choice(words: str) -> tuple[str, str]:
+    """Parse words that choose faces into an order and indices for `select_faces`.
+
+    Args:
+        words: an order and numbers, each of which may be left out: "0,2" are numbers of the faces
+            as detected, from large to small; "left 0-1" are the two leftmost faces. An order alone
+            means its first face. An order is one of `ORDERS` or of `FIRST_WORDS`.
+
+    Raises:
+        MismatchError: they are neither.
+
+    Example:
+        >>> from gpen_core.select import parse_choice
+        >>> parse_choice("left 0-1")
+        ('left to right', '0-1')
+        >>> parse_choice("largest")
+        ('largest', '0')
+    """
+    text = " ".join(words.lower().split())
+    names = {**FIRST_WORDS, **{order: order for order in ORDERS}}
+    for name in sorted(names, key=len, reverse=True):
+        if text == name or text.startswith(f"{name} "):
+            indices = text.removeprefix(name).strip()
+            parse_indices(indices)
+            return names[name], indices or "0"
+    if parse_indices(text) is None:
+        raise MismatchError(
+            f"An empty text chooses no face. Name numbers such as 0,2, or one of "
+            f"{', '.join(FIRST_WORDS)}."
+        )
+    return ORDERS[0], text
 
 
 def _parse_range(part: str) -> IndexRange:

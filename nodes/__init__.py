@@ -8,7 +8,8 @@ from .detect import CropFaces, DetectFaces
 from .example import ExamplePhotograph
 from .load import LoadFaceDetector, LoadFaceRestorer, LoadGPEN
 from .paste import PasteBack
-from .restore import RestoreFaces, RestoreImage
+from .restore import RestoreFaces
+from .restore_image import RestoreImage
 from .select import SelectFaces
 from .tasks import ColorizeFaces, FacesFromSegmentation, InpaintFaces
 

@@ -20,6 +20,7 @@ from .reports import describe_faces
 from .sockets import (
     CATEGORY,
     CROP_SIZES,
+    FROM_MODEL,
     PREVIEW_IMAGES,
     AlignedFaces,
     FaceLandmarks,
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
     from ..gpen_core.detectors.regions import Missed
     from ..gpen_core.faces import Faces
 
-FROM_MODEL = "from model"
 AS_DETECTED = "as detected"
 DEFAULT_CROP_SIZE = 512
 SEARCH_SHARE = 0.9

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from pathlib import Path, PureWindowsPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import comfy.model_management as mm
 import comfy.model_patcher
@@ -170,6 +170,27 @@ def make_stages(*shares: float) -> list[OnProgress]:
         stages.append(on_progress)
         start += share
     return stages
+
+
+def split(on_progress: OnProgress, share: float) -> tuple[OnProgress, OnProgress]:
+    """Split a stage in two: the first moves it by `share`, the second by the rest."""
+
+    def first(done: int, total: int) -> None:
+        on_progress(round(BAR_STEPS * share * done / max(total, 1)), BAR_STEPS)
+
+    def second(done: int, total: int) -> None:
+        part = share + (1 - share) * done / max(total, 1)
+        on_progress(round(BAR_STEPS * part), BAR_STEPS)
+
+    return first, second
+
+
+def upscale(model: Any, image: torch.Tensor) -> torch.Tensor:
+    """Enlarge one image [1, 3, H, W] with a value of UPSCALE_MODEL, in the host's own tiles."""
+    from comfy_extras.nodes_upscale_model import ImageUpscaleWithModel
+
+    enlarged = ImageUpscaleWithModel.execute(model, image.movedim(1, -1))[0]
+    return enlarged.movedim(-1, 1).float()
 
 
 def say(node_id: str | None, message: str) -> None:

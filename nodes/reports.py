@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ..gpen_core.faces import Faces
 
 
@@ -28,6 +31,24 @@ def describe_faces(done: str, faces: Faces, missing: str = "found") -> str:
     if with_faces < images:
         sentences.append(f"No face {missing} in {images - with_faces} {of_all}.")
     return " ".join(sentences)
+
+
+def list_faces(faces: Faces, strengths: Sequence[float]) -> str:
+    """Describe each face in a line: its image and number, size, place, score and strength."""
+    lines, numbers = [], Counter[int]()
+    for image, (x0, y0, x1, y1), score, strength in zip(
+        faces.image_index.tolist(),
+        faces.boxes.tolist(),
+        faces.scores.tolist(),
+        strengths,
+        strict=True,
+    ):
+        lines.append(
+            f"image {image}, face {numbers[image]}: {x1 - x0:.0f}×{y1 - y0:.0f} px at "
+            f"{x0:.0f}, {y0:.0f}; score {score:.2f}; strength {strength:g}"
+        )
+        numbers[image] += 1
+    return "\n".join(lines)
 
 
 def count_faces(count: int) -> str:

@@ -29,6 +29,8 @@ FaceLandmarks = io.Custom("FACE_LANDMARKS")
 
 CATEGORY = "image/face restoration"
 CROP_SIZES = ("256", "512", "1024", "2048")
+FROM_MODEL = "from model"
+"""The choice of a crop size or a template that leaves it to the model."""
 REGIONS_TEXT = ", ".join(FACE_REGIONS)
 """What "parse" pastes unless the user writes something else."""
 SAID = "gpen_said"

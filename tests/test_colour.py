@@ -10,6 +10,7 @@ from skimage import data
 from gpen_core.arch import GPEN, GPENConfig
 from gpen_core.colour import match_colour
 from gpen_core.errors import MismatchError
+from gpen_core.names import COLOURS
 from gpen_core.restore import restore_pixels
 
 
@@ -57,12 +58,24 @@ def test_restore_matches_colours_only_when_told(crop):
     tint = torch.tensor([0.1, 0.0, -0.1]).view(1, 3, 1, 1)
     painter = FunctionRunner(GPEN(config), lambda pixels, *, noise_seed: pixels + tint)
     inside = crop * 0.6 + 0.2
-    kept, matched = (restore_pixels(painter, inside, colour=c) for c in ("keep", "match"))
+    matched, kept, always = (restore_pixels(painter, inside, colour=c) for c in COLOURS)
     assert (kept - inside - tint / 2).abs().max() < 1e-5
+    assert torch.equal(kept, always)
     assert (matched - inside).abs().max() < 1e-3
 
 
 def test_an_unknown_choice_is_refused(crop):
     config = GPENConfig(256, 256, (8,) * 7, style_dim=16, mapping_layers=2)
-    with pytest.raises(MismatchError, match="colour must be match or keep, found 'grey'"):
-        restore_pixels(GPEN(config), crop, colour="grey")
+    with pytest.raises(MismatchError, match="colour must be match, grey or keep, found 'red'"):
+        restore_pixels(GPEN(config), crop, colour="red")
+
+
+@pytest.mark.parametrize("colour", ["match", "grey"])
+def test_a_grey_crop_stays_grey_whatever_the_network_paints(crop, colour):
+    config = GPENConfig(256, 256, (8,) * 7, style_dim=16, mapping_layers=2)
+    tint = torch.tensor([0.1, 0.0, -0.1]).view(1, 3, 1, 1)
+    painter = FunctionRunner(GPEN(config), lambda pixels, *, noise_seed: pixels + tint)
+    grey = crop.mean(dim=1, keepdim=True).expand(-1, 3, -1, -1)
+    both = restore_pixels(painter, torch.cat([crop, grey]), colour=colour)
+    assert chroma(both[1:]).max() == 0
+    assert chroma(both[:1]).max() > 0.2

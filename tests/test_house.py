@@ -26,15 +26,17 @@ LONGER_FOR_A_REASON: dict[str, str] = {}
 # The storeys, from the ground up. A module may import its own storey and those below it. Every
 # module (or folder) directly inside gpen_core has its place here; a new one without a place fails.
 STOREYS = (
-    ("errors", "names", "printable", "progress"),
+    ("errors", "names", "printable", "progress", "environment", "lazy"),
+    ("settings",),
     ("parallel_tensors",),
     ("cache", "colour", "devices", "faces", "files", "images", "sharpen"),
     ("warp", "arch", "media", "select", "preview"),
     ("runner", "checkpoints", "runners"),
     ("detectors", "align", "restore", "pasting", "degradation"),  # the verbs
-    ("pipeline", "evaluation", "video"),
+    ("pipeline", "evaluation", "reports", "video"),
     ("tasks",),
     ("training",),
+    ("batch",),
     ("commands",),
     ("cli",),
     ("__main__",),

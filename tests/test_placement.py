@@ -197,13 +197,18 @@ def test_restoring_waits_for_the_device_once_per_pass(tiny_gpen, sharpen):
         assert torch.allclose(found.cpu(), expected, atol=1e-5)
 
 
-@pytest.mark.parametrize(("detail", "waits"), [(0.0, 1), (1.0, 1), ("auto", 3)])
-def test_cutting_and_pasting_copy_nothing_back_from_the_image_device(detail, waits):
-    """One wait is for the check that no crop holds NaN; "auto" also reads each face's noise."""
+@pytest.mark.parametrize(
+    ("detail", "size", "waits"), [(0.0, 16, 1), (1.0, 16, 1), ("auto", 16, 1), ("auto", 48, 3)]
+)
+def test_cutting_and_pasting_copy_nothing_back_from_the_image_device(detail, size, waits):
+    """One wait is for the check that no crop holds NaN.
+
+    "auto" also reads how much the network changed each face that its crop holds enlarged.
+    """
     pixels, found = draw_images(1), make_faces(1)
     with PretendDevice() as device:
         here = pixels.to(DEVICE)
-        pasted = paste(here, align(here, found, size=16), detail=detail)
+        pasted = paste(here, align(here, found, size=size), detail=detail)
         assert pasted.image.device == DEVICE
         assert (device.waits, device.copied_back) == (waits, [])
 

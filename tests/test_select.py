@@ -5,7 +5,7 @@ import torch
 
 from gpen_core.errors import MismatchError
 from gpen_core.faces import Faces
-from gpen_core.select import ORDERS, parse_indices, select_faces
+from gpen_core.select import ORDERS, choose_faces, parse_choice, parse_indices, select_faces
 
 
 @pytest.fixture
@@ -136,3 +136,39 @@ def test_indices_hold_numbers_and_ranges():
 def test_other_indices_are_refused_by_name(text):
     with pytest.raises(MismatchError, match="names no face"):
         parse_indices(text)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("largest", [1, 4]),
+        ("smallest", [2, 3]),
+        ("left", [1, 4]),
+        ("right", [2, 3]),
+        ("top", [2, 4]),
+        ("bottom", [1, 3]),
+        ("score", [2, 4]),
+        ("0,2", [0, 2, 3]),
+        ("-1", [2, 4]),
+        ("Left  0-1", [1, 0, 4, 3]),
+        ("left to right 1", [0, 3]),
+        ("as detected 0", [0, 3]),
+        ("7", []),
+    ],
+)
+def test_words_choose_faces_in_each_image(faces, words, expected):
+    assert choose_faces(faces, words).scores.tolist() == faces.scores[expected].tolist()
+
+
+def test_no_words_choose_every_face(faces):
+    assert choose_faces(faces, None) is faces
+
+
+def test_every_order_can_be_named_in_words():
+    assert {parse_choice(order)[0] for order in ORDERS} == set(ORDERS)
+
+
+@pytest.mark.parametrize("words", ["", " ", "biggest", "left right", "largest x", "largest0"])
+def test_words_that_choose_no_face_are_refused(words):
+    with pytest.raises(MismatchError, match=r"face"):
+        parse_choice(words)

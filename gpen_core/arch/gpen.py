@@ -42,7 +42,7 @@ class GPEN(Network):
         >>> import torch
         >>> import gpen_core as gpen
         >>> config = gpen.GPENConfig(64, 64, widths=(8, 8, 8, 8, 8), style_dim=16, mapping_layers=2)
-        >>> model = gpen.GPEN(config).eval()  # with random weights
+        >>> model = gpen.GPEN(config).train(mode=False)  # with random weights
         >>> with torch.inference_mode():
         ...     restored = model(torch.zeros(2, 3, 64, 64))  # RGB in [-1, 1]
         >>> restored.shape

@@ -5,7 +5,6 @@ Only `download` uses the network, and it runs only when a user asks for it.
 
 from __future__ import annotations
 
-import os
 import sys
 from dataclasses import dataclass
 from functools import cache
@@ -16,7 +15,7 @@ from ..cache import find_folder as cache_folder
 from ..errors import CheckpointError
 from ..files import exists, sha256
 from ..names import MODEL_SUFFIXES, RESTORE
-from . import download as _download
+from ..settings import read_setting
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -139,7 +138,7 @@ def weights_folder() -> Path:
 
 def search_folders() -> tuple[Path, ...]:
     """Return the folders to search: this package's, `$GPEN_WEIGHTS`, the user's cache."""
-    chosen = os.environ.get("GPEN_WEIGHTS")
+    chosen = read_setting("GPEN_WEIGHTS")
     folders = [weights_folder(), *([Path(chosen).expanduser()] if chosen else []), cache_folder()]
     return tuple(folders)
 
@@ -250,6 +249,8 @@ def download(
         if found is None:
             raise CheckpointError(explain_missing(entry))
         return found
+    from . import download as _download  # not in the ComfyUI registry's archive
+
     target = Path(folder or download_folder()) / entry.file
 
     def check(path: Path) -> None:

@@ -225,7 +225,7 @@ def build_network(tensors: Mapping[str, torch.Tensor], config: GPENConfig) -> GP
         model = GPEN(config)
     dense = {name: _make_dense(tensor.detach().float()) for name, tensor in tensors.items()}
     model.load_state_dict(dense, assign=True)
-    return model.eval().requires_grad_(False)
+    return model.train(mode=False).requires_grad_(False)
 
 
 def _make_dense(tensor: torch.Tensor) -> torch.Tensor:

@@ -32,6 +32,11 @@ def add_file_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="open images of more than 178 megapixels, and say how much memory they take",
     )
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="print one line of JSON for each file, and one of all counts, for scripts",
+    )
 
 
 def image_suffix(text: str) -> str:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from ..names import DEGRADATIONS
-from ..printable import printable_lines
-from . import FAILED
-from .arguments import add_file_options, add_name, explain, fraction, positive
+from .arguments import add_file_options, fraction, positive
 from .jobs import FileOptions, plan_from_options
+from .running import Outcome, report, run_jobs
 
 if TYPE_CHECKING:
     import argparse
+
+    from ..progress import OnProgress
+    from .jobs import Job
 
 
 class DegradeOptions(FileOptions, Protocol):
@@ -78,32 +79,21 @@ def run(args: DegradeOptions) -> int:
 
     degradation = find_preset(args.preset).weakened(args.strength)
     device = resolve_device(args.device)
-    files = ImageFiles(args, _report)
+    files = ImageFiles(args, report)
+
+    def degrade_job(job: Job, _: OnProgress) -> Outcome:
+        picture = files.read(job)
+        degraded = degrade(
+            picture.pixels.to(device),
+            seed=args.seed,
+            degradation=degradation,
+            face_size=args.face_size,
+            first=job.number,
+        )
+        job.target.parent.mkdir(parents=True, exist_ok=True)
+        files.write(job, picture.with_pixels(degraded.cpu()))
+        return Outcome("degraded")
+
     jobs, problems = plan_from_options(args)
-    failures = [add_name(problem.name, problem.reason) for problem in problems]
-    for job in jobs:
-        try:
-            picture = files.read(job)
-            degraded = degrade(
-                picture.pixels.to(device),
-                seed=args.seed,
-                degradation=degradation,
-                face_size=args.face_size,
-                first=job.number,
-            )
-            job.target.parent.mkdir(parents=True, exist_ok=True)
-            files.write(job, picture.with_pixels(degraded.cpu()))
-        except Exception as error:
-            reason = explain(error, out_of_memory="try a smaller image or --face-size")
-            if reason is None:
-                raise
-            failures.append(add_name(str(job.source), reason))
-        else:
-            print(printable_lines(f"{job.source} → {job.target}"))
-    for line in failures:
-        print(f"gpen: {printable_lines(line)}", file=sys.stderr)
-    return FAILED if failures else 0
-
-
-def _report(name: str, message: str) -> None:
-    print(f"gpen: {printable_lines(add_name(name, message))}", file=sys.stderr)
+    advice = "try a smaller image or --face-size"
+    return run_jobs(jobs, problems, lambda: degrade_job, as_json=args.json, advice=advice)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ..errors import ImageError
 from ..video import VideoOptions, restore_video
 from ..video.state import find_folder
+from .running import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,8 +17,9 @@ if TYPE_CHECKING:
     from ..detectors import Detector
     from ..pasting import PasteOptions
     from ..runner import Runner
-    from .jobs import Job, OnJobProgress
+    from .jobs import Job
     from .restore_options import RestoreOptions
+    from .running import OnJobProgress
 
 _FINDING = 0.25
 """The share of the work that finding the faces is, for the progress bar."""
@@ -31,8 +33,8 @@ def restore_film(
     detector: Detector,
     on_progress: OnJobProgress,
     on_notice: Callable[[str, str], None],
-) -> str:
-    """Restore one film; return a short description of what was done.
+) -> Outcome:
+    """Restore one film; return what was done.
 
     Raises:
         GPENError: see `restore_video`; also, after the result is written, if the film is damaged.
@@ -58,7 +60,7 @@ def restore_film(
     done = f"{report.frames} frames, {report.with_faces} with faces"
     if report.damage:
         raise ImageError(f"{name}: {report.damage}. {target} holds what could be read: {done}.")
-    return done
+    return Outcome(done)
 
 
 def make_options(options: RestoreOptions, paste: PasteOptions) -> VideoOptions:

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from .jobs import FileOptions, Job
 
 
+SAID_ONCE = "(said once)."
+"""Ends a message that a run prints once, not for every file."""
+
+
 class ImageFiles:
     """Reads inputs and writes results. It tells each kind of loss once in its life."""
 
@@ -28,6 +32,12 @@ class ImageFiles:
         self._options = options
         self._on_notice = on_notice
         self._told: set[str] = set()
+
+    def replacing(self, options: FileOptions) -> ImageFiles:
+        """Return the same with other options; what was told is not told again."""
+        other = ImageFiles(options, self._on_notice)
+        other._told = self._told
+        return other
 
     def read(self, job: Job, *, scale: int = 1, opaque: bool = False) -> Picture:
         """Read the picture of a job, and refuse it if its result could not be written.
@@ -66,5 +76,5 @@ class ImageFiles:
         new = [loss for loss in find_losses(job.target, picture) if loss not in self._told]
         self._told.update(new)
         if new:
-            message = f"the result does not keep {'; '.join(new)} (said once)."
+            message = f"the result does not keep {'; '.join(new)} {SAID_ONCE}"
             self._on_notice(str(job.source), message)

@@ -3,45 +3,29 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from ..errors import GPENError
 from ..names import AUTO, COLOURS, DETECTORS, DTYPES, ENGINES, MASK_KINDS, TEMPLATES
-from ..printable import printable_lines
-from . import FAILED
-from .arguments import add_file_options, add_name, explain, fraction, not_negative, positive
+from .arguments import add_file_options, fraction, not_negative, positive
+from .batch_options import add_batch_options, check_batch_options, is_batch
 from .jobs import plan_from_options
 from .mask_options import add_mask_options, check_mask_options
+from .running import report, run_jobs
 from .video_options import add_video_options, check_video_options
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tqdm import tqdm
-
-    from .inputs import Problem
-    from .jobs import Job, OnJobProgress
     from .restore_options import RestoreOptions
-
-
-class Worker(Protocol):
-    """Does the jobs of a command with networks that it loaded once."""
-
-    def restore(self, job: Job, on_progress: OnJobProgress) -> str:
-        """Do one job; return a short description of what was done."""
-        ...
+    from .running import Work
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `gpen restore`."""
     parser.add_argument(
-        "inputs",
-        metavar="INPUT",
-        nargs="+",
+        "inputs", metavar="INPUT", nargs="+",
         help="image files, films, folders or patterns such as *.jpg",
-    )
+    )  # fmt: skip
     parser.add_argument(
         "-o", "--output", metavar="OUT", type=Path, required=True,
         help="a file if there is one input file, else a folder: results keep the names and "
@@ -55,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="each input is one aligned square face; the result has the size of the model",
     )  # fmt: skip
     _add_result_options(parser)
+    add_batch_options(parser)
     add_video_options(parser)
 
 
@@ -119,6 +104,12 @@ def add_find_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup
         help="restore only the N largest faces of each image",
     )  # fmt: skip
     find.add_argument(
+        "--faces", metavar="WORDS", type=_parse_faces,
+        help="restore only these faces of each image: numbers from 0, from large to small, such as "
+        "0,2; or largest, smallest, left, right, top, bottom, score; or both: 'left 0-1' (default: "
+        "all)",
+    )  # fmt: skip
+    find.add_argument(
         "--template", choices=(AUTO, *TEMPLATES), default=AUTO,
         help="where the face lies in the crop; ffhq cuts closer (default: auto, as the model was "
         "trained: gpen for GPEN, ffhq for other networks)",
@@ -143,9 +134,10 @@ def _add_result_options(parser: argparse.ArgumentParser) -> None:
         "auto, which keeps detail and drops noise)",
     )  # fmt: skip
     result.add_argument(
-        "--colour", choices=COLOURS, default="keep",
-        help="match: a restored face has the colours of the photograph; keep: those that the "
-        "network painted (default: keep)",
+        "--colour", choices=COLOURS, default=COLOURS[0],
+        help="match: a restored face has the colours of the photograph; grey: those that the "
+        "network painted, but a grey face stays grey; keep: those that the network painted "
+        "(default: match)",
     )  # fmt: skip
     result.add_argument(
         "--feather", metavar="0…0.5", type=_parse_feather,
@@ -171,6 +163,15 @@ def _add_result_options(parser: argparse.ArgumentParser) -> None:
     result.add_argument(
         "--compare", action="store_true", help="also write before | after to OUT/compare"
     )
+    result.add_argument(
+        "--report", metavar="DIR", type=Path,
+        help="also write to DIR what was done to each face, and how much of it the network made "
+        "up: a page and its figures (JSON) for each image",
+    )  # fmt: skip
+    result.add_argument(
+        "--sidecar", action="store_true",
+        help="also write a JSON file beside each result: model, options and the same figures",
+    )  # fmt: skip
 
 
 def run(args: RestoreOptions) -> int:
@@ -182,52 +183,33 @@ def run(args: RestoreOptions) -> int:
             "--find-in background needs a background: add --scale 2, --scale 4 or --upscaler."
         )
     check_mask_options(args)
+    check_batch_options(args)
     folders = {"compare": args.compare, "faces": args.save_faces}
     extras = [name for name, asked in folders.items() if asked]
+    if is_batch(args):
+        from .batch import run_batch
+
+        check_video_options(args, [])
+        return run_batch(args, extras)
     jobs, problems = plan_from_options(args, extras, films=True)
     check_video_options(args, jobs)
 
-    def load() -> Worker:
+    def load() -> Work:
         from .restorer import Restorer  # imports PyTorch
 
-        return Restorer.load(args, report)
+        return Restorer.load(args, report).restore
 
-    return run_jobs(jobs, problems, load)
-
-
-def run_jobs(jobs: list[Job], problems: list[Problem], load: Callable[[], Worker]) -> int:
-    """Do every job with a progress bar, report those that fail, and return the exit code.
-
-    Args:
-        jobs: the files to do.
-        problems: the files or patterns that failed already.
-        load: makes the worker, which loads networks; called only if there is a job.
-    """
-    from tqdm import tqdm
-
-    for problem in problems:
-        report(problem.name, problem.reason)
-    failed = len(problems)
-    if jobs:
-        worker = load()
-        layout = "{percentage:3.0f}%|{bar}| {elapsed}<{remaining} {postfix}"
-        with tqdm(total=len(jobs), disable=None, bar_format=layout) as bar:
-            for number, job in enumerate(jobs):
-                failed += not _attempt(worker, job, bar, number)
-                bar.update(number + 1 - bar.n)
-    total = len(jobs) + len(problems)
-    if failed:
-        print(f"gpen: {failed} of {total} failed, {total - failed} done.", file=sys.stderr)
-    return FAILED if failed else 0
+    return run_jobs(jobs, problems, load, as_json=args.json)
 
 
 def _refuse_unused(args: RestoreOptions) -> None:
     """Raise GPENError for options that have no effect together with --aligned."""
     unused = {
         "scale": 1, "save_faces": False, "detector": AUTO, "detector_weights": None,
-        "threshold": None, "min_size": 0, "max_faces": None, "template": AUTO, "detail": AUTO,
-        "feather": None, "strengths": None, "upscaler": None, "find_in": "photograph",
-        "mask_kind": MASK_KINDS[0], "regions": None, "parser": None,
+        "threshold": None, "min_size": 0, "max_faces": None, "faces": None, "template": AUTO,
+        "detail": AUTO, "feather": None, "strengths": None, "upscaler": None,
+        "find_in": "photograph", "mask_kind": MASK_KINDS[0], "regions": None, "parser": None,
+        "report": None, "sidecar": False,
     }  # fmt: skip
     given = [name for name, default in unused.items() if getattr(args, name) != default]
     if given:
@@ -238,33 +220,6 @@ def _refuse_unused(args: RestoreOptions) -> None:
         )
 
 
-def _attempt(worker: Worker, job: Job, bar: tqdm, number: int) -> bool:
-    """Do one job and report the outcome; return whether it succeeded."""
-
-    def on_progress(done: int, total: int, words: str | None = None, /) -> None:
-        words = words or f"face {done} of {total}"
-        bar.set_postfix_str(f"{job.source.name}: {words}", refresh=False)
-        bar.update(number + done / total - bar.n)
-
-    try:
-        outcome = worker.restore(job, on_progress)
-    except Exception as error:
-        reason = explain(error, out_of_memory="try a smaller --scale or --device cpu")
-        if reason is None:
-            raise
-        report(str(job.source), reason)
-        return False
-    bar.write(printable_lines(f"{job.source} → {job.target}: {outcome}"), file=sys.stdout)
-    return True
-
-
-def report(name: str, reason: str) -> None:
-    """Print what happened to a file on stderr, above the progress bar."""
-    from tqdm import tqdm
-
-    tqdm.write(printable_lines(f"gpen: {add_name(name, reason)}"), file=sys.stderr)
-
-
 def _parse_strengths(text: str) -> list[float] | None:
     from ..pasting.options import parse_strengths  # imports PyTorch
 
@@ -272,6 +227,16 @@ def _parse_strengths(text: str) -> list[float] | None:
         return parse_strengths(text)
     except GPENError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _parse_faces(text: str) -> str:
+    from ..select import parse_choice  # imports PyTorch
+
+    try:
+        parse_choice(text)
+    except GPENError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return text
 
 
 def _parse_feather(text: str) -> float:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from .batch_options import BatchOptions
 from .jobs import FileOptions
 from .mask_options import MaskOptions
 from .model_options import ModelOptions
+from .reporting import ReportOptions
 from .video_options import FilmOptions
 
 
-class RestoreOptions(ModelOptions, FileOptions, MaskOptions, FilmOptions, Protocol):
+class RestoreOptions(
+    ModelOptions, FileOptions, MaskOptions, ReportOptions, BatchOptions, FilmOptions, Protocol
+):
     """The options of `gpen restore`, as `commands.restore.add_arguments` defines them."""
 
     batch_size: int | None
@@ -19,6 +23,7 @@ class RestoreOptions(ModelOptions, FileOptions, MaskOptions, FilmOptions, Protoc
     threshold: float | None
     min_size: float
     max_faces: int | None
+    faces: str | None
     template: str
     aligned: bool
     strength: float

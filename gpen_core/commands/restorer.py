@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import glob
 import shutil
 from dataclasses import dataclass, replace
@@ -21,9 +22,12 @@ from ..pasting import FEATHER, PasteOptions
 from ..pasting.background import Upscaler, enlarge, load_upscaler
 from ..pipeline import restore_detected
 from ..restore import restore_pixels
+from ..select import choose_faces
 from .image_files import ImageFiles
 from .mask_options import choose_regions, load_chosen_parser
 from .model_options import load_model
+from .reporting import FaceReports
+from .running import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,8 +36,9 @@ if TYPE_CHECKING:
     from ..pasting.parsing import LabelParser
     from ..progress import OnProgress
     from ..runner import Runner
-    from .jobs import Job, OnJobProgress
+    from .jobs import Job
     from .restore_options import RestoreOptions
+    from .running import OnJobProgress
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,7 @@ class Restorer:
         parser: the network that finds the parts of a face, if masks need it.
         regions: the parts to paste.
         files: reads the inputs and writes the results.
+        reports: writes what was done to each face, if the options ask for it.
         notify: called with a file's name and what the user should know of it.
     """
 
@@ -58,6 +64,7 @@ class Restorer:
     parser: LabelParser | None
     regions: tuple[str, ...]
     files: ImageFiles
+    reports: FaceReports
     notify: Callable[[str, str], None]
 
     @classmethod
@@ -90,10 +97,17 @@ class Restorer:
                 )
         parser = load_chosen_parser(options, device)
         files = ImageFiles(options, notify)
-        return cls(options, model, detector, upscaler, parser, regions, files, notify)
+        reports = FaceReports(options, model, detector)
+        return cls(options, model, detector, upscaler, parser, regions, files, reports, notify)
 
-    def restore(self, job: Job, on_progress: OnJobProgress) -> str:
-        """Restore one file; return a short description of what was done.
+    def replacing(self) -> Restorer:
+        """Return one with the same networks that replaces existing results."""
+        options = copy.copy(self.options)
+        options.overwrite = True
+        return replace(self, options=options, files=self.files.replacing(options))
+
+    def restore(self, job: Job, on_progress: OnJobProgress) -> Outcome:
+        """Restore one file; return what was done.
 
         Raises:
             GPENError: the file cannot be read, restored or written. No incomplete file is left.
@@ -114,7 +128,7 @@ class Restorer:
         clear_mark(job.target)
         return outcome
 
-    def _restore(self, job: Job, on_progress: OnProgress, *, replace_extras: bool) -> str:
+    def _restore(self, job: Job, on_progress: OnProgress, *, replace_extras: bool) -> Outcome:
         """Restore one file; `replace_extras` allows to replace comparison and faces only."""
         options = self.options
         picture = self.files.read(job, scale=options.scale)
@@ -129,6 +143,7 @@ class Restorer:
             image, background = background, None
         count = 0
         messages: list[str] = []
+        chosen: list[Faces] = []
 
         def report_left_out(faces: Faces) -> None:
             messages.extend(left_out_messages(faces))
@@ -140,6 +155,8 @@ class Restorer:
             count += len(crops)
 
         faces = detect(self.detector, image, threshold=options.threshold, min_size=options.min_size)
+        found = len(faces)
+        faces = choose_faces(faces, options.faces)
         result = restore_detected(
             self.model,
             image,
@@ -152,18 +169,22 @@ class Restorer:
             on_progress=on_progress,
             on_restored=save_crops,
             on_left_out=report_left_out,
-            in_place=not options.compare,  # a comparison needs the picture as it was
+            on_chosen=chosen.append,
+            # A comparison and a report need the picture as it was.
+            in_place=not (options.compare or self.reports.wanted),
         )
+        self.reports.write(job, picture, result, chosen[0], overwrite=replace_extras)
         restored = picture.with_pixels(result.image.cpu())
         del result, image, background  # fewer copies of a large picture while it is written
         if count:
             self._write(job, picture, restored, replace_extras=replace_extras)
             outcome = f"{count} face{'s' if count > 1 else ''} restored"
         else:
-            outcome = self._write_without_faces(job, restored)
+            reason = f"none of {found} faces chosen" if found > len(faces) else "no face found"
+            outcome = f"{reason}; {self._write_without_faces(job, restored)}"
         if messages:
             outcome = "\n  ".join([f"{outcome}; {len(messages)} left out", *messages])
-        return outcome
+        return Outcome(outcome, count)
 
     def _choose_pasting(self, background: torch.Tensor | None) -> PasteOptions:
         options = self.options
@@ -180,7 +201,7 @@ class Restorer:
 
     def _restore_aligned(
         self, job: Job, picture: Picture, on_progress: OnProgress, *, replace_extras: bool
-    ) -> str:
+    ) -> Outcome:
         width, height = picture.size
         if width != height:
             raise ImageError(
@@ -198,7 +219,7 @@ class Restorer:
         )
         after = picture.with_pixels(restored)
         self._write(job, picture, after, replace_extras=replace_extras)
-        return "restored as an aligned face"
+        return Outcome("restored as an aligned face", 1)
 
     def _write(self, job: Job, before: Picture, after: Picture, *, replace_extras: bool) -> None:
         """Write the comparison if it was asked for, and last the restored picture.
@@ -222,17 +243,19 @@ class Restorer:
         write_picture(job.comparison, _replace_pixels(after, both), overwrite=overwrite)
 
     def _write_without_faces(self, job: Job, picture: Picture) -> str:
-        """Write a picture without faces; copy the file if neither its size nor kind changes."""
+        """Write a picture of which no face was restored; return how.
+
+        The file is copied if neither its size nor its kind changes.
+        """
         if self.options.scale > 1 or self.upscaler:
             self.files.write(job, picture)
-            done = "enlarged" if self.options.scale > 1 else "cleaned by the upscaler"
-            return f"no face found; {done} only"
+            return "enlarged only" if self.options.scale > 1 else "cleaned by the upscaler only"
         if not is_same_format(job.source, job.target):
             self.files.write(job, picture)
-            return "no face found; converted only"
+            return "converted only"
         with write_atomically(job.target, overwrite=self.options.overwrite) as scratch:
             shutil.copyfile(job.source, scratch)
-        return "no face found; copied unchanged"
+        return "copied unchanged"
 
     def _save_crops(
         self, job: Job, picture: Picture, crops: Crops, *, first: int, overwrite: bool
@@ -246,7 +269,8 @@ class Restorer:
 
     def _refuse_existing(self, job: Job) -> None:
         """Raise ImageError for existing files beside the result, before any work is done."""
-        extras = [job.comparison] if self.options.compare else []
+        extras = self.reports.find_paths(job)
+        extras += [job.comparison] if self.options.compare else []
         if self.options.save_faces:
             stem = job.crop_stem
             extras += stem.parent.glob(f"{glob.escape(stem.name)}-[0-9]*.png")

@@ -16,6 +16,7 @@ from ..files import is_folder, write_atomically
 from ..media import read_picture
 from ..media.formats import is_same_format
 from ..names import COLORIZE, IMAGE_SUFFIXES, INPAINT, SEGMENT_TO_FACE
+from ..select import choose_faces
 from ..sharpen import luma
 from ..tasks.colour import colorize_detected
 from ..tasks.holes import HOLE, inpaint_detected
@@ -23,6 +24,7 @@ from ..tasks.segmentation import segment_to_face
 from .image_files import ImageFiles
 from .jobs import FileOptions
 from .model_options import ModelOptions, load_model
+from .running import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,6 +55,7 @@ class FaceTaskOptions(TaskOptions, Protocol):
     threshold: float | None
     min_size: float
     max_faces: int | None
+    faces: str | None
     template: str
 
 
@@ -89,9 +92,10 @@ class _FaceWorker:
     def detect(self, image: torch.Tensor) -> Faces:
         """Find the faces of an image."""
         options = self.find
-        return detect(self.detector, image, threshold=options.threshold, min_size=options.min_size)
+        faces = detect(self.detector, image, threshold=options.threshold, min_size=options.min_size)
+        return choose_faces(faces, options.faces)
 
-    def write(self, job: Job, picture: Picture, pasted: Pasted, messages: list[str]) -> str:
+    def write(self, job: Job, picture: Picture, pasted: Pasted, messages: list[str]) -> Outcome:
         """Write the result, or copy the file if nothing changed; return what was done."""
         job.target.parent.mkdir(parents=True, exist_ok=True)
         if bool((pasted.mask > 0).any()):
@@ -104,7 +108,7 @@ class _FaceWorker:
         else:
             self.files.write(job, picture)
             outcome = "nothing to do; converted only"
-        return "\n  ".join([outcome, *messages])
+        return Outcome("\n  ".join([outcome, *messages]))
 
 
 class Colorizer(_FaceWorker):
@@ -114,7 +118,7 @@ class Colorizer(_FaceWorker):
         super().__init__(options, on_notice, COLORIZE)
         self.options = options
 
-    def restore(self, job: Job, on_progress: OnProgress) -> str:
+    def restore(self, job: Job, on_progress: OnProgress) -> Outcome:
         """Colourise one file; return what was done."""
         picture = self.files.read(job)
         image = picture.pixels.to(self.model.device)
@@ -145,7 +149,7 @@ class Inpainter(_FaceWorker):
         super().__init__(options, on_notice, INPAINT)
         self.options = options
 
-    def restore(self, job: Job, on_progress: OnProgress) -> str:
+    def restore(self, job: Job, on_progress: OnProgress) -> Outcome:
         """Fill the holes of one file; return what was done."""
         picture = self.files.read(job, opaque=self.options.mask is None)
         image = picture.pixels.to(self.model.device)
@@ -190,7 +194,7 @@ class FacePainter:
         self.model = load_model(options, SEGMENT_TO_FACE, on_notice)
         self.files = ImageFiles(options, on_notice)
 
-    def restore(self, job: Job, on_progress: OnProgress) -> str:
+    def restore(self, job: Job, on_progress: OnProgress) -> Outcome:
         """Paint the face of one map; return what was done."""
         picture = self.files.read(job)
         messages: list[str] = []
@@ -204,7 +208,7 @@ class FacePainter:
         )
         job.target.parent.mkdir(parents=True, exist_ok=True)
         self.files.write(job, replace(_allow_colour(picture), alpha=None).with_pixels(face))
-        return "\n  ".join(["face painted", *messages])
+        return Outcome("\n  ".join(["face painted", *messages]), 1)
 
 
 def _allow_colour(picture: Picture) -> Picture:

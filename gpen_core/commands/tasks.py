@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING
 
 from .arguments import add_file_options, fraction
 from .jobs import plan_from_options
-from .restore import add_find_options, add_model_options, report, run_jobs
+from .restore import add_find_options, add_model_options
+from .running import report, run_jobs
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
 
     from .jobs import FileOptions
-    from .restore import Worker
+    from .running import Work
     from .task_files import ColorizeOptions, InpaintOptions, SegmentOptions
 
 MASK_HELP = "an image file for all inputs, or a folder with a file of each input's name"
@@ -72,10 +73,10 @@ def _add_shared(parser: argparse.ArgumentParser, model: str) -> None:
 def colorize(args: ColorizeOptions) -> int:
     """Colourise every file, report those that fail, and return the exit code."""
 
-    def load() -> Worker:
+    def load() -> Work:
         from .task_files import Colorizer  # imports PyTorch
 
-        return Colorizer(args, report)
+        return Colorizer(args, report).restore
 
     return _run(args, load)
 
@@ -83,10 +84,10 @@ def colorize(args: ColorizeOptions) -> int:
 def inpaint(args: InpaintOptions) -> int:
     """Fill the holes of every file, report those that fail, and return the exit code."""
 
-    def load() -> Worker:
+    def load() -> Work:
         from .task_files import Inpainter  # imports PyTorch
 
-        return Inpainter(args, report)
+        return Inpainter(args, report).restore
 
     return _run(args, load)
 
@@ -94,14 +95,14 @@ def inpaint(args: InpaintOptions) -> int:
 def segment_to_face(args: SegmentOptions) -> int:
     """Paint a face from every map, report those that fail, and return the exit code."""
 
-    def load() -> Worker:
+    def load() -> Work:
         from .task_files import FacePainter  # imports PyTorch
 
-        return FacePainter(args, report)
+        return FacePainter(args, report).restore
 
     return _run(args, load)
 
 
-def _run(args: FileOptions, load: Callable[[], Worker]) -> int:
+def _run(args: FileOptions, load: Callable[[], Work]) -> int:
     jobs, problems = plan_from_options(args)
-    return run_jobs(jobs, problems, load)
+    return run_jobs(jobs, problems, load, as_json=args.json)

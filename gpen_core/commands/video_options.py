@@ -106,7 +106,7 @@ def seconds(text: str) -> float:
 
 FOR_IMAGES = {
     "scale": 1, "upscaler": None, "find_in": "photograph", "save_faces": False, "compare": False,
-    "aligned": False, "strengths": None,
+    "aligned": False, "strengths": None, "faces": None, "report": None, "sidecar": False,
 }  # fmt: skip
 """Options that hold for images only, and their defaults."""
 
@@ -116,7 +116,7 @@ def check_video_options(options: object, jobs: Sequence[Job]) -> None:
     films = [job for job in jobs if job.is_film]
     unused = FOR_IMAGES if films else DEFAULTS
     given = [name for name, default in unused.items() if getattr(options, name) != default]
-    if given and (films or jobs):
+    if given:
         words = ", ".join(f"--{name.replace('_', '-')}" for name in given)
         kind = f"{films[0].source} is a film" if films else "No input is a film"
         raise GPENError(f"{kind}; {words} has no effect there. Leave it out.")

@@ -130,7 +130,7 @@ def load_network(kind: type[nn.Module], device: torch.device) -> nn.Module:
         network = kind(pretrained=False).float()
     network.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
     # The channels-last layout halves the time of the first network on a CPU.
-    network = network.eval().requires_grad_(False)
+    network = network.train(mode=False).requires_grad_(False)
     check_between_layers(network)
     return network.to(device).to(memory_format=torch.channels_last)
 

@@ -74,12 +74,22 @@ def load_detector(
         return MTCNN(resolve_device(device))
     if weights is not None:
         return _load_file(name, Path(weights), device)
+    found, file = find_detector(name, folders)
+    return MTCNN(resolve_device(device)) if file is None else _load_file(found, file, device)
+
+
+def find_detector(name: str = AUTO, folders: Sequence[Path] = ()) -> tuple[str, Path | None]:
+    """Find the detector that a name means, and its file; mtcnn has none.
+
+    Raises:
+        DetectorError: its file or package is missing; of "auto", all are.
+    """
     for candidate in DETECTORS if name == AUTO else (name,):
         if candidate == "mtcnn":
             if importlib.util.find_spec("facenet_pytorch") is not None:
-                return MTCNN(resolve_device(device))
+                return candidate, None
         elif (file := find_weights(candidate, folders)) is not None:
-            return _load_file(candidate, file, device)
+            return candidate, file
     raise DetectorError(_explain_missing(name, folders))
 
 

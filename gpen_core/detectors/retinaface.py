@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch.nn.utils.fusion import fuse_conv_bn_eval as fuse
 
 from ..checkpoints.tensor_files import read_tensor_file
 from ..errors import DetectorError
@@ -153,7 +153,7 @@ class RetinaFace:
             network.load_state_dict(state_dict)
         except RuntimeError as error:
             raise DetectorError(f"`{source}` is not a complete {name}. {error}") from error
-        network = network.float().eval().requires_grad_(False)
+        network = network.float().train(mode=False).requires_grad_(False)
         fuse_batch_norms(network)
         take_rgb(network)
         check_between_layers(network)
@@ -193,7 +193,7 @@ def fuse_batch_norms(module: nn.Module) -> None:
     before = None
     for name, child in module.named_children():
         if isinstance(child, nn.BatchNorm2d) and before is not None:
-            setattr(module, before[0], fuse_conv_bn_eval(before[1], child))
+            setattr(module, before[0], fuse(before[1], child))
             setattr(module, name, nn.Identity())
         before = (name, child) if isinstance(child, nn.Conv2d) else None
         fuse_batch_norms(child)

@@ -7,9 +7,9 @@ whole process.
 
 from __future__ import annotations
 
-import importlib
 import io
 import warnings
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,21 +22,44 @@ if TYPE_CHECKING:
 
     from PIL.ImageFile import ImageFile
 
-PLUGINS = {
-    "AVIF": ("PIL.AvifImagePlugin", "AvifImageFile"),
-    "BMP": ("PIL.BmpImagePlugin", "BmpImageFile"),
-    "GIF": ("PIL.GifImagePlugin", "GifImageFile"),
-    "HEIF": ("pillow_heif", "HeifImageFile"),
-    "JPEG": ("PIL.JpegImagePlugin", "JpegImageFile"),
-    "JPEG2000": ("PIL.Jpeg2KImagePlugin", "Jpeg2KImageFile"),
-    "PNG": ("PIL.PngImagePlugin", "PngImageFile"),
-    "PPM": ("PIL.PpmImagePlugin", "PpmImageFile"),
-    "PSD": ("PIL.PsdImagePlugin", "PsdImageFile"),
-    "TGA": ("PIL.TgaImagePlugin", "TgaImageFile"),
-    "TIFF": ("PIL.TiffImagePlugin", "TiffImageFile"),
-    "WEBP": ("PIL.WebPImagePlugin", "WebPImageFile"),
-}
-"""The module and class that read each format, by Pillow's name for it."""
+
+def _find_plugin(kind: str) -> type[ImageFile]:
+    """Return the class that reads a format, by Pillow's name for it."""
+    if kind == "HEIF":
+        from pillow_heif import HeifImageFile
+
+        return HeifImageFile
+    return _list_plugins()[kind]
+
+
+@cache
+def _list_plugins() -> dict[str, type[ImageFile]]:
+    """Import the plugins that come with Pillow: 20 ms, so only once one of them is needed."""
+    from PIL.AvifImagePlugin import AvifImageFile
+    from PIL.BmpImagePlugin import BmpImageFile
+    from PIL.GifImagePlugin import GifImageFile
+    from PIL.Jpeg2KImagePlugin import Jpeg2KImageFile
+    from PIL.JpegImagePlugin import JpegImageFile
+    from PIL.PngImagePlugin import PngImageFile
+    from PIL.PpmImagePlugin import PpmImageFile
+    from PIL.PsdImagePlugin import PsdImageFile
+    from PIL.TgaImagePlugin import TgaImageFile
+    from PIL.TiffImagePlugin import TiffImageFile
+    from PIL.WebPImagePlugin import WebPImageFile
+
+    return {
+        "AVIF": AvifImageFile,
+        "BMP": BmpImageFile,
+        "GIF": GifImageFile,
+        "JPEG": JpegImageFile,
+        "JPEG2000": Jpeg2KImageFile,
+        "PNG": PngImageFile,
+        "PPM": PpmImageFile,
+        "PSD": PsdImageFile,
+        "TGA": TgaImageFile,
+        "TIFF": TiffImageFile,
+        "WEBP": WebPImageFile,
+    }
 
 
 def open_image(kind: str, data: bytes) -> ImageFile:
@@ -46,8 +69,7 @@ def open_image(kind: str, data: bytes) -> ImageFile:
         ImportError: the plugin is not installed.
         Exception: Pillow raises almost any kind on damaged data.
     """
-    module, name = PLUGINS[kind]
-    plugin = getattr(importlib.import_module(module), name)
+    plugin = _find_plugin(kind)
     with warnings.catch_warnings():
         # Pillow warns of damaged metadata, which does no harm to the pixels.
         warnings.simplefilter("ignore")

@@ -2,6 +2,6 @@
 
 from .options import FEATHER, PasteOptions
 from .parsing import load_parser
-from .paste import Pasted, paste, paste_parts
+from .paste import Part, Pasted, paste, paste_parts
 
-__all__ = ["FEATHER", "PasteOptions", "Pasted", "load_parser", "paste", "paste_parts"]
+__all__ = ["FEATHER", "Part", "PasteOptions", "Pasted", "load_parser", "paste", "paste_parts"]

@@ -100,7 +100,7 @@ def load_upscaler(
         if dtype != "auto":
             raise DeviceError(f"{path} does not work in fp16; use bf16 or fp32.")
         wanted = torch.float32
-    network.eval().to(place, wanted)
+    network.train(mode=False).to(place, wanted)
     return Upscaler(network, network.scale, place, wanted)
 
 

@@ -73,8 +73,10 @@ def find_agreement(content: torch.Tensor, pixels: torch.Tensor, density: float) 
     return kept
 
 
-def find_noise(band: torch.Tensor, window: int) -> float:
+def find_noise(band: torch.Tensor, window: int) -> torch.Tensor:
     """Measure the energy of the noise in a band [1, 3, h, w] of the middle of a face.
+
+    The result is a scalar on the band's device, so that nobody waits for it.
 
     Args:
         band: the band in the target's pixels.
@@ -84,7 +86,7 @@ def find_noise(band: torch.Tensor, window: int) -> float:
     # A sample will do, and sorting millions of values takes long.
     step = max(1, round((energy.numel() / 65_536) ** 0.5))
     sample = energy[..., ::step, ::step].flatten()
-    return max(0.0, float(torch.quantile(sample, NOISE_SHARE)) - ROUNDING)
+    return (torch.quantile(sample, NOISE_SHARE) - ROUNDING).clamp(min=0)
 
 
 def trust_band(content: torch.Tensor, pixels: torch.Tensor, density: float) -> float:
@@ -98,13 +100,15 @@ def trust_band(content: torch.Tensor, pixels: torch.Tensor, density: float) -> f
         pixels: [1, 3, S, S] the crop after.
         density: crop pixels per photograph pixel.
     """
+    finer = min(1.0, max(0.0, (1 / density - 1) / (FINER - 1)))
+    if finer == 1:
+        return 1.0
     change = float((pixels - content).square().mean().sqrt())
     little = (LARGE_CHANGE - change) / (LARGE_CHANGE - SMALL_CHANGE)
-    finer = min(1.0, max(0.0, (1 / density - 1) / (FINER - 1)))
     return finer + (1 - finer) * min(1.0, max(0.0, little))
 
 
-def detail_share(band: torch.Tensor, noise: float, window: int) -> torch.Tensor:
+def detail_share(band: torch.Tensor, noise: torch.Tensor, window: int) -> torch.Tensor:
     """Compute the share of the band [1, 3, h, w] that is no noise: [1, 1, h, w] in [0, 1]."""
     return (1 - NOISE_GAIN * noise / local_energy(band, window).clamp(min=1e-12)).clamp(min=0)
 

@@ -183,7 +183,7 @@ def load_parser(
         network.load_state_dict(tensors)
     except RuntimeError as error:
         raise CheckpointError(f"`{file}` is not a complete {kind}. {error}") from error
-    network = network.float().eval().requires_grad_(False).to(place)
+    network = network.float().train(mode=False).requires_grad_(False).to(place)
     return LabelParser(kind, network, place)
 
 

@@ -44,6 +44,24 @@ class Pasted:
     mask: torch.Tensor
 
 
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Some of the crops to paste.
+
+    Attributes:
+        crops: N crops, at the size at which they were cut or any other.
+        given: [N, 3, S, S] the same crops as `cut` cut them from the target. They need not be cut
+            again then, to see which detail a crop holds.
+    """
+
+    crops: Crops
+    given: torch.Tensor | None = None
+
+    def given_of(self, row: int) -> torch.Tensor | None:
+        """Return [1, 3, S, S], the crop of that row as it was cut."""
+        return None if self.given is None else self.given[row][None]
+
+
 def paste(
     image: torch.Tensor,
     crops: Crops,
@@ -137,7 +155,7 @@ def paste(
 def paste_parts(
     image: torch.Tensor,
     alignment: Alignment,
-    parts: Iterable[Crops],
+    parts: Iterable[Part],
     options: PasteOptions,
     *,
     device: torch.device | None = None,
@@ -168,14 +186,15 @@ def paste_parts(
     missing = Counter(clusters)
     waiting: dict[int, list[Patch]] = {cluster: [] for cluster in missing}
     numbers = itertools.count()
-    for crops in parts:
+    for part in parts:
+        crops = part.crops
         _check_crops(image, crops)
         for row in _order_by_image(crops):
             number = next(numbers)
             cluster = clusters[number]
             placement = place(crops.alignment, row, crops.size, target, device)
             waiting[cluster] += _make_patches(
-                crops.pixels[row][None], placement, target, options, number
+                crops.pixels[row][None], part.given_of(row), placement, target, options, number
             )
             missing[cluster] -= 1
             if missing[cluster]:
@@ -185,19 +204,19 @@ def paste_parts(
                 result = target.clone()
             blend(patches, target[placement.image], result[placement.image], mask[placement.image])
             del patches
-        del crops  # frees them before the next part is made
+        del part, crops  # frees them before the next part is made
     return Pasted(result, mask)
 
 
 def _one_by_one(
     image: torch.Tensor, crops: Crops, on_progress: OnProgress | None
-) -> Iterator[Crops]:
+) -> Iterator[Part]:
     """Give each crop by itself, in the order of the images."""
     _check_crops(image, crops)  # here too, for the case of no crops
     _check_no_nan(crops.pixels)
     rows = _order_by_image(crops)
     for done, row in enumerate(rows, start=1):
-        yield crops[row]
+        yield Part(crops[row])
         if on_progress is not None:
             on_progress(done, len(rows))
 
@@ -229,12 +248,16 @@ def _check_crops(image: torch.Tensor, crops: Crops) -> None:
 
 def _make_patches(
     pixels: torch.Tensor,
+    given: torch.Tensor | None,
     placement: Placement,
     target: torch.Tensor,
     options: PasteOptions,
     number: int,
 ) -> Iterator[Patch]:
-    """Make the patches of crop `number` [1, 3, S, S]; none where it lies outside the target."""
+    """Make the patches of crop `number` [1, 3, S, S]; none where it lies outside the target.
+
+    `given` is the crop before it was restored, see `Part`.
+    """
     rectangle, device = placement.rectangle, placement.device
     if rectangle.width < 1 or rectangle.height < 1:
         return
@@ -243,7 +266,8 @@ def _make_patches(
     mask = make_mask(placement, options, background, number)
     pixels = pixels.to(device, warp.working_dtype(target))
     to_crop = placement.to_cut / placement.crop_size
-    warped = WarpedCrop(pixels, background, placement, options.detail if strength > 0 else 0.0)
+    detail = options.detail if strength > 0 else 0.0
+    warped = WarpedCrop(pixels, background, placement, detail, given)
     for band in _bands(rectangle):
         before = warp.cut_rectangle(background, band).to(pixels)
         values = before

@@ -28,6 +28,7 @@ class WarpedCrop:
         background: [1, 3, H', W'] the image that it is pasted into.
         placement: where it lies there.
         detail: weight of the fine detail, 0 … 1, or "auto".
+        given: [1, 3, S', S'] the crop as it was cut from `background`; None cuts it again.
     """
 
     def __init__(
@@ -36,12 +37,16 @@ class WarpedCrop:
         background: torch.Tensor,
         placement: Placement,
         detail: float | str,
+        given: torch.Tensor | None = None,
     ) -> None:
         self.background, self.placement, self.detail = background, placement, detail
         self.layers = pixels
         if detail == 0:
             return
-        content = _crop_content(background, placement)
+        if given is None:
+            given = _cut(background, placement)
+        size = placement.pixels_size
+        content = warp.resize(given.to(pixels), size, size)
         if not isinstance(detail, str):
             # Warping is linear, so crop + detail · (photograph − crop content) needs one warp.
             self.layers = pixels - detail * content
@@ -82,14 +87,12 @@ class WarpedCrop:
         return warp.resample(layers, self.placement.to_pixels(band), band.height, band.width)
 
 
-def _crop_content(background: torch.Tensor, placement: Placement) -> torch.Tensor:
-    """Cut the crop from the background as `cut` does, [1, 3, S, S] at the pixels' size."""
-    content = warp.cut_crops(
+def _cut(background: torch.Tensor, placement: Placement) -> torch.Tensor:
+    """Cut the crop [1, 3, S, S] from the background as `cut` does."""
+    return warp.cut_crops(
         background,
         placement.to_target[None],
         torch.zeros(1, dtype=torch.int64, device="cpu"),
         placement.crop_size,
         placement.device,
     )
-    size = placement.pixels_size
-    return warp.resize(content.to(placement.device), size, size)

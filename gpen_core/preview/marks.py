@@ -35,11 +35,13 @@ def draw_faces(
     *,
     missed: Missed = (),
     max_side: int | None = MAX_SIDE,
+    first: int = 0,
 ) -> torch.Tensor:
     """Return a copy of the images with each face's box, landmarks and number.
 
-    Each image numbers its faces from 0, as `select_faces` does. Lines, points and numbers grow with
-    their face. A number stands where it covers no face, if there is such a place near its own.
+    Each image numbers its faces from `first`, by default from 0 as `select_faces` does. Lines,
+    points and numbers grow with their face. A number stands where it covers no face, if there is
+    such a place near its own.
 
     Args:
         image: [B, 3, H, W] RGB in [0, 1]. Values beyond are clamped.
@@ -47,6 +49,7 @@ def draw_faces(
         missed: boxes in which the detector found no face, each (image index, (x0, y0, x1, y1)).
             They are drawn in red.
         max_side: px; images with a longer side are shrunk to it. None keeps the size.
+        first: the number of each image's first face.
 
     Returns:
         [B, 3, h, w] RGB in [0, 1], float32 on the CPU.
@@ -61,7 +64,7 @@ def draw_faces(
     for index, picture in enumerate(canvas):
         red = torch.tensor([[*box] for frame, box in missed if frame == index]).reshape(-1, 4)
         rows = (faces.image_index == index).nonzero()[:, 0]
-        labels = [str(numbers[row]) for row in rows.tolist()]
+        labels = [str(first + numbers[row]) for row in rows.tolist()]
         _mark(
             picture, faces.boxes[rows] * scale, faces.landmarks[rows] * scale, labels, red * scale
         )

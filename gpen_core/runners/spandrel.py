@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -129,7 +128,7 @@ def _read_restorer(path: Path, outline: Any) -> FaceRestorer:
     restorer = FaceRestorer(
         network, architecture.name, supports_half=descriptor.supports_half, fidelity=fidelity
     )
-    return restorer.eval().requires_grad_(False)
+    return restorer.train(mode=False).requires_grad_(False)
 
 
 def _import_spandrel(path: Path) -> Any:
@@ -188,7 +187,7 @@ def _find_architecture(spandrel: Any, path: Path, shapes: dict[str, torch.Tensor
 def _add_extra_architectures(registry: Any) -> bool:
     """Add those of spandrel_extra_arches; return whether that package is installed."""
     try:
-        extra = importlib.import_module("spandrel_extra_arches")
+        import spandrel_extra_arches as extra  # pyright: ignore[reportMissingImports]
     except ImportError:
         return False
     registry.add(*extra.EXTRA_REGISTRY, ignore_duplicates=True)

@@ -8,23 +8,18 @@ own: it takes gigabytes that this process would not get back, and a crash would 
 from __future__ import annotations
 
 import hashlib
-import json
+import importlib.util
 import logging
-import math
-import os
-import subprocess
-import sys
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import torch
+from typing import TYPE_CHECKING
 
 from ..cache import read_record, write_record
 from ..devices import free_system_memory
 from ..errors import CheckpointError
 from ..printable import printable
+from ..settings import read_setting
 from .sessions import estimate_memory, is_installed, require_package
 
 if TYPE_CHECKING:
@@ -42,16 +37,6 @@ is compared in float32, so they differ by up to 1e-3."""
 
 MEMORY_SHARE = 0.5
 """Share of the free memory that a comparison may take unasked."""
-
-TIMEOUT = 300
-"""Seconds after which a comparison is given up."""
-
-START = (
-    "import sys; root = sys.argv.pop(1); sys.path[:] = [root, *filter(None, sys.path)]; "
-    "from gpen_core.runners.comparison import main; main(sys.argv[1])"
-)
-"""The program of the process. ComfyUI knows this package by another name, so its folder is given.
-The current folder, which Python would search first, is left out."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +69,7 @@ class Verification:
 
 def is_wanted() -> bool:
     """Tell whether the user lets files be compared unasked: not with `GPEN_VERIFY=0`."""
-    return os.environ.get("GPEN_VERIFY", "1").strip().lower() not in ("0", "no", "off", "false")
+    return (read_setting("GPEN_VERIFY") or "1").strip().lower() not in ("0", "no", "off", "false")
 
 
 def recall(sha256: str, dtype: str) -> Verification:
@@ -102,6 +87,7 @@ def recall(sha256: str, dtype: str) -> Verification:
 
 
 NOT_COMPARED = "it was not compared yet"
+CANNOT_COMPARE = "the archive of the ComfyUI registry starts no process, a clone does"
 
 
 def verify_once(path: Path, sha256: str, dtype: str, config: RunnerConfig) -> Verification:
@@ -116,6 +102,8 @@ def verify_once(path: Path, sha256: str, dtype: str, config: RunnerConfig) -> Ve
     known = recall(sha256, dtype)
     if known.difference is not None or known.reason != NOT_COMPARED:
         return known
+    if not _can_compare():
+        return Verification(reason=CANNOT_COMPARE)
     if not is_installed():
         return Verification(reason="onnxruntime is not installed")
     need, free = estimate_memory(config, 1, path.stat().st_size), free_system_memory()
@@ -144,45 +132,17 @@ def verify(path: Path, sha256: str, dtype: str) -> Verification:
 
 
 def _compare(path: Path) -> float:
-    """Run `comparison` in a process of its own; return the difference."""
-    root = Path(__file__).resolve().parents[2]
-    environment = os.environ | {
-        "CUDA_VISIBLE_DEVICES": "",  # on the CPU, exactly, beside whatever the GPU does
-        "OMP_NUM_THREADS": str(torch.get_num_threads()),
-        "PYTHONIOENCODING": "utf-8",
-    }
+    """Compare a file in a process of its own; return the difference."""
     try:
-        done = subprocess.run(
-            [sys.executable, "-c", START, str(root), str(path.resolve())],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            timeout=TIMEOUT,
-            check=False,
-            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise CheckpointError(f"`{path}` could not be compared with itself: {error}.") from error
-    answer = _parse(done.stdout)
-    difference = answer.get("difference")
-    if isinstance(difference, float) and not math.isnan(difference):
-        return difference
-    said = answer.get("error") or (done.stderr.strip().splitlines() or [""])[-1]
-    raise CheckpointError(
-        f"`{path}` could not be compared with ONNX Runtime: "
-        f"{printable(str(said), 300) or f'its process ended with {done.returncode}'}"
-    )
+        from .comparing import compare_apart
+    except ModuleNotFoundError as error:
+        raise CheckpointError(f"`{path}` was not compared: {CANNOT_COMPARE}.") from error
+    return compare_apart(path)
 
 
-def _parse(output: str) -> dict[str, Any]:
-    """Return the object in the last line of an output; an empty one if there is none."""
-    try:
-        answer = json.loads((output.strip().splitlines() or [""])[-1])
-    except ValueError:
-        return {}
-    return answer if isinstance(answer, dict) else {}
+def _can_compare() -> bool:
+    """Tell whether this copy of the package may start a process."""
+    return importlib.util.find_spec(".comparing", __package__) is not None
 
 
 @cache

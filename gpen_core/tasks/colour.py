@@ -82,7 +82,7 @@ def colorize(
         >>> import torch
         >>> import gpen_core as gpen
         >>> config = gpen.GPENConfig(64, 64, widths=(8, 8, 8, 8, 8), style_dim=16, mapping_layers=2)
-        >>> model = gpen.GPEN(config).eval()  # or load_gpen("GPEN-Colorization-1024")
+        >>> model = gpen.GPEN(config).train(mode=False)  # or load_gpen("GPEN-Colorization-1024")
         >>> detector = gpen.load_detector("mtcnn", device="cpu")
         >>> image = torch.full((1, 3, 96, 128), 0.5)
         >>> result = gpen.colorize(model, detector, image)

@@ -76,7 +76,7 @@ def inpaint(
         >>> import torch
         >>> import gpen_core as gpen
         >>> config = gpen.GPENConfig(64, 64, widths=(8, 8, 8, 8, 8), style_dim=16, mapping_layers=2)
-        >>> model = gpen.GPEN(config).eval()  # or load_gpen("GPEN-Inpainting-1024")
+        >>> model = gpen.GPEN(config).train(mode=False)  # or load_gpen("GPEN-Inpainting-1024")
         >>> detector = gpen.load_detector("mtcnn", device="cpu")
         >>> image, holes = torch.full((1, 3, 96, 128), 0.5), torch.zeros(1, 1, 96, 128)
         >>> result = gpen.inpaint(model, detector, image, holes)

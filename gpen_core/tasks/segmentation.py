@@ -98,7 +98,7 @@ def segment_to_face(
         >>> import torch
         >>> import gpen_core as gpen
         >>> config = gpen.GPENConfig(64, 64, widths=(8, 8, 8, 8, 8), style_dim=16, mapping_layers=2)
-        >>> model = gpen.GPEN(config).eval()  # or load_gpen("GPEN-Seg2face-512")
+        >>> model = gpen.GPEN(config).train(mode=False)  # or load_gpen("GPEN-Seg2face-512")
         >>> background = torch.zeros(1, 3, 128, 128)
         >>> gpen.segment_to_face(model, background).shape
         torch.Size([1, 3, 64, 64])

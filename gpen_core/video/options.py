@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ..errors import MismatchError
-from ..names import AUTO
+from ..names import AUTO, COLOURS
 from ..pasting import PasteOptions
 from .companions import Companions
 
@@ -49,7 +49,7 @@ class VideoOptions:
     template: str = AUTO
     max_faces: int | None = None
     batch_size: int | None = None
-    colour: str = "keep"
+    colour: str = COLOURS[0]
     threshold: float | None = None
     min_size: float = 0
     detect_every: int = DETECT_EVERY

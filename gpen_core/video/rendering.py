@@ -11,7 +11,7 @@ from ..align import cut, find_alignment
 from ..detectors.merging import filter_faces
 from ..errors import ImageError
 from ..faces import Crops
-from ..pasting import paste_parts
+from ..pasting import Part, paste_parts
 from ..restore import restore_pixels
 from ..runner import choose_template
 from ..warp import Rectangle, bounding_rectangle, overlap
@@ -202,9 +202,8 @@ class Renderer:
             )
             restored = Crops(pixels, part.crops.alignment)
             image = part.image
-            pasted = paste_parts(
-                image, restored.alignment, [restored], options.paste, device=device
-            )
+            given = Part(restored, part.crops.pixels)
+            pasted = paste_parts(image, restored.alignment, [given], options.paste, device=device)
             if pasted.image is not image:
                 change = pasted.image.clamp(0, 1).to(image) - image
                 colours.add(planes, part.rectangle, change)

@@ -66,7 +66,13 @@ def test_output_and_latent_equal_the_published_implementation(name: str) -> None
 
 
 @pytest.mark.weights
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow if "512" in name or "2048" in name else ())
+        for name in CASES
+    ],
+)
 def test_every_shared_golden_case_equals_the_published_implementation(
     name: str, shared: Path
 ) -> None:
@@ -150,6 +156,7 @@ def test_bf16_convolutions_stay_near_float32_and_return_it(tiny_gpen: GPEN) -> N
 
 
 @needs_compiler
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # torch.compile warns about its internals
 def test_a_compiled_network_computes_the_same() -> None:
     model = GPEN(GPENConfig(8, 8, (4, 4), style_dim=3, mapping_layers=1))

@@ -51,7 +51,9 @@ def test_no_input_and_no_size_of_weights_overflows(
 
 
 @pytest.mark.weights
-@pytest.mark.parametrize("name", ["tiny-64", "gpen-256", "gpen-512"])
+@pytest.mark.parametrize(
+    "name", ["tiny-64", "gpen-256", pytest.param("gpen-512", marks=pytest.mark.slow)]
+)
 def test_bfloat16_stays_close_on_golden_weights(name: str, shared: Path) -> None:
     golden = str(shared / "golden")
     sys.path.insert(0, golden)

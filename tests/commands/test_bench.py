@@ -63,6 +63,7 @@ def test_the_table_shows_the_speed_up_over_rivals_of_the_same_batch() -> None:
     assert {line.count("|") for line in lines} == {10}
 
 
+@pytest.mark.slow
 def test_every_batch_is_timed(checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["--model", str(checkpoint), "--device", "cpu", "--repeats", "1", "--json"]
     assert bench.run(parse(*words, "--batch", "1", "3")) == 0
@@ -111,6 +112,7 @@ def test_counts_must_be_positive(capsys: pytest.CaptureFixture[str]) -> None:
     assert "at least 1, found 0" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 def test_exported_network_gives_the_same_faces(
     tiny_gpen: GPEN, checkpoint: Path, tmp_path: Path

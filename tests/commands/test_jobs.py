@@ -253,17 +253,25 @@ def test_a_link_to_the_input_is_the_input(tree):
     )
 
 
-def test_results_of_one_name_are_refused_after_the_first(tree):
-    assert reasons("photos/a.jpg", "photos/sub/a.jpg") == {
-        "photos/sub/a.jpg": "the result would replace that of photos/a.jpg; "
-        "restore them into two folders"
+def test_inputs_that_would_become_one_result_are_all_refused(tree):
+    reason = "the result would have the path of that of {}: {}. Neither is done; restore them into "
+    one, other = "photos/a.jpg", "photos/sub/a.jpg"
+    target = Path("out/a.jpg")
+    assert reasons(one, other) == {
+        one: f"{reason.format(Path(other), target)}two folders",
+        other: f"{reason.format(Path(one), target)}two folders",
     }
+    jobs, problems = plan_jobs(["photos"], Path("out"), overwrite=True, suffix=".png")
+    assert {Path(problem.name).name for problem in problems} == {"a.jpg", "a.png"}
+    assert {job.target.as_posix() for job in jobs} == {
+        "out/b.png", "out/sub/a.png", "out/sub/顔 [1].png",
+    }  # fmt: skip
 
 
 def test_names_that_differ_in_case_are_one_on_some_systems(tree, monkeypatch):
     (tree / "photos/sub/A.JPG").write_bytes(b"x")
     monkeypatch.setattr(module.sys, "platform", "darwin")
-    assert "photos/sub/A.JPG" in reasons("photos/a.jpg", "photos/sub/A.JPG")
+    assert len(reasons("photos/a.jpg", "photos/sub/A.JPG")) == 2
     monkeypatch.setattr(module.sys, "platform", "linux")
     assert len(pairs("photos/a.jpg", "photos/sub/A.JPG")) == 2
 

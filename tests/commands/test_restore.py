@@ -88,3 +88,26 @@ def test_aligned_faces_take_no_strengths(gpen):
     code, err = gpen("-o", "r.png", "--aligned", "--strengths", "1")
     assert code == 2
     assert "--strengths" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "changed"),
+    [("left", [FIRST]), ("right", [SECOND]), ("0,1", [FIRST, SECOND]), ("largest 1", [SECOND])],
+)
+def test_only_the_chosen_faces_are_restored(gpen, words, changed):
+    assert gpen("-o", "r.png", "--faces", words) == (0, "")
+    difference = np.abs(read("r.png") - read("a.png"))
+    for columns in (FIRST, SECOND):
+        assert (difference[columns].max() > 10) == (columns in changed)
+
+
+def test_a_file_of_which_no_face_is_chosen_is_copied(gpen, tmp_path):
+    assert gpen("-o", "r.png", "--faces", "5", "--json") == (0, "")
+    assert (tmp_path / "r.png").read_bytes() == (tmp_path / "a.png").read_bytes()
+
+
+def test_words_that_choose_no_face_are_refused(gpen, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        gpen("-o", "r.png", "--faces", "nicest")
+    assert stopped.value.code == 2
+    assert "'nicest' names no face" in capsys.readouterr().err

@@ -168,7 +168,7 @@ def test_strengths_that_do_not_fit_the_faces_are_refused_with_both_numbers(node,
 
 def test_an_image_that_requires_grad_is_taken_like_any_other(node, counted, model):
     image = IMAGE.clone().requires_grad_()
-    result, mask = node("GPENRestoreImage", image=image, detector=counted, model=model).args
+    result, mask, *_ = node("GPENRestoreImage", image=image, detector=counted, model=model).args
     assert mask.any()
     assert not result.requires_grad
 

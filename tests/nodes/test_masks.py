@@ -55,7 +55,7 @@ def test_parse_pastes_the_regions_that_the_parser_finds(
     monkeypatch.setattr(
         nodes.paste, "make_parser", lambda kind: LeftHalf() if kind == "parse" else None
     )
-    monkeypatch.setattr(nodes.restore, "make_parser", lambda kind: LeftHalf())
+    monkeypatch.setattr(nodes.choices, "make_parser", lambda kind: LeftHalf())
     image, mask = paste(node, found, mask_kind="parse")
     middle = 10 + 24
     assert mask[0, 44, middle - 8] > 0.9

@@ -18,7 +18,7 @@ else:
     import tomli as tomllib
 
 ROOT = Path(__file__).resolve().parents[2]
-STARTS_A_PROCESS = ROOT / "gpen_core" / "runners" / "verification.py"
+STARTS_A_PROCESS = ROOT / "gpen_core" / "runners" / "comparing.py"
 """It compares an ONNX file with ONNX Runtime in a process of its own that runs this pack."""
 PACK = [ROOT / "__init__.py", *(ROOT / "nodes").rglob("*.py"), *(ROOT / "gpen_core").rglob("*.py")]
 

@@ -54,7 +54,7 @@ def test_a_batch_without_faces_goes_through_every_node_unchanged(node, detector,
         assert torch.equal(pasted, image)
         assert mask.shape == image.shape[:3]
         assert not mask.any()
-    whole, mask = node("GPENRestoreImage", image=image, model=model, detector=detector).args
+    whole, mask, *_ = node("GPENRestoreImage", image=image, model=model, detector=detector).args
     assert torch.equal(whole, image)
     assert not mask.any()
 
@@ -76,18 +76,16 @@ def test_restore_image_equals_the_three_single_nodes(node, detector, model):
     faces, crops, *_ = node("GPENDetectFaces", image=image, detector=detector, model=model).args
     restored = node("GPENRestoreFaces", model=model, crops=crops)[0]
     single = node("GPENPasteBack", image=image, faces=faces, crops=restored).args
-    whole = node("GPENRestoreImage", image=image, model=model, detector=detector).args
+    whole = node("GPENRestoreImage", image=image, model=model, detector=detector).args[:2]
     for a, b in zip(single, whole, strict=True):
         assert torch.allclose(a, b, atol=1e-4)
 
 
 def test_strength_mixes_the_restored_image_with_the_image_itself(node, detector, model):
     image = draw_scene([10, 120], [80])
+    options = {"image": image, "model": model, "detector": detector}
     images, masks = zip(
-        *(
-            node("GPENRestoreImage", image=image, model=model, detector=detector, strength=s).args
-            for s in (0, 0.4, 1)
-        ),
+        *(node("GPENRestoreImage", **options, strength=s).args[:2] for s in (0, 0.4, 1)),
         strict=True,
     )
     assert torch.allclose(images[0], image, atol=1e-6)
@@ -155,7 +153,8 @@ def test_one_channel_and_half_precision_images_work(node, detector, model):
     image = draw_scene([10])
     faces, _, *_ = node("GPENDetectFaces", image=image.half(), detector=detector, model=model).args
     assert len(faces) == 1
-    result, mask = node("GPENRestoreImage", image=image.half(), model=model, detector=detector).args
+    options = {"model": model, "detector": detector}
+    result, mask, *_ = node("GPENRestoreImage", image=image.half(), **options).args
     assert torch.equal(result[mask == 0].half(), image.half()[mask == 0])
     grey = image.mean(dim=3, keepdim=True)
     grey_result = node("GPENRestoreImage", image=grey, model=model, detector=detector)[0]
@@ -192,7 +191,7 @@ def test_nothing_is_downloaded_while_nodes_are_listed_or_run(node, nodes, detect
     model = node("LoadGPEN")[0]
     with pytest.raises(Exception, match=r"detection_Resnet50_Final\.pth.*https://"):
         node("LoadGPENFaceDetector", detector="retinaface_resnet50")
-    restored, mask = node(
+    restored, mask, *_ = node(
         "GPENRestoreImage", image=draw_scene([10]), model=model, detector=detector
     ).args
     assert mask.any()

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 
 from gpen_core import Alignment, Crops, ImageError, MismatchError, paste
 from gpen_core.align import cut
-from gpen_core.pasting import PasteOptions, paste_parts
+from gpen_core.pasting import Part, PasteOptions, paste_parts
 
 skimage_data = pytest.importorskip("skimage.data", reason="pip install scikit-image runs this")
 
@@ -238,7 +238,7 @@ def test_overlapping_faces_blend_the_same_when_they_come_one_by_one(photograph):
         for side, x in ((200.0, 200.0), (220.0, 290.0))
     ]
     pixels = torch.rand(4, 3, 256, 256, generator=torch.Generator().manual_seed(2))
-    parts = [Crops(pixels[n : n + 1], place) for n, place in enumerate(places)]
+    parts = [Part(Crops(pixels[n : n + 1], place)) for n, place in enumerate(places)]
     everywhere = both(both(places[0], places[1]), both(*places[2:]))
     whole = paste(batch, Crops(pixels, everywhere))
     one_by_one = paste_parts(batch, everywhere, iter(parts), PasteOptions())
@@ -256,7 +256,11 @@ def test_pasting_in_place_gives_the_same_pixels(photograph, strengths):
     options = PasteOptions(strengths=strengths)
     expected = paste(photograph, Crops(pixels, everywhere), strengths=strengths)
     canvas = photograph.clone()
-    parts = iter([Crops(pixels[:3], everywhere[:3]), Crops(pixels[3:], everywhere[3:])])
+    given = cut(photograph, everywhere).pixels
+    parts = iter(
+        Part(Crops(pixels[rows], everywhere[rows]), given[rows])
+        for rows in (slice(0, 3), slice(3, 5))
+    )
     result = paste_parts(canvas, everywhere, parts, options, in_place=True)
     assert result.image is canvas
     assert torch.equal(canvas, expected.image)

@@ -6,7 +6,7 @@ import pytest
 
 from gpen_core.arch import GPENConfig
 from gpen_core.errors import CheckpointError
-from gpen_core.runners import verification
+from gpen_core.runners import comparing, verification
 from gpen_core.runners.verification import recall, verify, verify_once
 
 CONFIG = GPENConfig(64, 64, (8, 8, 8, 8, 8))
@@ -110,8 +110,8 @@ def test_a_file_that_onnxruntime_cannot_run_is_tried_once(file, monkeypatch):
     ],
 )
 def test_the_answer_of_the_process_is_read(program, difference, file, monkeypatch):
-    monkeypatch.setattr(verification, "START", program)
-    assert verification._compare(file) == difference
+    monkeypatch.setattr(comparing, "START", program)
+    assert comparing.compare_apart(file) == difference
 
 
 @pytest.mark.parametrize(
@@ -125,18 +125,18 @@ def test_the_answer_of_the_process_is_read(program, difference, file, monkeypatc
     ],
 )
 def test_a_process_that_gives_no_answer_is_explained(program, reason, file, monkeypatch):
-    monkeypatch.setattr(verification, "START", program)
+    monkeypatch.setattr(comparing, "START", program)
     with pytest.raises(CheckpointError, match=reason):
-        verification._compare(file)
+        comparing.compare_apart(file)
 
 
 def test_the_process_finds_this_package_and_not_the_current_folder(tmp_path, monkeypatch):
     for name in ("gpen_core", "tqdm"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit('the wrong one')")
     monkeypatch.chdir(tmp_path)
-    setting_the_path, _, _ = verification.START.partition("from gpen_core")
+    setting_the_path, _, _ = comparing.START.partition("from gpen_core")
     program = "import json, gpen_core, tqdm; print(json.dumps({'error': gpen_core.__file__}))"
-    monkeypatch.setattr(verification, "START", setting_the_path + program)
+    monkeypatch.setattr(comparing, "START", setting_the_path + program)
     with pytest.raises(CheckpointError) as caught:
-        verification._compare(tmp_path / "model.onnx")
+        comparing.compare_apart(tmp_path / "model.onnx")
     assert str(ROOT / "gpen_core" / "__init__.py") in str(caught.value)

@@ -53,11 +53,16 @@ def pack(tmp_path_factory):
         comfy.cli_args.args.base_directory = str(tmp_path_factory.mktemp("comfyui"))
     else:
         sys.path.insert(0, str(ROOT / "tests" / "doubles"))
+    return load_pack(PACK, ROOT)
+
+
+def load_pack(name: str, root: Path):
+    """Load the package in a folder under a name of our own, as ComfyUI does."""
     spec = importlib.util.spec_from_file_location(
-        PACK, ROOT / "__init__.py", submodule_search_locations=[str(ROOT)]
+        name, root / "__init__.py", submodule_search_locations=[str(root)]
     )
     module = importlib.util.module_from_spec(spec)
-    sys.modules[PACK] = module
+    sys.modules[name] = module
     spec.loader.exec_module(module)
     return module
 
@@ -77,15 +82,22 @@ class ComfyUI:
         base: folder for its models, inputs and outputs.
         flags: for its command line.
         main: the script to start, and its first arguments; it decides on the device.
+        pack: the folder of the pack.
     """
 
-    def __init__(self, base: Path, *flags: str, main: tuple[str, ...] = ("main.py", "--cpu")):
+    def __init__(
+        self,
+        base: Path,
+        *flags: str,
+        main: tuple[str, ...] = ("main.py", "--cpu"),
+        pack: Path = ROOT,
+    ):
         self.base = base
         for folder in ("custom_nodes", "input", "output", "temp", "models", "user"):
             (base / folder).mkdir(parents=True, exist_ok=True)
         link = base / "custom_nodes" / "gpen-restore"
         if not link.exists():
-            link.symlink_to(ROOT, target_is_directory=True)
+            link.symlink_to(pack, target_is_directory=True)
         # A second folder of models, as users with several installations have.
         self.extra_models = base / "elsewhere" / "gpen"
         self.extra_models.mkdir(parents=True, exist_ok=True)

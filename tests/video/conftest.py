@@ -33,7 +33,7 @@ def restore(tmp_path: Path, darkening: FunctionRunner) -> Callable[..., VideoRep
             detector or films.RedDetector(),
             tmp_path / source,
             tmp_path / target,
-            VideoOptions(**options),
+            VideoOptions(colour="keep", **options),
             on_progress=on_progress,
         )
 

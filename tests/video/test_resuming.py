@@ -73,7 +73,7 @@ def test_a_segment_alone_is_that_of_the_whole_film(tmp_path, restore, source, da
     folder = tmp_path / "out.mp4.parts"
     records, _ = TrackFile(folder / "tracks.jsonl").read()
     film = inspect_film(source)
-    options = VideoOptions(preset="ultrafast")
+    options = VideoOptions(preset="ultrafast", colour="keep")
     plan = make_plan(records, "gpen", steady=True)
     renderer = Renderer(darkening, film, plan, choose_encoding(film, preset="ultrafast"), options)
     renderer.render(10, 15, tmp_path / "alone.mp4")

@@ -19,6 +19,7 @@ from gpen_core.arch.cuda import fused, launch
 ROOT = Path(__file__).resolve().parents[3]
 
 
+@pytest.mark.slow
 def test_kernels_compute_the_network() -> None:
     triton = pytest.importorskip("triton", reason="PyTorch brings triton; pip install triton")
     if Version(triton.__version__) < Version("3.2"):  # that of PyTorch 2.5

@@ -27,7 +27,7 @@ class Kind:
 Custom = Kind
 Image, Mask, BoundingBox = Kind("IMAGE"), Kind("MASK"), Kind("BOUNDING_BOX")
 Int, Float, String, Boolean = Kind("INT"), Kind("FLOAT"), Kind("STRING"), Kind("BOOLEAN")
-Combo = Kind("COMBO")
+Combo, UpscaleModel = Kind("COMBO"), Kind("UPSCALE_MODEL")
 
 
 class Hidden(str, Enum):

@@ -1,0 +1,90 @@
+"""What a worker of a batch does: it loads the networks once and restores files.
+
+A worker's process imports this module before PyTorch, so it imports nothing heavy by itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..batch.local import PLACE_VARIABLE
+from ..batch.work import DONE, FAILED, Result, Task
+from .arguments import explain
+from .jobs import Job
+from .running import ADVICE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ..batch.work import Work
+    from .restorer import Restorer
+
+
+def pack_job(job: Job) -> tuple[str, str, str, int]:
+    """Turn a job into values that JSON can hold."""
+    return str(job.source), str(job.root), str(job.place), job.number
+
+
+def unpack_job(payload: tuple[str, str, str, int]) -> Job:
+    """Undo `pack_job`."""
+    source, root, place, number = payload
+    return Job(Path(source), Path(root), Path(place), number)
+
+
+def load_work(options: Mapping[str, Any]) -> Work:
+    """Load the networks that the options of `gpen restore` name; return what restores a file.
+
+    Raises:
+        GPENError: a network cannot be loaded.
+    """
+    from .restorer import Restorer  # imports PyTorch
+
+    notices: list[tuple[str, str]] = []
+    args = argparse.Namespace(**options)
+    args.device = _choose_device(args.device)
+    restorer = Restorer.load(args, lambda name, message: notices.append((name, message)))  # type: ignore[arg-type]
+    replacing = restorer.replacing()
+
+    def work(task: Task) -> Result:
+        result = _restore(replacing if task.again else restorer, task)
+        result = result._replace(notices=tuple(notices))
+        notices.clear()
+        return result
+
+    return work
+
+
+def _restore(restorer: Restorer, task: Task) -> Result:
+    job = unpack_job(task.payload)
+    begun = time.perf_counter()
+    try:
+        outcome = restorer.restore(job, lambda done, total, words=None, /: None)
+        length = job.target.stat().st_size
+    except Exception as error:
+        reason = explain(error, out_of_memory=ADVICE)
+        if reason is None:
+            raise
+        seconds = time.perf_counter() - begun
+        return Result(task.name, task.source, FAILED, reason, seconds=seconds)
+    return Result(
+        task.name,
+        task.source,
+        DONE,
+        outcome.text,
+        seconds=time.perf_counter() - begun,
+        bytes=length,
+        faces=outcome.faces,
+    )
+
+
+def _choose_device(device: str) -> str:
+    """Give each worker of a machine with several GPUs its own."""
+    import torch
+
+    count = torch.cuda.device_count() if device in ("auto", "cuda") else 0
+    place = os.environ.get(PLACE_VARIABLE, "")
+    return f"cuda:{int(place) % count}" if count > 1 and place.isdecimal() else device

@@ -1,0 +1,16 @@
+"""Settings that users make by variables of the environment, such as `$GPEN_WEIGHTS`.
+
+The ComfyUI registry flags every file that reads the environment, so the archive that it serves
+leaves `environment.py` out. There, every variable counts as unset: ComfyUI has folders of its own.
+"""
+
+try:
+    from .environment import read_variable as read_setting
+except ModuleNotFoundError:
+
+    def read_setting(name: str) -> str | None:
+        """Return None: no variable is read."""
+        return None
+
+
+__all__ = ["read_setting"]
