@@ -48,8 +48,7 @@ class CutFinder:
             luma: [H, W] its luma, of any depth.
 
         Returns:
-            Correlations from −1 to 1, the nearest frame first; 1 where one of both shows nothing,
-            or for frames before the first.
+            Correlations from −1 to 1, the nearest frame first; 1 where one of both shows nothing.
         """
         small = make_thumbnail(luma)
         shown = None if small.std() < _FLAT else small
@@ -57,7 +56,9 @@ class CutFinder:
         likeness = [
             1.0 if shown is None or other is None else correlate(shown, other) for other in earlier
         ]
-        likeness += [1.0] * (FLASH - len(likeness))
+        # Of frames before the first, the nearest counts as alike, so that no scene ends there.
+        likeness += [1.0] * (not likeness)
+        likeness += [-1.0] * (FLASH - len(likeness))
         # A frame that shows nothing is remembered as the last one that did.
         last = self._before[-1] if self._before else None
         self._before.append(last if shown is None else shown)
@@ -93,28 +94,18 @@ def is_suspect(likeness: Sequence[float]) -> bool:
 def find_cuts(likeness: Sequence[Sequence[float]]) -> list[int]:
     """Return the numbers of the frames that begin a scene, without 0.
 
-    A suspect frame is one if no frame soon after it is like the last frame before it.
+    A suspect frame is one unless it is like one of the frames before it, or a frame soon after it
+    is like the last one before it: then the frames between are a flash.
 
     Args:
         likeness: what `CutFinder.compare` gave for each frame.
     """
-    cuts: list[int] = []
-    for number in range(1, len(likeness)):
-        if not is_suspect(likeness[number]):
-            continue
-        # Frame `number + step` compared with frame `number - 1`.
-        later = [
-            likeness[number + step][step]
-            for step in range(1, FLASH)
-            if number + step < len(likeness)
-        ]
-        ends_flash = bool(cuts) and number - cuts[-1] < FLASH and _returns(likeness, number, cuts)
-        if not ends_flash and all(value < ALIKE for value in later):
-            cuts.append(number)
-    return cuts
+    return [number for number in range(1, len(likeness)) if _is_cut(likeness, number)]
 
 
-def _returns(likeness: Sequence[Sequence[float]], number: int, cuts: Sequence[int]) -> bool:
-    """Whether a frame shows again the scene before the last cut."""
-    distance = number - cuts[-1]
-    return likeness[number][distance] >= ALIKE
+def _is_cut(likeness: Sequence[Sequence[float]], number: int) -> bool:
+    if not is_suspect(likeness[number]) or max(likeness[number][1:]) >= ALIKE:
+        return False  # it goes on, or comes back after a flash
+    steps = range(1, min(FLASH, len(likeness) - number))
+    # Frame `number + step` compared with frame `number - 1`.
+    return all(likeness[number + step][step] < ALIKE for step in steps)
