@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import secrets
 from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
@@ -89,6 +90,13 @@ def _is_inside(name: str) -> bool:
 def list_model_folders(folders: tuple[str, ...]) -> list[Path]:
     """List the paths that are searched for these keys, in that order."""
     return [Path(path) for key in folders for path in folder_paths.get_folder_paths(key)]
+
+
+def make_temporary_file(suffix: str) -> Path:
+    """Return the path of a new file in the folder that the host empties when it starts."""
+    folder = Path(folder_paths.get_temp_directory())
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / f"gpen-{secrets.token_hex(8)}{suffix}"
 
 
 def get_device() -> torch.device:

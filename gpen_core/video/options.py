@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 DETECT_EVERY = 5
 """Frames from one search of the whole picture to the next; between, faces are followed."""
 
+ROUNDING = 1e-6
+"""Seconds by which a time may be off, because 0.04 + 0.12 is not 0.16."""
+
 
 @dataclass(frozen=True)
 class VideoOptions:
@@ -73,6 +76,14 @@ class VideoOptions:
     def companions(self) -> Companions:
         """Which other streams to copy."""
         return Companions(self.audio, self.subtitles)
+
+    def is_before(self, seconds: float) -> bool:
+        """Whether a time of the film lies before the part to restore."""
+        return self.start is not None and seconds < self.start - ROUNDING
+
+    def is_after(self, seconds: float) -> bool:
+        """Whether a time of the film lies after the part to restore."""
+        return self.end is not None and seconds >= self.end - ROUNDING
 
     def check(self) -> None:
         """Raise MismatchError if a choice is out of range or contradicts another."""

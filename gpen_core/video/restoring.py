@@ -208,7 +208,11 @@ class _FilmJob:
         start = self.options.start
         if start is None:
             return 0, len(records)
-        inside = [record.number for record in records if self._seconds(record.time) >= start]
+        inside = [
+            record.number
+            for record in records
+            if not self.options.is_before(self._seconds(record.time))
+        ]
         if not inside:
             raise ImageError(
                 f"--start {start:g} lies after the end of {self.film.path}, at "

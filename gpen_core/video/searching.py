@@ -61,9 +61,10 @@ def find_faces(
             if numbered.number < len(records):
                 finder.repeat(records[numbered.number], numbered)
                 continue
-            if options.end is not None and numbered.time * film.time_base >= options.end:
+            shown = float(numbered.time * film.time_base)
+            if options.is_after(shown):
                 break
-            is_inside = numbered.time * film.time_base >= (options.start or 0)
+            is_inside = not options.is_before(shown)
             record = finder.find(numbered) if is_inside else finder.skip(numbered)
             tracks.append(record)
             records.append(record)
