@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import secrets
 from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
@@ -92,11 +91,9 @@ def list_model_folders(folders: tuple[str, ...]) -> list[Path]:
     return [Path(path) for key in folders for path in folder_paths.get_folder_paths(key)]
 
 
-def make_temporary_file(suffix: str) -> Path:
-    """Return the path of a new file in the folder that the host empties when it starts."""
-    folder = Path(folder_paths.get_temp_directory())
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder / f"gpen-{secrets.token_hex(8)}{suffix}"
+def find_temporary_folder() -> Path:
+    """Return the folder that the host empties when it starts."""
+    return Path(folder_paths.get_temp_directory())
 
 
 def get_device() -> torch.device:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,7 +55,8 @@ class RestoreVideo(io.ComfyNode):
                              tooltip="Search the whole picture in every so many frames. Between, "
                              "faces are followed."),
                 io.Boolean.Input("steady", optional=True, default=True, advanced=True,
-                                 tooltip="Smooth the places of faces over time."),
+                                 tooltip="Smooth faces over time: their places, and "
+                                 "what the model paints anew in every frame."),
                 io.Combo.Input("colour", optional=True, options=list(COLOURS), default=COLOURS[0],
                                advanced=True,
                                tooltip="match: the colours of the video, for models that tint "
@@ -134,11 +136,11 @@ def restore(
     source = video.get_stream_source()
     copy = None
     if not isinstance(source, (str, Path)):
-        copy = host.make_temporary_file(choose_suffix(Path(), source.getvalue()[:4]))
+        copy = name_file(choose_suffix(Path(), source.getvalue()[:4]))
         copy.write_bytes(source.getvalue())
     path = copy or Path(source)
     with path.open("rb") as file:
-        target = host.make_temporary_file(choose_suffix(path, file.read(4)))
+        target = name_file(choose_suffix(path, file.read(4)))
 
     def on_progress(stage: str, done: int, total: int) -> None:
         (finding if stage == "faces" else rendering)(done, max(total, done))
@@ -150,6 +152,13 @@ def restore(
         if copy is not None:
             copy.unlink(missing_ok=True)
     return target, report
+
+
+def name_file(suffix: str) -> Path:
+    """Return the path of a new file in the host's temporary folder."""
+    folder = host.find_temporary_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / f"gpen-{secrets.token_hex(8)}{suffix}"
 
 
 def choose_suffix(path: Path, start: bytes) -> str:

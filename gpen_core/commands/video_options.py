@@ -76,9 +76,7 @@ def add_video_options(parser: argparse.ArgumentParser) -> None:
         help="search the whole picture in every Nth frame; between, faces are followed "
         "(default: 5)",
     )  # fmt: skip
-    film.add_argument(
-        "--no-steady", action="store_true", help="do not smooth the places of faces over time"
-    )
+    film.add_argument("--no-steady", action="store_true", help="do not smooth faces over time")
     film.add_argument(
         "--hdr", action="store_true",
         help="restore HDR films (PQ, HLG), at their coded values and with their tags",

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 
 from ..align import cut, find_alignment
-from ..detectors.merging import filter_faces
 from ..errors import ImageError
 from ..faces import Crops
 from ..pasting import Part, paste_parts
@@ -17,6 +16,7 @@ from ..runner import choose_template
 from ..warp import Rectangle, bounding_rectangle, overlap
 from .colours import Colours, align_rectangle
 from .encoding import encode_segment
+from .flicker import LOOK_BACK, FlickerFilter
 from .layouts import copy_frame, view_planes
 from .prefetching import prefetch
 from .reading import FilmReader
@@ -47,11 +47,13 @@ class _Part(NamedTuple):
         rectangle: the part of the frame.
         image: [1, 3, h, w] its pixels.
         crops: the faces in it, with places in the part's own pixels.
+        tracks: the track of each face.
     """
 
     rectangle: Rectangle
     image: torch.Tensor
     crops: Crops
+    tracks: list[int]
 
 
 class _Work(NamedTuple):
@@ -119,32 +121,39 @@ class Renderer:
     def restore(self, first: int, last: int) -> Iterator[VideoFrame]:
         """Yield frames first … last − 1, restored.
 
-        Decoding runs ahead in a thread of its own.
+        Decoding runs ahead in a thread of its own. It begins a few frames early, so that the
+        first one is averaged with those before it.
         """
         reader = FilmReader(self.film)
-        with prefetch(self._cut(_take(reader.read_from(first, self.plan.times), last))) as works:
+        flicker = FlickerFilter() if self.options.steady else None
+        early = max(0, first - LOOK_BACK) if flicker is not None else first
+        with prefetch(self._cut(_take(reader.read_from(early, self.plan.times), last))) as works:
             for work in works:
-                yield self._paste(work)
+                restored = self._restore(work, flicker)
+                if work.numbered.number >= first:
+                    yield self._paste(work, restored)
 
     def _cut(self, frames: Iterable[Numbered]) -> Iterator[_Work]:
         """Cut the crops of each frame."""
         colours = Colours.of(self.film.layout, self.film.colours, self.film.height)
         for numbered in frames:
             planes = view_planes(numbered.frame, self.film.layout)
-            alignment = self._align(numbered.number)
+            alignment, tracks = self._align(numbered.number)
             parts = [
-                self._cut_part(planes, colours, alignment[rows], rectangle)
+                self._cut_part(planes, colours, alignment, tracks, rows, rectangle)
                 for rectangle, rows in self._group(alignment)
             ]
             yield _Work(numbered, parts)
 
-    def _align(self, number: int) -> Alignment:
-        """Return the places of the faces of a frame."""
+    def _align(self, number: int) -> tuple[Alignment, list[int]]:
+        """Return the places of the faces of a frame, the largest first, and their tracks."""
         config = self.model.config
         template = choose_template(self.options.template, config)
-        faces, _ = self.plan.at(number, (self.film.height, self.film.width))
-        faces = filter_faces(faces, max_faces=self.options.max_faces)
-        return find_alignment(faces, size=config.in_size, template=template)
+        faces, tracks = self.plan.at(number, (self.film.height, self.film.width))
+        order = (faces.widths * faces.heights).argsort(descending=True, stable=True)
+        order = order[: self.options.max_faces]
+        alignment = find_alignment(faces[order], size=config.in_size, template=template)
+        return alignment, [tracks[row] for row in order.tolist()]
 
     def _group(self, alignment: Alignment) -> list[tuple[Rectangle, list[int]]]:
         """Group crops that touch; return the rectangle around each group, and its rows.
@@ -173,18 +182,44 @@ class Renderer:
         planes: Sequence[np.ndarray],
         colours: Colours,
         alignment: Alignment,
+        tracks: list[int],
+        rows: list[int],
         rectangle: Rectangle,
     ) -> _Part:
+        """Cut the crops of some rows from a rectangle of a frame."""
+        alignment, tracks = alignment[rows], [tracks[row] for row in rows]
         image = colours.to_rgb(planes, rectangle)
         affine = alignment.affine.clone()
         corner = torch.tensor([[rectangle.left], [rectangle.top]], dtype=torch.float64)
         affine[:, :, 2:] += affine[:, :, :2] @ corner
         size = (1, rectangle.height, rectangle.width)
         moved = replace(alignment, affine=affine, image_size=size)
-        return _Part(rectangle, image, cut(image, moved, device=self.model.device))
+        return _Part(rectangle, image, cut(image, moved, device=self.model.device), tracks)
 
-    def _paste(self, work: _Work) -> VideoFrame:
-        """Restore the crops of a frame and paste them; a frame without faces stays itself."""
+    def _restore(self, work: _Work, flicker: FlickerFilter | None) -> list[Crops]:
+        """Restore the crops of each part of a frame."""
+        number = work.numbered.number
+        results = []
+        for part in work.parts:
+            given = part.crops.pixels
+            pixels = restore_pixels(
+                self.model,
+                given,
+                strength=float(self.options.paste.strength > 0),  # pasting mixes by strength
+                batch_size=self.options.batch_size,
+                colour=self.options.colour,
+            )
+            if flicker is not None:
+                for row, track in enumerate(part.tracks):
+                    one = slice(row, row + 1)
+                    pixels[one] = flicker.smooth(number, track, given[one], pixels[one])
+            results.append(Crops(pixels, part.crops.alignment))
+        if flicker is not None:
+            flicker.forget(number)
+        return results
+
+    def _paste(self, work: _Work, restored: list[Crops]) -> VideoFrame:
+        """Paste the restored crops of a frame; a frame without faces stays itself."""
         frame, layout = work.numbered.frame, self.film.layout
         if not work.parts:
             return frame
@@ -192,18 +227,10 @@ class Renderer:
         planes = view_planes(changed, layout)
         colours = Colours.of(layout, self.film.colours, self.film.height)
         options, device = self.options, self.model.device
-        for part in work.parts:
-            pixels = restore_pixels(
-                self.model,
-                part.crops.pixels,
-                strength=float(options.paste.strength > 0),  # pasting mixes by strength
-                batch_size=options.batch_size,
-                colour=options.colour,
-            )
-            restored = Crops(pixels, part.crops.alignment)
+        for part, crops in zip(work.parts, restored, strict=True):
             image = part.image
-            given = Part(restored, part.crops.pixels)
-            pasted = paste_parts(image, restored.alignment, [given], options.paste, device=device)
+            given = Part(crops, part.crops.pixels)
+            pasted = paste_parts(image, crops.alignment, [given], options.paste, device=device)
             if pasted.image is not image:
                 change = pasted.image.clamp(0, 1).to(image) - image
                 colours.add(planes, part.rectangle, change)
