@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --no-deps
 
 # Other versions than those of constraints.txt, each in an environment of its own. uv resolves them.
 UV := .venv-uv/bin/uv pip install --python
-EXTRAS := detect,cpu,heif,onnx,video,upscale,demo,train,dev
+EXTRAS := detect,cpu,heif,onnx,video,upscale,ray,demo,train,dev
 OTHER := -e '.[$(EXTRAS)]' 'opencv-python-headless>=4.9' --override tests/versions/without_desktop.txt
 LOCK_TEST := tests/test_packaging.py::test_the_lock_satisfies_every_requirement
 TEST_OTHER := -m pytest -m "not slow" -W default --deselect $(LOCK_TEST)

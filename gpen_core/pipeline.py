@@ -54,6 +54,7 @@ def restore_image(
     mask_kind: str = MASK_KINDS[0],
     regions: Sequence[str] = FACE_REGIONS,
     parser: FaceParser | None = None,
+    grain: float = 0.0,
 ) -> Pasted:
     """Find all faces of the images, restore them and paste them back.
 
@@ -66,7 +67,7 @@ def restore_image(
         image: [B, 3, H, W] RGB float in [0, 1], on any device; it is not modified.
         strength, detail, feather, background, limit, strengths: see `paste`. A face of strength 0
             keeps its pixels bit for bit.
-        mask_kind, regions, parser: see `paste`.
+        mask_kind, regions, parser, grain: see `paste`.
         template: see `align`; "auto" takes the one that the model was trained for.
         threshold, min_size: see `detect`.
         max_faces: keep at most this many faces in each image: the largest that are `alignable`.
@@ -96,8 +97,9 @@ def restore_image(
     """
     check_task(model, RESTORE)
     options = PasteOptions(
-        detail, feather, background, limit, strength, strengths, mask_kind, regions, parser
-    )
+        detail, feather, background, limit, strength, strengths, mask_kind, regions, parser,
+        grain=grain,
+    )  # fmt: skip
     options.check(image)  # before a long search
     options.check_background()
     check_choices(model, template, max_faces, batch_size, noise_seed)

@@ -22,6 +22,7 @@ from .sockets import (
     GPENDetector,
     from_host_image,
     from_host_mask,
+    make_grain,
     make_mask_inputs,
 )
 
@@ -60,6 +61,7 @@ class Choices:
     scale: float = 1.0
     upscale_model: Any = None
     background: torch.Tensor | None = None
+    grain: float = 0.0
 
     def make_options(self, strength: float) -> PasteOptions:
         """Return the options for pasting, without the enlarged background."""
@@ -72,6 +74,7 @@ class Choices:
             regions=parse_regions(self.regions),
             parser=make_parser(self.mask_kind),
             background=None if self.background is None else from_host_image(self.background)[0],
+            grain=self.grain,
         )
 
     def check(self, pixels: torch.Tensor) -> None:
@@ -193,4 +196,5 @@ def make_paste_inputs() -> list[Any]:
         io.Image.Input("background", optional=True,
                        tooltip="A larger or smaller version of the image, to paste into instead. "
                        "The result has its size, whatever scale says."),
+        make_grain(),
     ]  # fmt: skip

@@ -10,9 +10,10 @@ from ..gpen_core.align import align, alignable, cut, left_out_messages
 from ..gpen_core.detectors.merging import filter_faces
 from ..gpen_core.detectors.regions import keep_in_boxes
 from ..gpen_core.names import AUTO, TEMPLATES
-from ..gpen_core.preview import draw_previews
+from ..gpen_core.preview import draw_previews, locate_in_previews
 from ..gpen_core.runner import choose_template
 from . import host
+from .clickable import describe_places
 from .detections import find_faces
 from .files import stamp_unconnected_detector
 from .ranges import in_range
@@ -161,7 +162,11 @@ class DetectFaces(io.ComfyNode):
             to_host_image(crops.pixels),
             to_host_boxes(faces),
             len(faces),
-            ui=make_ui(_draw(pixels, faces, missed, left_out), said),
+            ui=make_ui(
+                _draw(pixels, faces, missed, left_out),
+                said,
+                describe_places(faces, locate_in_previews(pixels, faces, most=PREVIEW_IMAGES)),
+            ),
         )
 
 

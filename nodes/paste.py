@@ -24,6 +24,7 @@ from .sockets import (
     from_host_crops,
     from_host_image,
     from_host_mask,
+    make_grain,
     make_mask_inputs,
     make_ui,
     to_host_image,
@@ -78,6 +79,7 @@ class PasteBack(io.ComfyNode):
                               tooltip="One mask per crop in the same order, of any size, such as "
                               "SAM draws on the crops. Only its white part is pasted, with a soft "
                               "edge."),
+                make_grain(),
             ],
             outputs=[
                 io.Image.Output("image", tooltip="The image with the crops pasted."),
@@ -112,6 +114,7 @@ class PasteBack(io.ComfyNode):
         mask_kind: str = MASK_KINDS[0],
         regions: str = REGIONS_TEXT,
         crop_masks: torch.Tensor | None = None,
+        grain: float = 0.0,
     ) -> io.NodeOutput:
         pixels, alpha = from_host_image(image)
         faces.check_image(pixels)
@@ -134,6 +137,7 @@ class PasteBack(io.ComfyNode):
             regions=parse_regions(regions),
             parser=make_parser(mask_kind),
             crop_masks=from_host_mask(crop_masks),
+            grain=grain,
             on_progress=host.make_progress(len(faces)),
         )
         said = describe_faces("Pasted", faces.faces, missing="pasted")

@@ -21,6 +21,7 @@ from .choices import (
     make_paste_inputs,
     make_restore_inputs,
 )
+from .clickable import compare
 from .detections import find_faces
 from .enlarging import enlarge
 from .files import stamp_parser, stamp_unconnected_detector
@@ -148,6 +149,7 @@ class RestoreImage(io.ComfyNode):
         pasted = _restore(model, pixels, faces, options, choices, crops, restoring)
         said = "\n".join([*_describe(choices, faces, int(fit.sum())), *warnings])
         host.say(cls.hidden.unique_id, said)
+        compared = compare(pixels, pasted.image) if len(faces) else {}
         alignment = find_alignment(faces, size=model.config.in_size, template=template)
         return io.NodeOutput(
             to_host_image(pasted.image, _fit_alpha(alpha, choices.background, pasted.image)),
@@ -156,7 +158,7 @@ class RestoreImage(io.ComfyNode):
             AlignedFaces(faces, alignment),
             len(faces),
             list_faces(faces, [options.strength_of(row) for row in range(len(faces))]),
-            ui=make_ui(said=said),
+            ui={**(make_ui(said=said) or {}), **compared},
         )
 
 

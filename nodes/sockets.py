@@ -16,6 +16,7 @@ from ..gpen_core.detectors.face_mesh import faces_from_mesh
 from ..gpen_core.errors import MismatchError
 from ..gpen_core.names import FACE_REGIONS, MASK_KINDS
 from . import host
+from .clickable import FACES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,6 +53,15 @@ def make_mask_inputs() -> list[Any]:
                         tooltip="For parse: what to paste, some of skin, brows, eyes, nose, lips, "
                         "mouth, ears, glasses, hair, hat, neck."),
     ]  # fmt: skip
+
+
+def make_grain() -> Any:
+    """Return the widget of the photograph's grain, the same for all nodes that paste."""
+    return io.Float.Input("grain", optional=True, default=0.0, min=0.0, max=1.0, step=0.05,
+                          advanced=True,
+                          tooltip="How much of the photo's own grain to lay over restored faces, "
+                          "which are too smooth in a noisy photo. 0: none. 1: as much as around "
+                          "the faces.")  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,7 +152,9 @@ def to_host_image(image: torch.Tensor, alpha: torch.Tensor | None = None) -> tor
 
 
 def make_ui(
-    images: Sequence[torch.Tensor] | torch.Tensor = (), said: str = ""
+    images: Sequence[torch.Tensor] | torch.Tensor = (),
+    said: str = "",
+    faces: Sequence[Sequence[dict[str, Any]]] = (),
 ) -> dict[str, Any] | None:
     """Return the `ui` value with which a node shows images and a text.
 
@@ -152,6 +164,7 @@ def make_ui(
     Args:
         images: RGB [3, H, W] in [0, 1], of any sizes; only the first are shown.
         said: what `host.say` shows while the node runs.
+        faces: of each image, those that a click can choose; see `clickable`.
 
     Returns:
         None if there is nothing to show.
@@ -160,7 +173,8 @@ def make_ui(
     # The host's preview fails without an image.
     pictures = ui.PreviewImage(shown).as_dict() if shown else {}
     text = {SAID: [said]} if said else {}
-    return {**pictures, **text} or None
+    places = {FACES: [list(part) for part in faces]} if any(faces) else {}
+    return {**pictures, **text, **places} or None
 
 
 def from_host_crops(crops: torch.Tensor) -> torch.Tensor:

@@ -23,7 +23,7 @@ else:
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 EXTRAS = PROJECT["optional-dependencies"]
-LOCKED_EXTRAS = ("detect", "cpu", "heif", "onnx", "video", "upscale", "demo", "dev")
+LOCKED_EXTRAS = ("detect", "cpu", "heif", "onnx", "video", "upscale", "ray", "demo", "dev")
 LEFT_OUT_OF_LOCK = {"opencv-python"}
 
 

@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING
 from ..errors import GPENError
 from ..names import AUTO, COLOURS, DETECTORS, DTYPES, ENGINES, MASK_KINDS, TEMPLATES
 from .arguments import add_file_options, fraction, not_negative, positive
-from .batch_options import add_batch_options, check_batch_options, is_batch
+from .batch_options import RAY, ChooseEngine, add_batch_options, check_batch_options, is_batch
 from .jobs import plan_from_options
 from .mask_options import add_mask_options, check_mask_options
+from .pasting_options import add_grain_option
 from .running import report, run_jobs
 from .video_options import add_video_options, check_video_options
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from .restore_options import RestoreOptions
     from .running import Work
 
@@ -32,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "subfolders of the inputs",
     )  # fmt: skip
     add_file_options(parser)
-    add_model_options(parser)
+    add_model_options(parser, clusters=[RAY])
     find = add_find_options(parser)
     find.add_argument(
         "--aligned", action="store_true",
@@ -43,8 +46,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_video_options(parser)
 
 
-def add_model_options(parser: argparse.ArgumentParser, default: str = "builtin") -> None:
-    """Add the options that choose a model, and how it computes."""
+def add_model_options(
+    parser: argparse.ArgumentParser, default: str = "builtin", clusters: Sequence[str] = ()
+) -> None:
+    """Add the options that choose a model, and how it computes; `clusters` are other engines."""
     model = parser.add_argument_group("model")
     model.add_argument(
         "--model", metavar="FILE", default=default,
@@ -62,9 +67,10 @@ def add_model_options(parser: argparse.ArgumentParser, default: str = "builtin")
         "--dtype", default=AUTO, help=f"{', '.join((AUTO, *DTYPES))} (default: auto)"
     )
     model.add_argument(
-        "--engine", choices=(AUTO, *ENGINES), default=AUTO,
+        "--engine", choices=(AUTO, *ENGINES, *clusters), default=AUTO, action=ChooseEngine,
         help="what runs an ONNX file: gpen, this program's network, or onnxruntime, which is "
-        "slower (default: auto, gpen where it can read the file)",
+        "slower (default: auto, gpen where it can read the file)"
+        f"{'; besides, ray: spread the files over a Ray cluster' if clusters else ''}",
     )  # fmt: skip
     model.add_argument(
         "--no-verify",
@@ -144,6 +150,7 @@ def _add_result_options(parser: argparse.ArgumentParser) -> None:
         help="width of the soft edge as a part of the crop's side (default: 0.15)",
     )  # fmt: skip
     add_mask_options(result)
+    add_grain_option(result)
     result.add_argument(
         "--scale", type=int, choices=(1, 2, 4), default=1, help="enlarge the image (default: 1)"
     )
@@ -176,16 +183,7 @@ def _add_result_options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: RestoreOptions) -> int:
     """Restore every file, report those that fail, and return the exit code."""
-    if args.aligned:
-        _refuse_unused(args)
-    if args.find_in == "background" and args.scale == 1 and not args.upscaler:
-        raise GPENError(
-            "--find-in background needs a background: add --scale 2, --scale 4 or --upscaler."
-        )
-    check_mask_options(args)
-    check_batch_options(args)
-    folders = {"compare": args.compare, "faces": args.save_faces}
-    extras = [name for name, asked in folders.items() if asked]
+    extras = check_options(args)
     if is_batch(args):
         from .batch import run_batch
 
@@ -202,6 +200,24 @@ def run(args: RestoreOptions) -> int:
     return run_jobs(jobs, problems, load, as_json=args.json)
 
 
+def check_options(args: RestoreOptions) -> list[str]:
+    """Return which folders are written beside the results.
+
+    Raises:
+        GPENError: options contradict each other or have no effect.
+    """
+    if args.aligned:
+        _refuse_unused(args)
+    if args.find_in == "background" and args.scale == 1 and not args.upscaler:
+        raise GPENError(
+            "--find-in background needs a background: add --scale 2, --scale 4 or --upscaler."
+        )
+    check_mask_options(args)
+    check_batch_options(args)
+    folders = {"compare": args.compare, "faces": args.save_faces}
+    return [name for name, asked in folders.items() if asked]
+
+
 def _refuse_unused(args: RestoreOptions) -> None:
     """Raise GPENError for options that have no effect together with --aligned."""
     unused = {
@@ -209,7 +225,7 @@ def _refuse_unused(args: RestoreOptions) -> None:
         "threshold": None, "min_size": 0, "max_faces": None, "faces": None, "template": AUTO,
         "detail": AUTO, "feather": None, "strengths": None, "upscaler": None,
         "find_in": "photograph", "mask_kind": MASK_KINDS[0], "regions": None, "parser": None,
-        "report": None, "sidecar": False,
+        "report": None, "sidecar": False, "grain": 0.0,
     }  # fmt: skip
     given = [name for name, default in unused.items() if getattr(args, name) != default]
     if given:

@@ -6,14 +6,14 @@ from typing import Protocol
 
 from .batch_options import BatchOptions
 from .jobs import FileOptions
-from .mask_options import MaskOptions
 from .model_options import ModelOptions
+from .pasting_options import PastingOptions
 from .reporting import ReportOptions
 from .video_options import FilmOptions
 
 
 class RestoreOptions(
-    ModelOptions, FileOptions, MaskOptions, ReportOptions, BatchOptions, FilmOptions, Protocol
+    ModelOptions, FileOptions, PastingOptions, ReportOptions, BatchOptions, FilmOptions, Protocol
 ):
     """The options of `gpen restore`, as `commands.restore.add_arguments` defines them."""
 
@@ -26,13 +26,9 @@ class RestoreOptions(
     faces: str | None
     template: str
     aligned: bool
-    strength: float
-    detail: float | str
     colour: str
-    feather: float | None
     scale: int
     upscaler: str | None
     find_in: str
     save_faces: bool
     compare: bool
-    strengths: list[float] | None

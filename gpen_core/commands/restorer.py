@@ -18,7 +18,6 @@ from ..files import clear_mark, is_unfinished, mark_unfinished, write_atomically
 from ..media import Metadata, Picture, write_picture
 from ..media.formats import is_same_format
 from ..names import RESTORE
-from ..pasting import FEATHER, PasteOptions
 from ..pasting.background import Upscaler, enlarge, load_upscaler
 from ..pipeline import restore_detected
 from ..restore import restore_pixels
@@ -26,6 +25,7 @@ from ..select import choose_faces
 from .image_files import ImageFiles
 from .mask_options import choose_regions, load_chosen_parser
 from .model_options import load_model
+from .pasting_options import make_paste_options
 from .reporting import FaceReports
 from .running import Outcome
 
@@ -116,7 +116,7 @@ class Restorer:
         if job.is_film and self.detector is not None:
             from .films import restore_film  # imports PyAV
 
-            paste = self._choose_pasting(None)
+            paste = make_paste_options(options, None, self.regions, self.parser)
             return restore_film(
                 job, options, paste, self.model, self.detector, on_progress, self.notify
             )
@@ -161,7 +161,7 @@ class Restorer:
             self.model,
             image,
             faces,
-            self._choose_pasting(background),
+            make_paste_options(options, background, self.regions, self.parser),
             template=options.template,
             max_faces=options.max_faces,
             batch_size=options.batch_size,
@@ -185,19 +185,6 @@ class Restorer:
         if messages:
             outcome = "\n  ".join([f"{outcome}; {len(messages)} left out", *messages])
         return Outcome(outcome, count)
-
-    def _choose_pasting(self, background: torch.Tensor | None) -> PasteOptions:
-        options = self.options
-        return PasteOptions(
-            options.detail,
-            FEATHER if options.feather is None else options.feather,
-            background,
-            strength=options.strength,
-            strengths=options.strengths,
-            mask_kind=options.mask_kind,
-            regions=self.regions,
-            parser=self.parser,
-        )
 
     def _restore_aligned(
         self, job: Job, picture: Picture, on_progress: OnProgress, *, replace_extras: bool

@@ -36,6 +36,7 @@ class PasteOptions:
         regions: what "parse" pastes, some of `names.REGIONS`.
         parser: finds these regions; needed for "parse" only.
         crop_masks: [N, 1, s, s] in [0, 1], one for each crop in the same order, or None.
+        grain: 0 … 1, how much of the photograph's grain a face gets that it lacks.
     """
 
     detail: float | str = "auto"
@@ -48,6 +49,7 @@ class PasteOptions:
     regions: Sequence[str] = FACE_REGIONS
     parser: FaceParser | None = None
     crop_masks: torch.Tensor | None = None
+    grain: float = 0.0
 
     def strength_of(self, row: int) -> float:
         """Return the strength of crop `row`, counted over all parts."""
@@ -91,7 +93,11 @@ class PasteOptions:
         if not 0 < self.feather <= 0.5:
             raise MismatchError(f"feather must be above 0 and at most 0.5, found {self.feather}.")
         self._check_mask()
-        for name, values in (("strength", [self.strength]), ("strengths", self.strengths or [])):
+        for name, values in (
+            ("strength", [self.strength]),
+            ("strengths", self.strengths or []),
+            ("grain", [self.grain]),
+        ):
             for value in values:
                 if not 0 <= value <= 1:
                     raise MismatchError(f"{name} must lie in 0 … 1, found {value}.")

@@ -15,6 +15,7 @@ from ..images import check_image, format_batch
 from ..names import FACE_REGIONS, MASK_KINDS
 from .blending import Patch, blend
 from .clusters import find_clusters
+from .grain import add_grain
 from .masks import make_mask
 from .options import FEATHER, PasteOptions
 from .placement import Placement, place
@@ -78,6 +79,7 @@ def paste(
     regions: Sequence[str] = FACE_REGIONS,
     parser: FaceParser | None = None,
     crop_masks: torch.Tensor | None = None,
+    grain: float = 0.0,
 ) -> Pasted:
     """Paste crops where they were cut. Pixels outside the mask stay bit-exact.
 
@@ -108,6 +110,8 @@ def paste(
         parser: from `load_parser`, for "parse".
         crop_masks: [N, 1, s, s] in [0, 1], a mask in the frame of each crop, of any size and in the
             order of the crops. It multiplies the mask, with a soft edge inside it.
+        grain: 0 … 1. A restored face lacks the photograph's noise; at 1 noise of the same level and
+            kind, measured outside the faces, is laid over it.
 
     Returns:
         image and mask. Where nothing is pasted, `image` is the very tensor given (or the
@@ -137,7 +141,7 @@ def paste(
     check_image(image)
     options = PasteOptions(
         detail, feather, background, limit, strength, strengths, mask_kind, regions, parser,
-        crop_masks,
+        crop_masks, grain,
     )  # fmt: skip
     options.check(image)
     options.check_background()
@@ -186,6 +190,7 @@ def paste_parts(
     missing = Counter(clusters)
     waiting: dict[int, list[Patch]] = {cluster: [] for cluster in missing}
     numbers = itertools.count()
+    changed: list[Placement] = []
     for part in parts:
         crops = part.crops
         _check_crops(image, crops)
@@ -196,6 +201,7 @@ def paste_parts(
             waiting[cluster] += _make_patches(
                 crops.pixels[row][None], part.given_of(row), placement, target, options, number
             )
+            changed += [placement] if options.strength_of(number) > 0 else []
             missing[cluster] -= 1
             if missing[cluster]:
                 continue
@@ -205,6 +211,8 @@ def paste_parts(
             blend(patches, target[placement.image], result[placement.image], mask[placement.image])
             del patches
         del part, crops  # frees them before the next part is made
+    if options.grain > 0:
+        add_grain(result, mask, changed, options.grain)
     return Pasted(result, mask)
 
 

@@ -79,6 +79,7 @@ def describe_job(
         "--detail": str(paste.detail),
         "--feather": str(paste.feather),
         "--mask-kind": f"{paste.mask_kind} {','.join(paste.regions)}",
+        "--grain": str(paste.grain),
         "--colour": options.colour,
         "--codec": f"{encoding.encoder} {encoding.crf} {encoding.preset}",
         "--pix-fmt": encoding.layout.name,

@@ -111,3 +111,14 @@ def test_words_that_choose_no_face_are_refused(gpen, capsys):
         gpen("-o", "r.png", "--faces", "nicest")
     assert stopped.value.code == 2
     assert "'nicest' names no face" in capsys.readouterr().err
+
+
+def test_grain_is_laid_over_faces_and_nothing_else(gpen):
+    before = read("a.png")
+    assert gpen("-o", "smooth.png") == (0, "")
+    assert gpen("-o", "grained.png", "--grain", "1") == (0, "")
+    smooth, grained = read("smooth.png"), read("grained.png")
+    assert np.array_equal(grained[:, 62:78], before[:, 62:78])
+    assert np.abs(grained - smooth).max() > 3
+    code, err = gpen("-o", "r.png", "--aligned", "--grain", "1")
+    assert (code, "--grain" in err) == (2, True)

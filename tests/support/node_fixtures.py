@@ -29,7 +29,7 @@ SIGNATURES = {
     "GPENRestoreFaces": (["model", "crops", "strength", "batch_size", "colour"], ["restored"]),
     "GPENPasteBack": (
         ["image", "faces", "crops", "feather", "detail", "mask", "background", "strength",
-         "strengths", "mask_kind", "regions", "crop_masks"],
+         "strengths", "mask_kind", "regions", "crop_masks", "grain"],
         ["image", "mask"],
     ),
     "GPENRestoreImage": (
@@ -38,7 +38,7 @@ SIGNATURES = {
          "which", "count", "indices", "min_size", "max_size", "size_unit", "region",
          "template", "colour", "batch_size",
          "detail", "feather", "mask_kind", "regions", "strengths", "scale", "upscale_model",
-         "background"],
+         "background", "grain"],
         ["image", "mask", "crops_before", "crops_after", "faces", "count", "report"],
     ),
     "GPENDegrade": (["image", "seed", "preset", "strength", "face_size"], ["image"]),
