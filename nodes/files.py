@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ..gpen_core.checkpoints import catalog
 from ..gpen_core.detectors import load_detector
-from ..gpen_core.detectors.mtcnn import FACENET
+from ..gpen_core.detectors.mtcnn_networks import FACENET
 from ..gpen_core.detectors.registry import find_weights
 from ..gpen_core.errors import CheckpointError, DetectorError
 from ..gpen_core.names import AUTO, DETECTORS, PARSERS

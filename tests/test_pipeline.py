@@ -228,6 +228,7 @@ print(peak(80) - few)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     sys.platform == "win32", reason="reads the peak memory of a process by getrusage"
 )

@@ -15,10 +15,9 @@ from ..errors import GPENError
 from ..files import exists, is_file
 from .batch_options import RAY
 from .batch_work import load_work, pack_job
-from .image_files import SAID_ONCE
 from .inputs import Problem
 from .jobs import plan_from_options, plan_jobs
-from .running import Outcome, Reporter, make_bar, report
+from .running import SAID_ONCE, Outcome, Reporter, make_bar, report
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from ..errors import GPENError
 from ..files import exists
 from ..names import IMAGE_SUFFIXES, VIDEO_SUFFIXES
-from .inputs import Problem, find_inputs, identify, is_below
+from .inputs import Problem, find_inputs, identify, identify_below, is_below
 from .targets import append_ending, is_single, make_writable
 
 if TYPE_CHECKING:
@@ -141,8 +141,9 @@ def plan_jobs(
     suffixes = IMAGE_SUFFIXES | VIDEO_SUFFIXES if films else IMAGE_SUFFIXES
     matches, problems = find_inputs(inputs, output, suffixes)
     root = output.parent if single else output
+    known: dict[str, str] = {}
     paths = _Paths(
-        inputs={identify(source): source for source, _ in reversed(matches)},
+        inputs={identify_below(source, known): source for source, _ in reversed(matches)},
         extras={identify(root / name): root / name for name in extras},
         overwrite=overwrite or skip_existing,
     )
@@ -151,11 +152,12 @@ def plan_jobs(
     for number, (source, place) in enumerate(_drop_repeated(matches)):
         place = Path(output.name) if single else make_writable(place, suffix)
         jobs.append(Job(source, root, place, number))
-    paths.find_rivals(jobs)
+    targets = [identify_below(job.target, known) for job in jobs]
+    paths.find_rivals(jobs, targets)
     allowed = []
-    for job in jobs:
+    for job, target in zip(jobs, targets, strict=True):
         name = str(job.source)
-        if reason := paths.refuse(job):
+        if reason := paths.refuse(job, target):
             problems.append(Problem(name, reason))
         elif skip_existing and exists(job.target):
             problems.append(Problem(name, f"{job.target} exists, skipped", is_skipped=True))
@@ -182,10 +184,14 @@ class _Paths:
     results: dict[str, Path] = field(default_factory=dict)
     rivals: dict[str, list[Path]] = field(default_factory=dict)
 
-    def find_rivals(self, jobs: Sequence[Job]) -> None:
-        """Note the jobs that would write one file: none of them is done, whichever came first."""
-        for job in jobs:
-            target = _fold_case(identify(job.target))
+    def find_rivals(self, jobs: Sequence[Job], targets: Sequence[str]) -> None:
+        """Note the jobs that would write one file: none of them is done, whichever came first.
+
+        Args:
+            jobs: the jobs.
+            targets: the identities of their results.
+        """
+        for job, target in zip(jobs, map(_fold_case, targets), strict=True):
             first = self.results.setdefault(target, job.source)
             if first is not job.source:
                 self.rivals.setdefault(target, [first]).append(job.source)
@@ -198,9 +204,8 @@ class _Paths:
                     "another output folder."
                 )
 
-    def refuse(self, job: Job) -> str | None:
-        """Return the reason if the result of a job cannot be written."""
-        target = identify(job.target)
+    def refuse(self, job: Job, target: str) -> str | None:
+        """Return the reason if the result of a job cannot be written; `target` identifies it."""
         if target in self.inputs:
             return f"the result would replace {self.inputs[target]}, which is an input"
         if folder := self._find_extra(target):

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from .inputs import Problem
     from .jobs import Job
 
+SAID_ONCE = "(said once)."
+"""Ends a message that a run prints once, not for every file."""
 ADVICE = "try a smaller --scale or --device cpu"
 """Advice where memory ran out."""
 

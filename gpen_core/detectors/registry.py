@@ -10,7 +10,8 @@ from ..checkpoints import catalog
 from ..devices import resolve_device
 from ..errors import DetectorError
 from ..names import AUTO, DETECTORS
-from .mtcnn import FACENET, MTCNN
+from .mtcnn import MTCNN
+from .mtcnn_networks import FACENET
 from .retinaface import RetinaFace, read_weights
 from .yunet import YuNet, can_load_dynamic
 

@@ -279,6 +279,15 @@ def test_status_tells_how_far_it_is_and_writes_reports(gpen, capsys):
     assert cli.main(["status", "nothing.sqlite"]) == 2
 
 
+def test_neither_the_driver_nor_a_worker_imports_pytorch_before_its_threads_are_limited():
+    code = (
+        "import sys\n"
+        "import gpen_core.commands.batch, gpen_core.commands.batch_work, gpen_core.batch.actors\n"
+        "assert not {'torch', 'numpy', 'cv2', 'ray'} & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
 @pytest.mark.slow  # processes that import PyTorch
 @pytest.mark.skipif(sys.platform == "win32", reason="sends POSIX signals")
 def test_a_killed_run_is_completed_by_the_same_command(gpen, checkpoint, tmp_path):

@@ -104,8 +104,9 @@ def measure(name: str, file: Path | None) -> list[str]:
 @pytest.mark.parametrize(
     "name",
     [
-        "mtcnn",
-        *(pytest.param(n, marks=pytest.mark.weights) for n in ("retinaface_mobile0.25", "yunet")),
+        pytest.param("mtcnn", marks=pytest.mark.slow),
+        pytest.param("retinaface_mobile0.25", marks=[pytest.mark.weights, pytest.mark.slow]),
+        pytest.param("yunet", marks=pytest.mark.weights),
     ],
 )
 def test_all_faces_of_48_megapixels_are_found_in_less_than_3_gb(name, detector_files):
