@@ -1,4 +1,4 @@
-"""The three networks of MTCNN (Zhang et al., SPL 2016), with the weights of facenet-pytorch.
+"""MTCNN's three networks (Zhang et al., SPL 2016), with the weights that facenet-pytorch holds.
 
 The package is not imported, because it imports torchvision, which takes longer than finding the
 faces of a photograph. Its weight files are read from its folder.
@@ -135,6 +135,6 @@ def load_network(kind: type[nn.Module], device: torch.device) -> nn.Module:
         network = kind().float()
     network.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
     # The channels-last layout halves the time of the first network on a CPU.
-    network = network.eval().requires_grad_(False)
+    network = network.train(False).requires_grad_(False)
     check_between_layers(network)
     return network.to(device).to(memory_format=torch.channels_last)
