@@ -113,7 +113,9 @@ def find_weights() -> Path | None:
     return Path(spec.origin).parent / "data"
 
 
-def load_network(kind: type[nn.Module], device: torch.device) -> nn.Module:
+def load_network(
+    kind: type[ProposalNet] | type[RefinementNet] | type[OutputNet], device: torch.device
+) -> nn.Module:
     """Load one of the three networks.
 
     Raises:

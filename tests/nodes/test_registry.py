@@ -22,7 +22,7 @@ STARTS_A_PROCESS = {
     ROOT / "gpen_core" / "runners" / "comparing.py",
     ROOT / "gpen_core" / "batch" / "places.py",
 }
-"""It compares an ONNX file with ONNX Runtime in a process of its own that runs this pack."""
+"""The first runs this pack in a process of its own. The second asks macOS for network drives."""
 PACK = [ROOT / "__init__.py", *(ROOT / "nodes").rglob("*.py"), *(ROOT / "gpen_core").rglob("*.py")]
 
 
