@@ -105,7 +105,7 @@ def flatten(x: torch.Tensor) -> torch.Tensor:
     return x.permute(0, 3, 2, 1).flatten(1)
 
 
-def find_weights() -> Path | None:
+def find_package_weights() -> Path | None:
     """Find the folder of facenet-pytorch's weights, without importing it; None: not installed."""
     spec = importlib.util.find_spec("facenet_pytorch")
     if spec is None or spec.origin is None:
@@ -121,7 +121,7 @@ def load_network(
     Raises:
         DetectorError: facenet-pytorch is not installed, or its weights are missing.
     """
-    folder = find_weights()
+    folder = find_package_weights()
     if folder is None:
         raise DetectorError(
             'Detector "mtcnn" needs the weights of facenet-pytorch, which is not installed. '
