@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from av.error import FFmpegError
+from av.logging import get_level
 from av.video.frame import PictureType
 
 from ..errors import ImageError
@@ -116,7 +117,10 @@ class FilmReader:
 
     def _open_stream(self, container: InputContainer) -> VideoStream:
         stream = find_video(self.film.path, container)
-        stream.thread_type = "AUTO"
+        if get_level() is None:
+            stream.thread_type = "AUTO"
+        # Else PyAV passes FFmpeg's messages to Python, and a decoder that is closed while its
+        # threads run waits for them for ever: they wait for the lock of the interpreter to log.
         return stream
 
     def _decode(self, container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:

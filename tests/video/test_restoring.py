@@ -14,6 +14,8 @@ from av.stream import Disposition
 from PIL import Image
 
 from gpen_core.errors import ImageError
+from gpen_core.video.films import inspect_film
+from gpen_core.video.reading import FilmReader
 
 
 def make_png():
@@ -276,6 +278,26 @@ def test_no_thread_outlives_an_error(tmp_path, restore):
         restore(source, "out.mp4", on_progress=stop)
     assert threading.active_count() == before
     assert not (tmp_path / "out.mp4").exists()
+
+
+def test_no_thread_decodes_while_pyav_logs_to_python(tmp_path, monkeypatch):
+    """Such a thread waits for the interpreter's lock while closing waits for the thread.
+
+    Importing torchvision 0.22 and older sets a level.
+    """
+    film = inspect_film(films.make_film(tmp_path / "in.mp4", films.plain(2)))
+    types = []
+    found = FilmReader._open_stream
+    monkeypatch.setattr(
+        FilmReader, "_open_stream", lambda *args: types.append(found(*args)) or types[-1]
+    )
+    next(FilmReader(film).read_all())
+    av.logging.set_level(av.logging.ERROR)
+    try:
+        next(FilmReader(film).read_all())
+    finally:
+        av.logging.set_level(None)
+    assert [str(stream.thread_type) for stream in types] == ["ThreadType.AUTO", "ThreadType.SLICE"]
 
 
 def test_a_cover_stays_in_mp4_too(tmp_path, restore):
