@@ -18,7 +18,7 @@ from ..names import AUTO, PARSERS
 from .batch_options import WITHOUT_EFFECT
 
 if TYPE_CHECKING:
-    from .restorer import RestoreOptions
+    from .restore_options import RestoreOptions
 
 NOTED_OTHERWISE = frozenset({
     "model", "detector", "detector_weights", "upscaler", "parser", "device", "dtype",
