@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from .tasks.colour import colorize
     from .tasks.holes import inpaint
     from .tasks.segmentation import segment_to_face
+    from .video import VideoOptions, restore_video
 
 __version__ = "0.1.0"
 
@@ -55,6 +56,7 @@ __all__ = [
     "ImageError",
     "MismatchError",
     "TrainingError",
+    "VideoOptions",
     "align",
     "alignable",
     "colorize",
@@ -72,6 +74,7 @@ __all__ = [
     "report",
     "restore",
     "restore_image",
+    "restore_video",
     "segment_to_face",
     "write_image",
 ]
@@ -103,6 +106,7 @@ _MODULES = {
     "tasks.colour": ("colorize",),
     "tasks.holes": ("inpaint",),
     "tasks.segmentation": ("segment_to_face",),
+    "video": ("VideoOptions", "restore_video"),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 

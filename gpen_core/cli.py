@@ -31,7 +31,7 @@ class Command(NamedTuple):
 
 
 COMMANDS = {
-    "restore": Command("restore the faces in image files", "restore"),
+    "restore": Command("restore the faces in image files and films", "restore"),
     "colorize": Command(
         "colour the faces in grey image files", "tasks", "add_colorize_arguments", "colorize"
     ),

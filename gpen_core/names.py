@@ -59,6 +59,21 @@ READ_ONLY = (".gif", ".heic", ".heif", ".jp2", ".pbm", ".pgm", ".ppm", ".psd", "
 IMAGE_SUFFIXES = frozenset((*WRITABLE, *READ_ONLY))
 """Suffixes by which a folder's images are found."""
 
+VIDEO_WRITABLE = (".mp4", ".m4v", ".mov", ".mkv", ".webm")
+"""Suffixes of films that are written."""
+
+VIDEO_SUFFIXES = frozenset(
+    (
+        *VIDEO_WRITABLE,
+        *(".3gp", ".avi", ".flv", ".m2ts", ".mpeg", ".mpg", ".mts", ".mxf", ".nut", ".ogv", ".ts"),
+        *(".vob", ".wmv"),
+    )
+)
+"""Suffixes by which a folder's films are found."""
+
+VIDEO_CODECS = ("h264", "hevc", "av1", "vp9")
+"""Codecs of films that are written; `video.encoding.ENCODERS` holds their encoders."""
+
 MODEL_SUFFIXES = (".safetensors", ".pth", ".pt", ".onnx")
 """Suffixes of checkpoint files."""
 

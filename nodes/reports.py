@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING
+
+from ..gpen_core.preview import number_faces
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,19 +36,19 @@ def describe_faces(done: str, faces: Faces, missing: str = "found") -> str:
 
 def list_faces(faces: Faces, strengths: Sequence[float]) -> str:
     """Describe each face in a line: its image and number, size, place, score and strength."""
-    lines, numbers = [], Counter[int]()
-    for image, (x0, y0, x1, y1), score, strength in zip(
+    lines = []
+    for image, number, (x0, y0, x1, y1), score, strength in zip(
         faces.image_index.tolist(),
+        number_faces(faces.image_index),
         faces.boxes.tolist(),
         faces.scores.tolist(),
         strengths,
         strict=True,
     ):
         lines.append(
-            f"image {image}, face {numbers[image]}: {x1 - x0:.0f}×{y1 - y0:.0f} px at "
+            f"image {image}, face {number}: {x1 - x0:.0f}×{y1 - y0:.0f} px at "
             f"{x0:.0f}, {y0:.0f}; score {score:.2f}; strength {strength:g}"
         )
-        numbers[image] += 1
     return "\n".join(lines)
 
 

@@ -168,12 +168,12 @@ def test_parts_give_the_same_as_the_whole(model, found, monkeypatch, most):
 
 
 def test_a_long_clip_holds_few_crops(model, found, monkeypatch):
-    """60 frames × 3 faces with room for 10 crops: never more than 10 are alive."""
-    found(faces_per_image([3] * 60))
+    """24 frames × 3 faces with room for 10 crops: never more than 10 are alive."""
+    found(faces_per_image([3] * 24))
     monkeypatch.setattr(pipeline, "CROPS_BUDGET", 10 * 3 * 4 * 2 * 32**2)
     held = []
-    restore_image(model, None, image(60), on_restored=lambda crops: held.append(len(crops)))
-    assert sum(held) == 180
+    restore_image(model, None, image(24), on_restored=lambda crops: held.append(len(crops)))
+    assert sum(held) == 72
     assert max(held) == 10
 
 

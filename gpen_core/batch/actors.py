@@ -8,10 +8,10 @@ from __future__ import annotations
 import os
 import secrets
 import socket
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ..cache import find_folder, open_folder
 from ..errors import GPENError
 from ..files import is_file, sha256, write_atomically
 from .driver import Completed, Event, Finished, Lost
@@ -215,8 +215,13 @@ def copy_files(files: Sequence[tuple[str, tuple[str, Any]]]) -> Mapping[str, str
     for path, (digest, contents) in files:
         if is_file(path) and sha256(Path(path)) == digest:
             continue
-        folder = Path(tempfile.gettempdir()) / f"gpen-files-{_name_user()}"
-        folder.mkdir(mode=0o700, exist_ok=True)
+        folder = open_folder("files", make=True)
+        if folder is None:
+            raise GPENError(
+                f"{path} is missing on {socket.gethostname()}, and its copy has no place: "
+                f"{find_folder()} cannot be made, or others can write into it. Set GPEN_CACHE "
+                "there to a folder of your own."
+            )
         copy = folder / f"{digest}{Path(path).suffix}"
         if not is_file(copy) or sha256(copy) != digest:
             import ray
@@ -225,10 +230,6 @@ def copy_files(files: Sequence[tuple[str, tuple[str, Any]]]) -> Mapping[str, str
                 scratch.write_bytes(ray.get(contents))
         places[path] = str(copy)
     return places
-
-
-def _name_user() -> str:
-    return str(os.getuid()) if hasattr(os, "getuid") else os.environ.get("USERNAME", "user")
 
 
 def connect(address: str | None, cores: int) -> tuple[Any, bool]:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ..batch.journal import Row
     from ..batch.work import Result
     from .jobs import Job
-    from .restorer import RestoreOptions
+    from .restore_options import RestoreOptions
 
 NOT_IN_WORKERS = ("run", "inputs", "output", "journal", "plan")
 """Options that workers do not need."""

@@ -24,6 +24,13 @@ class BatchOptions(Protocol):
     address: str | None
 
 
+WITHOUT_EFFECT = frozenset({
+    "run", "inputs", "output", "overwrite", "skip_existing", "json", "allow_large", "no_verify",
+    "journal", "retry_failed", "hash_inputs", "jobs", "threads", "tries", "cluster", "address",
+    "plan", "files",
+})  # fmt: skip
+"""Options that say where and by whom files are restored, not how."""
+
 RAY = "ray"
 """The value of --engine that spreads files over a Ray cluster."""
 

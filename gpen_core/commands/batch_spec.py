@@ -15,17 +15,15 @@ from ..devices import resolve_device, resolve_dtype
 from ..errors import GPENError
 from ..files import is_file, sha256
 from ..names import AUTO, PARSERS
+from .batch_options import WITHOUT_EFFECT
 
 if TYPE_CHECKING:
-    from .restorer import RestoreOptions
+    from .restore_options import RestoreOptions
 
-WITHOUT_EFFECT = frozenset({
-    "run", "inputs", "output", "overwrite", "skip_existing", "json", "allow_large", "no_verify",
-    "journal", "retry_failed", "hash_inputs", "jobs", "threads", "tries", "cluster", "address",
-    "plan", "files", "model", "detector", "detector_weights", "upscaler", "parser", "device",
-    "dtype",
+NOTED_OTHERWISE = frozenset({
+    "model", "detector", "detector_weights", "upscaler", "parser", "device", "dtype",
 })  # fmt: skip
-"""Options on which a result does not depend, or of which `describe_run` notes the meaning."""
+"""Options of which `describe_run` notes the meaning: the hashes of files, the kind of device."""
 
 
 def describe_run(args: RestoreOptions, threads: int, device: str | None = None) -> tuple[str, str]:
@@ -41,7 +39,9 @@ def describe_run(args: RestoreOptions, threads: int, device: str | None = None) 
     """
     kind = resolve_device(args.device) if device is None else torch.device(device)
     parts: dict[str, object] = {
-        name: value for name, value in vars(args).items() if name not in WITHOUT_EFFECT
+        name: value
+        for name, value in vars(args).items()
+        if name not in WITHOUT_EFFECT | NOTED_OTHERWISE
     }
     parts["device"] = kind.type
     parts["dtype"] = str(resolve_dtype(args.dtype, kind))

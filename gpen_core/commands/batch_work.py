@@ -70,7 +70,7 @@ def _restore(restorer: Restorer, task: Task) -> Result:
     job = unpack_job(task.payload)
     begun = time.perf_counter()
     try:
-        outcome = restorer.restore(job, lambda done, total: None)
+        outcome = restorer.restore(job, lambda done, total, words=None, /: None)
         length = job.target.stat().st_size
     except Exception as error:
         reason = explain(error, out_of_memory=ADVICE)

@@ -16,7 +16,7 @@ from .running import Reporter, report
 if TYPE_CHECKING:
     import argparse
 
-    from .restorer import RestoreOptions
+    from .restore_options import RestoreOptions
 
     class PlanOptions(RestoreOptions, Protocol):
         """The options of `gpen chunk`."""

@@ -15,19 +15,21 @@ from .jobs import plan_from_options
 from .mask_options import add_mask_options, check_mask_options
 from .pasting_options import add_grain_option
 from .running import report, run_jobs
+from .video_options import add_video_options, check_video_options
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .restorer import RestoreOptions
+    from .restore_options import RestoreOptions
     from .running import Work
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `gpen restore`."""
     parser.add_argument(
-        "inputs", metavar="INPUT", nargs="+", help="image files, folders or patterns such as *.jpg"
-    )
+        "inputs", metavar="INPUT", nargs="+",
+        help="image files, films, folders or patterns such as *.jpg",
+    )  # fmt: skip
     parser.add_argument(
         "-o", "--output", metavar="OUT", type=Path, required=True,
         help="a file if there is one input file, else a folder: results keep the names and "
@@ -42,6 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     _add_result_options(parser)
     add_batch_options(parser)
+    add_video_options(parser)
 
 
 def add_model_options(
@@ -150,8 +153,10 @@ def run(args: RestoreOptions) -> int:
     if is_batch(args):
         from .batch import run_batch
 
+        check_video_options(args, [])
         return run_batch(args, extras)
-    jobs, problems = plan_from_options(args, extras)
+    jobs, problems = plan_from_options(args, extras, films=True)
+    check_video_options(args, jobs)
 
     def load() -> Work:
         from .restorer import Restorer  # imports PyTorch

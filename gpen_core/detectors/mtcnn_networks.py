@@ -1,4 +1,4 @@
-"""The three networks of MTCNN (Zhang et al., SPL 2016), with the weights of facenet-pytorch.
+"""MTCNN's three networks (Zhang et al., SPL 2016), with the weights that facenet-pytorch holds.
 
 The package is not imported, because it imports torchvision, which takes longer than finding the
 faces of a photograph. Its weight files are read from its folder.
@@ -105,7 +105,7 @@ def flatten(x: torch.Tensor) -> torch.Tensor:
     return x.permute(0, 3, 2, 1).flatten(1)
 
 
-def find_weights() -> Path | None:
+def find_package_weights() -> Path | None:
     """Find the folder of facenet-pytorch's weights, without importing it; None: not installed."""
     spec = importlib.util.find_spec("facenet_pytorch")
     if spec is None or spec.origin is None:
@@ -113,13 +113,15 @@ def find_weights() -> Path | None:
     return Path(spec.origin).parent / "data"
 
 
-def load_network(kind: type[nn.Module], device: torch.device) -> nn.Module:
+def load_network(
+    kind: type[ProposalNet] | type[RefinementNet] | type[OutputNet], device: torch.device
+) -> nn.Module:
     """Load one of the three networks.
 
     Raises:
         DetectorError: facenet-pytorch is not installed, or its weights are missing.
     """
-    folder = find_weights()
+    folder = find_package_weights()
     if folder is None:
         raise DetectorError(
             'Detector "mtcnn" needs the weights of facenet-pytorch, which is not installed. '
@@ -135,6 +137,6 @@ def load_network(kind: type[nn.Module], device: torch.device) -> nn.Module:
         network = kind().float()
     network.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
     # The channels-last layout halves the time of the first network on a CPU.
-    network = network.eval().requires_grad_(False)
+    network = network.train(False).requires_grad_(False)
     check_between_layers(network)
     return network.to(device).to(memory_format=torch.channels_last)

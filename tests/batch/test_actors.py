@@ -120,7 +120,7 @@ def test_workers_take_no_more_cores_than_there_are(cluster):
 
 
 def test_a_worker_that_lacks_a_file_gets_a_copy_once(cluster, tmp_path, monkeypatch):
-    monkeypatch.setattr(actors.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setenv("GPEN_CACHE", str(tmp_path / "cache"))
     here, digest = tmp_path / "model.pth", actors.sha256(SUPPORT / "batch_tasks.py")
     contents = (SUPPORT / "batch_tasks.py").read_bytes()
     files = [(str(here), (digest, cluster.put(contents)))]
@@ -133,6 +133,15 @@ def test_a_worker_that_lacks_a_file_gets_a_copy_once(cluster, tmp_path, monkeypa
     assert copy.stat() == before
     here.write_bytes(contents)
     assert copy_files(files) == {}
+
+
+def test_a_copy_goes_into_no_folder_that_others_can_write_into(tmp_path, monkeypatch):
+    monkeypatch.setenv("GPEN_CACHE", str(tmp_path))
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files").chmod(0o777)
+    files = [(str(tmp_path / "model.pth"), ("0" * 64, None))]
+    with pytest.raises(GPENError, match=r"others can write into it\. Set GPEN_CACHE"):
+        copy_files(files)
 
 
 @pytest.mark.slow  # two actors import PyTorch

@@ -57,7 +57,7 @@ def test_finding_faces_imports_no_torchvision():
 
 
 def test_missing_weights_are_named(monkeypatch, tmp_path):
-    monkeypatch.setattr(mtcnn_networks, "find_weights", lambda: tmp_path)
+    monkeypatch.setattr(mtcnn_networks, "find_package_weights", lambda: tmp_path)
     with pytest.raises(DetectorError, match=r"pnet\.pt, which is missing\. Install it again"):
         load_network(ProposalNet, CPU)
 

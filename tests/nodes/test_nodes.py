@@ -94,6 +94,11 @@ def test_rare_widgets_are_advanced(schemas):
         "GPENRestoreImage.colour",
         "GPENRestoreFaces.colour",
         "LoadGPENFaceRestorer.dtype",
+        "GPENRestoreVideo.threshold",
+        "GPENRestoreVideo.detect_every",
+        "GPENRestoreVideo.steady",
+        "GPENRestoreVideo.colour",
+        "GPENRestoreVideo.crf",
     }
 
 

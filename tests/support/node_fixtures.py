@@ -48,6 +48,11 @@ SIGNATURES = {
     ),
     "GPENInpaintFaces": (["image", "model", "mask", "detector"], ["image", "mask"]),
     "GPENFacesFromSegmentation": (["maps", "model", "other_colors"], ["faces"]),
+    "GPENRestoreVideo": (
+        ["video", "model", "strength", "detector", "threshold", "detect_every", "steady", "colour",
+         "crf"],
+        ["video", "report"],
+    ),
     "LoadGPENFaceRestorer": (["file", "fidelity", "dtype"], ["model"]),
 }  # fmt: skip
 """Inputs and outputs of every node, by its id."""
