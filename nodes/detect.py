@@ -10,7 +10,7 @@ from ..gpen_core.align import align, alignable, cut, left_out_messages
 from ..gpen_core.detectors.merging import filter_faces
 from ..gpen_core.detectors.refining import chooses_refining
 from ..gpen_core.detectors.regions import keep_in_boxes
-from ..gpen_core.names import AUTO, REFINE, TEMPLATES, TURNS
+from ..gpen_core.names import AUTO, TEMPLATES
 from ..gpen_core.preview import draw_previews, locate_in_previews
 from ..gpen_core.runner import choose_template
 from . import host
@@ -19,6 +19,7 @@ from .detections import find_faces
 from .files import stamp_unconnected_detector
 from .ranges import in_range
 from .reports import describe_faces
+from .searching import SAVED_REFINE, SAVED_TURNS, make_search_inputs
 from .sockets import (
     CATEGORY,
     CROP_SIZES,
@@ -96,19 +97,7 @@ class DetectFaces(io.ComfyNode):
                 io.BoundingBox.Input("bboxes", optional=True, force_input=True,
                                      tooltip="Search only inside these boxes, from any detection "
                                      "node. The node reports boxes without a face."),
-                io.Int.Input("min_face", default=0, min=0, max=256, optional=True, advanced=True,
-                             tooltip="Look for faces down to this size in pixels. Below about 25 "
-                             "the image is searched enlarged, too, which takes 4 to 16 times as "
-                             "long. 0: what the detector finds without."),
-                io.Combo.Input("turns", options=list(TURNS), default=TURNS[0], optional=True,
-                               advanced=True,
-                               tooltip="auto: an image that lies on its side or upside down is "
-                               "searched in its right turn. never: as it is. always: all four "
-                               "turns, for people who lie down, too; four times as long."),
-                io.Combo.Input("refine", options=list(REFINE), default=REFINE[0], optional=True,
-                               advanced=True,
-                               tooltip="Look at each face again to place its landmarks more "
-                               "steadily. auto: for crops of 512 pixels and more."),
+                *make_search_inputs(),
             ],
             outputs=[
                 GPENFaces.Output("faces", tooltip="The faces, and where their crops belong."),
@@ -138,8 +127,8 @@ class DetectFaces(io.ComfyNode):
         landmarks: dict[str, Any] | None = None,
         bboxes: Any = None,
         min_face: int = 0,
-        turns: str = TURNS[0],
-        refine: str = REFINE[0],
+        turns: str = SAVED_TURNS,
+        refine: str = SAVED_REFINE,
     ) -> io.NodeOutput:
         pixels, _ = from_host_image(image)
         device = host.prepare_device()  # before the detector takes memory there

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from comfy_api.latest import io
 
-from ..gpen_core.names import COLOURS, RESTORE, TURNS
+from ..gpen_core.names import COLOURS, RESTORE
 from ..gpen_core.restore import restore_pixels
 from ..gpen_core.runner import check_task
 from ..gpen_core.warp import resize
@@ -46,9 +46,6 @@ def make_colour() -> io.Combo.Input:
 
 PLANNED_BATCH = 8
 """Faces per pass for which the host frees memory beforehand. If more fit, more run together."""
-
-DEFAULTS = {"threshold": None, "min_size": 0, "min_face": 0, "turns": TURNS[0]}
-"""Those of Detect Faces' widgets, so that both nodes share what was found."""
 
 SEARCH_SHARE = 0.5
 """The part of Restore Image's bar that the search takes. Models differ too much to know it."""

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 from comfy_api.latest import io
 
 from ..gpen_core.align import alignable, left_out_messages
-from ..gpen_core.detectors.refining import chooses_refining
 from ..gpen_core.images import check_mask
-from ..gpen_core.names import AUTO, COLORIZE, INPAINT, REFINE, SEGMENT_TO_FACE
+from ..gpen_core.names import AUTO, COLORIZE, INPAINT, SEGMENT_TO_FACE
 from ..gpen_core.runner import check_task, choose_template
 from ..gpen_core.tasks.colour import colorize_detected
 from ..gpen_core.tasks.holes import inpaint_detected
@@ -19,7 +18,8 @@ from .detections import find_faces
 from .files import stamp_unconnected_detector
 from .ranges import in_range
 from .reports import count_faces, describe_faces
-from .restore import DEFAULTS, PLANNED_BATCH, SEARCH_SHARE
+from .restore import PLANNED_BATCH, SEARCH_SHARE
+from .searching import DEFAULTS
 from .sockets import (
     CATEGORY,
     GPENDetector,
@@ -58,8 +58,7 @@ def _find_and_work(
     """Find the faces of images, do the task with them, and say what was done."""
     searching, working = host.make_stages(SEARCH_SHARE, 1 - SEARCH_SHARE)
     model.load(PLANNED_BATCH)
-    refine = chooses_refining(REFINE[0], model.config.in_size)
-    found, _ = find_faces(detector, pixels, None, DEFAULTS, searching, refine=refine)
+    found, _ = find_faces(detector, pixels, None, DEFAULTS, searching, refine=False)
     fit = alignable(found, template=choose_template(AUTO, model.config))
     warnings = left_out_messages(found[~fit])
     if warnings:
