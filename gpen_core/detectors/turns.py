@@ -50,14 +50,15 @@ def find_in_best_turn(search: Search, image: torch.Tensor) -> Faces:
     """
     tally = search.tally
     tally.expect(search.count_forwards(image))
-    tally.expect(len(QUARTERS) * search.count_forwards(shrink_for_turns(search, image[:1])))
+    tally.expect(_count_reduced(search, image))
     faces = search.find(image)
     parts = [faces[faces.image_index == n] for n in range(len(image))]
     unsure = [n for n, part in enumerate(parts) if not _is_sure(search.detector, part)]
     if not unsure:
         tally.skip_rest()
         return faces
-    turns = choose_turns(search, image, unsure)
+    upright = [float(list_evidence(parts[n]).sum()) for n in unsure]
+    turns = choose_turns(search, image, unsure, upright)
     for quarter in QUARTERS[1:]:
         rows = [n for n, turn in zip(unsure, turns, strict=True) if turn == quarter]
         for chunk in split_rows(rows, image):
@@ -69,6 +70,7 @@ def find_in_best_turn(search: Search, image: torch.Tensor) -> Faces:
                 if list_evidence(part).sum() > CLEARLY * list_evidence(parts[n]).sum():
                     part = turn_back(part, quarter, image)
                     parts[n] = replace(part, image_index=torch.full_like(part.image_index, n))
+    tally.skip_rest()
     return join(parts, faces.image_size)
 
 
@@ -116,8 +118,18 @@ def _merge_turns(found: Sequence[tuple[Faces, torch.Tensor, torch.Tensor]], numb
     return faces[kept]
 
 
-def choose_turns(search: Search, image: torch.Tensor, rows: Sequence[int]) -> list[int]:
-    """Choose the right turns of some images of a batch, by a search at a reduced scale."""
+def choose_turns(
+    search: Search, image: torch.Tensor, rows: Sequence[int], upright: Sequence[float]
+) -> list[int]:
+    """Choose the right turns of some images of a batch, by a search at a reduced scale.
+
+    Args:
+        search: the options of `detect`.
+        image: [B, 3, H, W].
+        rows: the numbers of the images.
+        upright: the evidence of the full upright search of each. Evidence that only the reduced
+            one has for the upright turn does not count.
+    """
     small = replace(search, max_faces=None)
     evidence = []
     for chunk in split_rows(rows, image):
@@ -127,7 +139,18 @@ def choose_turns(search: Search, image: torch.Tensor, rows: Sequence[int]) -> li
             [float(list_evidence(faces[faces.image_index == n]).sum()) for faces in found]
             for n in range(len(chunk))
         ]
-    return [_choose_turn(sums) for sums in evidence]
+    return [
+        _choose_turn([min(sums[0], most), *sums[1:]])
+        for sums, most in zip(evidence, upright, strict=True)
+    ]
+
+
+def _count_reduced(search: Search, image: torch.Tensor) -> int:
+    """Count the forward passes of `choose_turns` for all images."""
+    small = shrink_for_turns(search, image[:1])
+    chunks = split_rows(range(len(image)), image)
+    sizes = [small.expand(len(chunk), *small.shape[1:]) for chunk in chunks]
+    return len(QUARTERS) * sum(map(search.count_forwards, sizes))
 
 
 def _choose_turn(evidence: Sequence[float]) -> int:
