@@ -134,11 +134,15 @@ def choose_turns(
     evidence = []
     for chunk in split_rows(rows, image):
         pixels = shrink_for_turns(search, image[chunk])
-        found = [small.find(torch.rot90(pixels, quarter, (2, 3))) for quarter in QUARTERS]
-        evidence += [
-            [float(list_evidence(faces[faces.image_index == n]).sum()) for faces in found]
-            for n in range(len(chunk))
-        ]
+        sums = torch.zeros(len(QUARTERS), len(chunk), dtype=torch.float64, device="cpu")
+        for quarter in QUARTERS[:2]:
+            turned = torch.rot90(pixels, quarter, (2, 3))
+            # Opposite turns have the same size, so they are searched together.
+            faces = small.find(torch.cat([turned, turned.flip(2, 3)]))
+            row = quarter + 2 * (faces.image_index >= len(chunk))
+            column = faces.image_index % len(chunk)
+            sums.index_put_((row, column), list_evidence(faces).double(), accumulate=True)
+        evidence += sums.T.tolist()
     return [
         _choose_turn([min(sums[0], most), *sums[1:]])
         for sums, most in zip(evidence, upright, strict=True)
@@ -149,8 +153,8 @@ def _count_reduced(search: Search, image: torch.Tensor) -> int:
     """Count the forward passes of `choose_turns` for all images."""
     small = shrink_for_turns(search, image[:1])
     chunks = split_rows(range(len(image)), image)
-    sizes = [small.expand(len(chunk), *small.shape[1:]) for chunk in chunks]
-    return len(QUARTERS) * sum(map(search.count_forwards, sizes))
+    sizes = [small.expand(2 * len(chunk), *small.shape[1:]) for chunk in chunks]
+    return 2 * sum(map(search.count_forwards, sizes))
 
 
 def _choose_turn(evidence: Sequence[float]) -> int:
