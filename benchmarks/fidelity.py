@@ -2,7 +2,8 @@
 
     python benchmarks/fidelity.py masks [PHOTOGRAPH…]
 
-The results are in NOTES.md, section Fidelity. Each section is a function of this file.
+The results are in NOTES.md, section Fidelity. Each section is a function; `SECTIONS` lists them.
+Those about finding faces are in `found_faces.py`.
 
 *masks*: faces are damaged, restored with the built-in model and pasted with each kind of mask.
 Figures are the PSNR in dB against the undamaged photograph, over the crop's square / over the
@@ -15,12 +16,14 @@ has nothing of the photograph is pasted.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from drawn_face import DrawnParser, find_face
+from found_faces import measure_landmarks, measure_tiny, measure_turns
 
 import gpen_core as gpen
 from gpen_core.align import cut, find_alignment
@@ -30,8 +33,6 @@ from gpen_core.names import FACE_REGIONS
 from gpen_core.warp import resize
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from gpen_core.detectors import Detector
 
 CASES = {
@@ -161,13 +162,26 @@ def _paint_stranger(portrait: torch.Tensor) -> list[str]:
     return figures
 
 
+Table = list[list[str]]
+
+SECTIONS: dict[str, tuple[str, Callable[[list[Path]], list[Table]]]] = {
+    "masks": ("what each kind of mask costs and gains", measure_masks),
+    "turns": ("faces found in turned photographs", measure_turns),
+    "tiny": ("small faces found", measure_tiny),
+    "landmarks": ("how far landmarks move from view to view", measure_landmarks),
+}
+"""Help and function of each section. A function gets the photographs and returns tables."""
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     sections = parser.add_subparsers(dest="section", required=True)
-    masks = sections.add_parser("masks", help="what each kind of mask costs and gains")
-    masks.add_argument("photographs", nargs="*", type=Path, help="sharp photographs with faces")
+    for name, (what, _) in SECTIONS.items():
+        section = sections.add_parser(name, help=what)
+        section.add_argument("photographs", nargs="*", type=Path, help="photographs with faces")
     options = parser.parse_args()
-    print(*map(bench.format_table, measure_masks(options.photographs)), sep="\n\n")
+    _, measure = SECTIONS[options.section]
+    print(*map(bench.format_table, measure(options.photographs)), sep="\n\n")
 
 
 if __name__ == "__main__":

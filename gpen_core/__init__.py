@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .checkpoints.exporting import export_onnx
     from .checkpoints.loading import load_gpen
     from .degradation import Degradation, degrade
-    from .detectors import detect, load_detector
+    from .detectors import detect, load_detector, refine_landmarks
     from .errors import (
         CheckpointError,
         DetectorError,
@@ -70,6 +70,7 @@ __all__ = [
     "load_parser",
     "paste",
     "read_image",
+    "refine_landmarks",
     "report",
     "restore",
     "restore_image",
@@ -84,7 +85,7 @@ _MODULES = {
     "checkpoints.exporting": ("export_onnx",),
     "checkpoints.loading": ("load_gpen",),
     "degradation": ("Degradation", "degrade"),
-    "detectors": ("detect", "load_detector"),
+    "detectors": ("detect", "load_detector", "refine_landmarks"),
     "errors": (
         "CheckpointError",
         "DetectorError",

@@ -9,6 +9,7 @@ import torch
 from comfy_api.latest import io
 
 from ..gpen_core.align import alignable, find_alignment, left_out_messages
+from ..gpen_core.detectors.refining import chooses_refining
 from ..gpen_core.names import RESTORE
 from ..gpen_core.pipeline import restore_detected
 from ..gpen_core.runner import check_task
@@ -27,7 +28,7 @@ from .enlarging import enlarge
 from .files import stamp_parser, stamp_unconnected_detector
 from .ranges import in_range
 from .reports import count_faces, describe_faces, list_faces
-from .restore import DEFAULTS, PLANNED_BATCH, SEARCH_SHARE, make_strength
+from .restore import PLANNED_BATCH, SEARCH_SHARE, make_strength
 from .sockets import (
     CATEGORY,
     AlignedFaces,
@@ -138,8 +139,10 @@ class RestoreImage(io.ComfyNode):
         template = choices.find_template(model.config)
         searching, restoring = host.make_stages(SEARCH_SHARE, 1 - SEARCH_SHARE)
         model.load(PLANNED_BATCH)
-        conditions = {**DEFAULTS, "threshold": choices.threshold or None}
-        found, _ = find_faces(choices.detector, pixels, None, conditions, searching)
+        refine = chooses_refining(choices.refine, model.config.in_size)
+        found, _ = find_faces(
+            choices.detector, pixels, None, choices.search, searching, refine=refine
+        )
         fit = alignable(found, template=template)
         faces = choices.choose(found[fit])
         crops = KeptCrops(model.config)

@@ -74,7 +74,7 @@ def test_restore_image_equals_the_four_verbs_in_a_row(model, found):
     asked = found(faces)
     result = restore_image(
         model, "detector", pixels, strength=0.7, template="ffhq", detail=0.5, threshold=0.6,
-        min_size=9, max_faces=4,
+        min_size=9, max_faces=4, min_face=7, turns="always",
     )  # fmt: skip
     crops = align(pixels, faces, size=32, template="ffhq")
     expected = paste(pixels, restore(model, crops), detail=0.5, strength=0.7)
@@ -82,6 +82,7 @@ def test_restore_image_equals_the_four_verbs_in_a_row(model, found):
     assert torch.equal(result.mask, expected.mask)
     assert asked == {
         "detector": "detector", "threshold": 0.6, "min_size": 9, "on_progress": None,
+        "min_face": 7, "turns": "always",
     }  # fmt: skip
 
 
@@ -220,7 +221,8 @@ def peak(count):
     faces = Faces(torch.cat([landmarks.amin(1), landmarks.amax(1)], 1), landmarks,
                   torch.ones(count), torch.zeros(count, dtype=torch.int64), (1, 300, 400))
     pipeline.detect = lambda *_, **__: faces
-    pipeline.restore_image(FunctionRunner(model, lambda faces, noise_seed: faces), None, image)
+    runner = FunctionRunner(model, lambda faces, noise_seed: faces)
+    pipeline.restore_image(runner, None, image, refine="off")
     return peak_of_process()
 
 few = peak(8)

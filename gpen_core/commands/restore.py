@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import GPENError
-from ..names import AUTO, COLOURS, DETECTORS, DTYPES, ENGINES, MASK_KINDS, TEMPLATES
-from .arguments import add_file_options, fraction, not_negative, positive
+from ..names import AUTO, COLOURS, DTYPES, ENGINES, MASK_KINDS
+from .arguments import add_file_options, fraction, positive
 from .batch_options import RAY, ChooseEngine, add_batch_options, check_batch_options, is_batch
+from .find_options import FIND_DEFAULTS, add_find_options
 from .jobs import plan_from_options
 from .mask_options import add_mask_options, check_mask_options
 from .pasting_options import add_grain_option
@@ -86,41 +87,6 @@ def add_model_options(
         help="for CodeFormer only: 0 draws the cleanest face, 1 stays closest to the photograph "
         "(default: 0.5)",
     )  # fmt: skip
-
-
-def add_find_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
-    """Add the options of finding faces; return their group."""
-    find = parser.add_argument_group("finding faces")
-    find.add_argument(
-        "--detector", choices=(AUTO, *DETECTORS), default=AUTO,
-        help="the face detector (default: auto, the first of the others whose file or package is "
-        "found)",
-    )  # fmt: skip
-    find.add_argument("--detector-weights", metavar="FILE", help="the file of the detector")
-    find.add_argument(
-        "--threshold", metavar="0…1", type=fraction,
-        help="lowest score of a face (default: depends on the detector)",
-    )  # fmt: skip
-    find.add_argument(
-        "--min-size", metavar="PX", type=not_negative, default=0,
-        help="ignore faces with a box side below PX",
-    )  # fmt: skip
-    find.add_argument(
-        "--max-faces", metavar="N", type=positive,
-        help="restore only the N largest faces of each image",
-    )  # fmt: skip
-    find.add_argument(
-        "--faces", metavar="WORDS", type=_parse_faces,
-        help="restore only these faces of each image: numbers from 0, from large to small, such as "
-        "0,2; or largest, smallest, left, right, top, bottom, score; or both: 'left 0-1' (default: "
-        "all)",
-    )  # fmt: skip
-    find.add_argument(
-        "--template", choices=(AUTO, *TEMPLATES), default=AUTO,
-        help="where the face lies in the crop; ffhq cuts closer (default: auto, as the model was "
-        "trained: gpen for GPEN, ffhq for other networks)",
-    )  # fmt: skip
-    return find
 
 
 def _add_result_options(parser: argparse.ArgumentParser) -> None:
@@ -221,11 +187,9 @@ def check_options(args: RestoreOptions) -> list[str]:
 def _refuse_unused(args: RestoreOptions) -> None:
     """Raise GPENError for options that have no effect together with --aligned."""
     unused = {
-        "scale": 1, "save_faces": False, "detector": AUTO, "detector_weights": None,
-        "threshold": None, "min_size": 0, "max_faces": None, "faces": None, "template": AUTO,
-        "detail": AUTO, "feather": None, "strengths": None, "upscaler": None,
-        "find_in": "photograph", "mask_kind": MASK_KINDS[0], "regions": None, "parser": None,
-        "report": None, "sidecar": False, "grain": 0.0,
+        **FIND_DEFAULTS, "scale": 1, "save_faces": False, "detail": AUTO, "feather": None,
+        "strengths": None, "upscaler": None, "find_in": "photograph", "mask_kind": MASK_KINDS[0],
+        "regions": None, "parser": None, "report": None, "sidecar": False, "grain": 0.0,
     }  # fmt: skip
     given = [name for name, default in unused.items() if getattr(args, name) != default]
     if given:
@@ -243,16 +207,6 @@ def _parse_strengths(text: str) -> list[float] | None:
         return parse_strengths(text)
     except GPENError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
-
-
-def _parse_faces(text: str) -> str:
-    from ..select import parse_choice  # imports PyTorch
-
-    try:
-        parse_choice(text)
-    except GPENError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-    return text
 
 
 def _parse_feather(text: str) -> float:

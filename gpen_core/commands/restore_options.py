@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from .batch_options import BatchOptions
+from .find_options import FindOptions
 from .jobs import FileOptions
 from .model_options import ModelOptions
 from .pasting_options import PastingOptions
@@ -13,18 +14,18 @@ from .video_options import FilmOptions
 
 
 class RestoreOptions(
-    ModelOptions, FileOptions, PastingOptions, ReportOptions, BatchOptions, FilmOptions, Protocol
+    ModelOptions,
+    FileOptions,
+    FindOptions,
+    PastingOptions,
+    ReportOptions,
+    BatchOptions,
+    FilmOptions,
+    Protocol,
 ):
     """The options of `gpen restore`, as `commands.restore.add_arguments` defines them."""
 
     batch_size: int | None
-    detector: str
-    detector_weights: str | None
-    threshold: float | None
-    min_size: float
-    max_faces: int | None
-    faces: str | None
-    template: str
     aligned: bool
     colour: str
     scale: int

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 
 from ..align import left_out_messages
-from ..detectors import Detector, detect, load_detector
+from ..detectors import Detector, load_detector
 from ..errors import GPENError, ImageError
 from ..files import clear_mark, is_unfinished, mark_unfinished, write_atomically
 from ..media import Metadata, Picture, write_picture
@@ -22,6 +22,7 @@ from ..pasting.background import Upscaler, enlarge, load_upscaler
 from ..pipeline import restore_detected
 from ..restore import restore_pixels
 from ..select import choose_faces
+from .find_options import find_chosen_faces
 from .image_files import ImageFiles
 from .mask_options import choose_regions, load_chosen_parser
 from .model_options import load_model
@@ -154,7 +155,7 @@ class Restorer:
                 self._save_crops(job, picture, crops, first=count + 1, overwrite=replace_extras)
             count += len(crops)
 
-        faces = detect(self.detector, image, threshold=options.threshold, min_size=options.min_size)
+        faces = find_chosen_faces(self.detector, image, options, self.model.config.in_size)
         found = len(faces)
         faces = choose_faces(faces, options.faces)
         result = restore_detected(

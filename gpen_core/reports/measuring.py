@@ -225,7 +225,7 @@ def _measure_landmarks(
     expected = (
         alignment.affine[0, :, :2] @ face.landmarks[0].double().mT + alignment.affine[0, :, 2:]
     ).mT
-    found = detect(detector, crops)
+    found = detect(detector, crops, turns="never")
     points = []
     for index in range(2):
         landmarks = found.landmarks[found.image_index == index].double()

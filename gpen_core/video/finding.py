@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from ..align import alignable
-from ..detectors import detect
+from ..detectors import detect, refine_landmarks
 from ..detectors.merging import join
 from ..detectors.scales import shrink
 from ..faces import Faces
@@ -134,7 +134,7 @@ class Finder:
         """Search the whole picture, and the places of faces that the search did not find."""
         whole = Rectangle(0, 0, self._width, self._height)
         image = self._colours.to_rgb(planes, whole)
-        found = detect(self._detector, image, threshold=self._threshold, min_size=self._min_size)
+        found = self._detect(image, self._min_size)
         boxes = found.boxes.double().numpy()
         known = [f for f in self._followed if all(overlap_of(f.box, b) < _SAME for b in boxes)]
         return join([found, *self._look_near(planes, known)], found.image_size)
@@ -173,12 +173,7 @@ class Finder:
         factor = min(1.0, _FOLLOWED_SIDE / side)
         height = max(1, round(region.height * factor))
         width = max(1, round(region.width * factor))
-        faces = detect(
-            self._detector,
-            shrink(pixels, height, width),
-            threshold=self._threshold,
-            min_size=self._min_size * factor,
-        )
+        faces = self._detect(shrink(pixels, height, width), self._min_size * factor)
         scale = torch.tensor([region.width / width, region.height / height])
         corner = torch.tensor([region.left, region.top])
         return Faces(
@@ -188,6 +183,13 @@ class Finder:
             faces.image_index,
             size,
         )
+
+    def _detect(self, image: torch.Tensor, min_size: float) -> Faces:
+        """Find the faces of a picture as it stands: turns chosen frame by frame would jump."""
+        faces = detect(
+            self._detector, image, threshold=self._threshold, min_size=min_size, turns="never"
+        )
+        return refine_landmarks(self._detector, image, faces)
 
     def _remember(self, record: Found) -> None:
         """Follow the faces of a record, and for some frames those that it lacks."""

@@ -17,7 +17,7 @@ SIGNATURES = {
     "LoadGPENFaceDetector": (["detector", "file"], ["detector"]),
     "GPENDetectFaces": (
         ["image", "threshold", "min_size", "max_faces", "crop_size", "template", "model",
-         "detector", "landmarks", "bboxes"],
+         "detector", "landmarks", "bboxes", "min_face", "turns", "refine"],
         ["faces", "crops", "bboxes", "count"],
     ),
     "GPENCropFaces": (["image", "faces", "size"], ["faces", "crops"]),
@@ -38,7 +38,7 @@ SIGNATURES = {
          "which", "count", "indices", "min_size", "max_size", "size_unit", "region",
          "template", "colour", "batch_size",
          "detail", "feather", "mask_kind", "regions", "strengths", "scale", "upscale_model",
-         "background", "grain"],
+         "background", "grain", "min_face", "turns", "refine"],
         ["image", "mask", "crops_before", "crops_after", "faces", "count", "report"],
     ),
     "GPENDegrade": (["image", "seed", "preset", "strength", "face_size"], ["image"]),

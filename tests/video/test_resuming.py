@@ -61,7 +61,7 @@ def test_a_killed_search_goes_on_with_the_same_result(tmp_path, restore, source)
     file.write_bytes(b"".join(lines) + b"[9,36")  # killed while writing
     detector = films.RedDetector()
     restore(source, "out2.mp4", detector=detector)
-    assert len(detector.searched) == 9  # frames 9 … 17
+    assert len(detector.searched) == 2 * 9  # frames 9 … 17, each and its face once more
     assert films.list_packets(tmp_path / "out.mp4", "video") == films.list_packets(
         tmp_path / "out2.mp4", "video"
     )
