@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -13,7 +14,7 @@ from .detectors.merging import check_max_faces, filter_faces
 from .faces import Crops
 from .names import FACE_REGIONS, MASK_KINDS, RESTORE
 from .pasting import FEATHER, Part, Pasted, PasteOptions, paste_parts
-from .restore import check_colour, check_passes, restore_pixels
+from .restore import check_colour, check_passes, restore_pixels, weigh_faces
 from .runner import check_task, choose_template
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ def restore_image(
     regions: Sequence[str] = FACE_REGIONS,
     parser: FaceParser | None = None,
     grain: float = 0.0,
+    leave_clean: bool = False,
 ) -> Pasted:
     """Find all faces of the images, restore them and paste them back.
 
@@ -71,7 +73,8 @@ def restore_image(
         template: see `align`; "auto" takes the one that the model was trained for.
         threshold, min_size: see `detect`.
         max_faces: keep at most this many faces in each image: the largest that are `alignable`.
-        batch_size, noise_seed, colour: see `restore`.
+        batch_size, noise_seed, colour, leave_clean: see `restore`. A clean face keeps its pixels
+            bit for bit.
         on_progress: called with (faces done, all faces) after every forward pass; may raise.
         on_search: called with (passes done, all passes) while faces are searched; may raise.
         on_restored: called with the restored crops of each part, in the order of the faces found.
@@ -124,6 +127,7 @@ def restore_image(
         on_restored=on_restored,
         on_left_out=on_left_out,
         colour=colour,
+        leave_clean=leave_clean,
     )
 
 
@@ -153,6 +157,8 @@ def restore_detected(
     colour: str = "keep",
     prepare: Callable[[Crops], Crops] | None = None,
     on_chosen: Callable[[Faces], None] | None = None,
+    leave_clean: bool = False,
+    on_weighed: Callable[[list[float], list[float]], None] | None = None,
 ) -> Pasted:
     """Restore and paste as `restore_image` does, but faces that `detect` found before.
 
@@ -165,6 +171,9 @@ def restore_detected(
         in_place: write into `image` (or the background), to save the memory of a copy.
         prepare: changes the crops of each part before the network gets them.
         on_chosen: called with the faces that will be restored, in the order of their crops.
+        leave_clean: see `restore`.
+        on_weighed: called for each part of the faces with how much of each is used, and with the
+            changes in levels of 255 that this follows from; only if `leave_clean` is on.
 
     Raises:
         GPENError: see the four verbs.
@@ -179,7 +188,10 @@ def restore_detected(
     options.check_count(len(faces))
     if on_chosen is not None:
         on_chosen(faces)
-    needs_network = max([options.strength_of(row) for row in range(len(faces))], default=0) > 0
+    strengths = [options.strength_of(row) for row in range(len(faces))]
+    needs_network = max(strengths, default=0) > 0
+    if leave_clean:
+        options = replace(options, strengths=strengths)  # each part changes its own before pasting
     alignment = find_alignment(faces, size=model.config.in_size, template=template)
     part_size = _crops_at_a_time(model.config)
 
@@ -196,6 +208,12 @@ def restore_detected(
             colour=colour,
         )
         restored = Crops(pixels, part)
+        if leave_clean and needs_network:
+            shares, changes = (found.tolist() for found in weigh_faces(model, pixels, crops.pixels))
+            for row, share in enumerate(shares, start=start):
+                strengths[row] *= share
+            if on_weighed is not None:
+                on_weighed(shares, changes)
         if on_restored is not None:
             on_restored(restored)
         return Part(restored, None if options.background is not None else crops.pixels)

@@ -15,7 +15,7 @@ from ..gpen_core.runner import choose_template
 from ..gpen_core.select import ORDERS, SIZE_UNITS, parse_indices, select_faces
 from .files import make_parser
 from .paste import DETAIL
-from .restore import SAVED_COLOUR, make_colour
+from .restore import SAVED_COLOUR, make_colour, make_leave_clean
 from .sockets import (
     FROM_MODEL,
     REGIONS_TEXT,
@@ -62,6 +62,7 @@ class Choices:
     upscale_model: Any = None
     background: torch.Tensor | None = None
     grain: float = 0.0
+    leave_clean: bool = False
 
     def make_options(self, strength: float) -> PasteOptions:
         """Return the options for pasting, without the enlarged background."""
@@ -197,4 +198,5 @@ def make_paste_inputs() -> list[Any]:
                        tooltip="A larger or smaller version of the image, to paste into instead. "
                        "The result has its size, whatever scale says."),
         make_grain(),
+        make_leave_clean(),
     ]  # fmt: skip

@@ -12,7 +12,7 @@ from .arguments import add_file_options, fraction, not_negative, positive
 from .batch_options import add_batch_options, check_batch_options, is_batch
 from .jobs import plan_from_options
 from .mask_options import add_mask_options, check_mask_options
-from .pasting_options import add_grain_option
+from .pasting_options import add_pasting_options
 from .running import report, run_jobs
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ def _add_result_options(parser: argparse.ArgumentParser) -> None:
         help="width of the soft edge as a part of the crop's side (default: 0.15)",
     )  # fmt: skip
     add_mask_options(result)
-    add_grain_option(result)
+    add_pasting_options(result)
     result.add_argument(
         "--scale", type=int, choices=(1, 2, 4), default=1, help="enlarge the image (default: 1)"
     )

@@ -183,6 +183,7 @@ class Restorer:
             on_restored=save_crops,
             on_left_out=report_left_out,
             on_chosen=chosen.append,
+            leave_clean=options.leave_clean,
             # A comparison and a report need the picture as it was.
             in_place=not (options.compare or self.reports.wanted),
         )
@@ -213,6 +214,7 @@ class Restorer:
             self.model,
             picture.pixels,
             strength=self.options.strength,
+            leave_clean=self.options.leave_clean,
             batch_size=self.options.batch_size,
             colour=self.options.colour,
             on_progress=on_progress,

@@ -38,7 +38,7 @@ SIGNATURES = {
          "which", "count", "indices", "min_size", "max_size", "size_unit", "region",
          "template", "colour", "batch_size",
          "detail", "feather", "mask_kind", "regions", "strengths", "scale", "upscale_model",
-         "background", "grain"],
+         "background", "grain", "leave_clean"],
         ["image", "mask", "crops_before", "crops_after", "faces", "count", "report"],
     ),
     "GPENDegrade": (["image", "seed", "preset", "strength", "face_size"], ["image"]),
