@@ -5,12 +5,17 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --no-deps
 
+# Tests run in as many processes as there are cores, at most four: each takes 1 to 3 GB. OpenMP's threads must not
+# spin while they wait, or they keep the cores from the other processes.
+PYTEST := -m pytest -n auto --maxprocesses 4 --dist worksteal
+test test-all test-lowest test-newest: export OMP_WAIT_POLICY := passive
+
 # Other versions than those of constraints.txt, each in an environment of its own. uv resolves them.
 UV := .venv-uv/bin/uv pip install --python
-EXTRAS := detect,cpu,heif,onnx,video,upscale,demo,train,dev
+EXTRAS := detect,cpu,heif,onnx,video,upscale,ray,demo,train,dev
 OTHER := -e '.[$(EXTRAS)]' 'opencv-python-headless>=4.9' --override tests/versions/without_desktop.txt
 LOCK_TEST := tests/test_packaging.py::test_the_lock_satisfies_every_requirement
-TEST_OTHER := -m pytest -m "not slow" -W default --deselect $(LOCK_TEST)
+TEST_OTHER := $(PYTEST) -m "not slow" -W default --deselect $(LOCK_TEST)
 
 # The first command that runs this version of Python, else PYTHON. A pyenv shim exists without running.
 find_python = $(firstword $(foreach command,python$(1) $(wildcard $(HOME)/.pyenv/versions/$(1).*/bin/python),$(shell $(command) -c "print('$(command)')" 2>/dev/null)) $(PYTHON))
@@ -25,10 +30,10 @@ demo: setup
 	$(BIN)/python demo/make_demo.py
 
 test: setup
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python $(PYTEST) -m "not slow"
 
 test-all: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python $(PYTEST)
 
 test-lowest: .venv-uv/.ready
 	.venv-uv/bin/uv venv --quiet --clear --seed --python $(LOWEST_PYTHON) .venv-lowest

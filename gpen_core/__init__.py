@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .checkpoints.exporting import export_onnx
     from .checkpoints.loading import load_gpen
     from .degradation import Degradation, degrade
-    from .detectors import detect, load_detector
+    from .detectors import detect, load_detector, refine_landmarks
     from .errors import (
         CheckpointError,
         DetectorError,
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from .tasks.colour import colorize
     from .tasks.holes import inpaint
     from .tasks.segmentation import segment_to_face
+    from .video import VideoOptions, restore_video
 
 __version__ = "0.1.0"
 
@@ -55,6 +56,7 @@ __all__ = [
     "ImageError",
     "MismatchError",
     "TrainingError",
+    "VideoOptions",
     "align",
     "alignable",
     "colorize",
@@ -68,9 +70,11 @@ __all__ = [
     "load_parser",
     "paste",
     "read_image",
+    "refine_landmarks",
     "report",
     "restore",
     "restore_image",
+    "restore_video",
     "segment_to_face",
     "write_image",
 ]
@@ -81,7 +85,7 @@ _MODULES = {
     "checkpoints.exporting": ("export_onnx",),
     "checkpoints.loading": ("load_gpen",),
     "degradation": ("Degradation", "degrade"),
-    "detectors": ("detect", "load_detector"),
+    "detectors": ("detect", "load_detector", "refine_landmarks"),
     "errors": (
         "CheckpointError",
         "DetectorError",
@@ -102,6 +106,7 @@ _MODULES = {
     "tasks.colour": ("colorize",),
     "tasks.holes": ("inpaint",),
     "tasks.segmentation": ("segment_to_face",),
+    "video": ("VideoOptions", "restore_video"),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 

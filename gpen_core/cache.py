@@ -38,7 +38,7 @@ def read_record(kind: str, key: str) -> dict[str, Any]:
         kind: the kind of record, the name of a folder.
         key: what the record is about, the name of a file: letters, digits and hyphens.
     """
-    folder = _open(kind, make=False)
+    folder = open_folder(kind, make=False)
     if folder is None:
         return {}
     try:
@@ -51,7 +51,7 @@ def read_record(kind: str, key: str) -> dict[str, Any]:
 
 def write_record(kind: str, key: str, values: dict[str, Any]) -> None:
     """Store values that JSON can hold, if the cache can be written: losing them costs time only."""
-    folder = _open(kind, make=True)
+    folder = open_folder(kind, make=True)
     if folder is not None:
         with (
             contextlib.suppress(OSError),
@@ -60,8 +60,8 @@ def write_record(kind: str, key: str, values: dict[str, Any]) -> None:
             scratch.write_text(json.dumps(values), "utf-8")
 
 
-def _open(kind: str, *, make: bool) -> Path | None:
-    """Return the folder of a kind of record; None if it is absent or others can write into it."""
+def open_folder(kind: str, *, make: bool) -> Path | None:
+    """Return the folder of a kind of file; None if it is absent or others can write into it."""
     folder = find_folder() / kind
     try:
         if make:

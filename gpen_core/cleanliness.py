@@ -26,13 +26,13 @@ CLEAN_FACE = "clean_face.jpg"
 
 LEFT, RESTORED = 3.0, 10.0
 """Changes in levels of 255: up to the first, a face is left as it is; from the second on, it is
-restored in full. `benchmarks/fidelity_clean.py` chose them."""
+restored in full. `python benchmarks/fidelity.py clean` measures what they keep and cost."""
 
 SPREAD = 1.25
 """A network changes other clean faces by up to so many times what it does to the stored one."""
 
 
-_LIMITS: WeakKeyDictionary[Runner, tuple[float, float]] = WeakKeyDictionary()
+_LIMITS: WeakKeyDictionary[Runner, dict[str, tuple[float, float]]] = WeakKeyDictionary()
 
 
 def measure_change(restored: torch.Tensor, given: torch.Tensor) -> torch.Tensor:
@@ -56,24 +56,26 @@ def choose_limits(change: float) -> tuple[float, float]:
 
 
 def find_limits(
-    model: Runner, restore: Callable[[torch.Tensor], torch.Tensor]
+    model: Runner, colour: str, restore: Callable[[torch.Tensor], torch.Tensor]
 ) -> tuple[float, float]:
     """Find the changes at which this model's faces are left alone and restored in full.
 
     A network that paints every face anew changes clean ones, too. So it restores a clean face, once
-    in the model's life.
+    in the model's life for each choice of `colour`.
 
     Args:
         model: the model.
+        colour: which colours restored faces get; see `restore`.
         restore: restores a face [1, 3, in_size, in_size] RGB in [0, 1] with it.
     """
-    if model not in _LIMITS:
+    limits = _LIMITS.setdefault(model, {})
+    if colour not in limits:
         face = read_image(weights_folder() / CLEAN_FACE)
         face = warp.resize(face, model.config.in_size, model.config.in_size).clamp(0, 1)
         restored = restore(face)
         before = warp.resize(face, *restored.shape[2:]).clamp(0, 1)
-        _LIMITS[model] = choose_limits(float(measure_change(restored, before)))
-    return _LIMITS[model]
+        limits[colour] = choose_limits(float(measure_change(restored, before)))
+    return limits[colour]
 
 
 def weigh_change(change: torch.Tensor, limits: tuple[float, float]) -> torch.Tensor:

@@ -31,7 +31,7 @@ class Command(NamedTuple):
 
 
 COMMANDS = {
-    "restore": Command("restore the faces in image files", "restore"),
+    "restore": Command("restore the faces in image files and films", "restore"),
     "colorize": Command(
         "colour the faces in grey image files", "tasks", "add_colorize_arguments", "colorize"
     ),
@@ -56,6 +56,11 @@ COMMANDS = {
     "degrade": Command("degrade sharp image files, reproducibly", "degrade"),
     "bench": Command("time the network on this machine", "bench"),
     "status": Command("tell how far a run with a journal is", "status"),
+    "chunk": Command(
+        "split many files into chunks for a scheduler", "chunks", "add_chunk_arguments", "chunk"
+    ),
+    "run-chunk": Command("do one chunk", "chunks", "add_run_chunk_arguments", "run_chunk"),
+    "join": Command("collect what came of all chunks", "chunks", "add_join_arguments", "join"),
 }
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
+from .devices import full_precision
 from .sharpen import luma
 
 GRID = 32
@@ -59,5 +60,6 @@ def _blur(difference: torch.Tensor) -> torch.Tensor:
     kernel = torch.exp(-offsets.square() / (2 * SIGMA**2))
     kernel = (kernel / kernel.sum()).repeat(3, 1, 1, 1)
     cells = F.pad(cells, (reach, reach, reach, reach), mode="replicate")
-    cells = F.conv2d(F.conv2d(cells, kernel, groups=3), kernel.transpose(2, 3), groups=3)
+    with full_precision(cells.device):
+        cells = F.conv2d(F.conv2d(cells, kernel, groups=3), kernel.transpose(2, 3), groups=3)
     return F.interpolate(cells, size=(size, size), mode="bilinear", align_corners=False)

@@ -87,6 +87,17 @@ class Faces:
             image_size=image_size,
         )
 
+    def at_size(self, height: int, width: int) -> Faces:
+        """Return the same faces in the same images, enlarged or shrunk to that size."""
+        images, old_height, old_width = self.image_size
+        scale = self.boxes.new_tensor([width / old_width, height / old_height])
+        return replace(
+            self,
+            boxes=self.boxes * scale.repeat(2),
+            landmarks=self.landmarks * scale,
+            image_size=(images, height, width),
+        )
+
     @property
     def widths(self) -> torch.Tensor:
         """[N] box widths in pixels."""

@@ -12,7 +12,7 @@ DETECTORS = ("retinaface_resnet50", "retinaface_mobile0.25", "mtcnn", "yunet")
 """Face detectors, in the order in which "auto" prefers them; `detectors.registry` says why."""
 
 TEMPLATES = ("gpen", "ffhq")
-"""Where a face lies in its crop; `align.TEMPLATES` holds the points."""
+"""Where a face lies in its crop; `templates.TEMPLATES` holds the points."""
 
 MASK_KINDS = ("box", "oval", "parse")
 """Shapes of the mask with which a crop is pasted; `pasting.masks` draws them."""
@@ -27,6 +27,12 @@ REGIONS = (
 
 FACE_REGIONS = REGIONS[:8]
 """The parts that are pasted unless the user chooses others: the face, with what is worn on it."""
+
+TURNS = ("auto", "never", "always")
+"""Whether `detect` also searches images turned by quarters; `detectors.turns` says how."""
+
+REFINE = ("auto", "on", "off")
+"""Whether faces' landmarks are placed again on crops; "auto" leaves it to the model's size."""
 
 COLOURS = ("match", "grey", "keep")
 """Whose colours a restored face has: those of the given crop, those that the network painted unless
@@ -52,6 +58,21 @@ READ_ONLY = (".gif", ".heic", ".heif", ".jp2", ".pbm", ".pgm", ".ppm", ".psd", "
 
 IMAGE_SUFFIXES = frozenset((*WRITABLE, *READ_ONLY))
 """Suffixes by which a folder's images are found."""
+
+VIDEO_WRITABLE = (".mp4", ".m4v", ".mov", ".mkv", ".webm")
+"""Suffixes of films that are written."""
+
+VIDEO_SUFFIXES = frozenset(
+    (
+        *VIDEO_WRITABLE,
+        *(".3gp", ".avi", ".flv", ".m2ts", ".mpeg", ".mpg", ".mts", ".mxf", ".nut", ".ogv", ".ts"),
+        *(".vob", ".wmv"),
+    )
+)
+"""Suffixes by which a folder's films are found."""
+
+VIDEO_CODECS = ("h264", "hevc", "av1", "vp9")
+"""Codecs of films that are written; `video.encoding.ENCODERS` holds their encoders."""
 
 MODEL_SUFFIXES = (".safetensors", ".pth", ".pt", ".onnx")
 """Suffixes of checkpoint files."""

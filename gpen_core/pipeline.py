@@ -11,8 +11,9 @@ import torch
 from .align import alignable, check_template, cut, find_alignment, left_out_messages
 from .detectors import detect
 from .detectors.merging import check_max_faces, filter_faces
+from .detectors.refining import chooses_refining, refine_landmarks
 from .faces import Crops
-from .names import FACE_REGIONS, MASK_KINDS, RESTORE
+from .names import FACE_REGIONS, MASK_KINDS, REFINE, RESTORE, TURNS
 from .pasting import FEATHER, Part, Pasted, PasteOptions, paste_parts
 from .restore import check_colour, check_passes, restore_pixels, weigh_faces
 from .runner import check_task, choose_template
@@ -56,6 +57,9 @@ def restore_image(
     regions: Sequence[str] = FACE_REGIONS,
     parser: FaceParser | None = None,
     grain: float = 0.0,
+    min_face: float = 0,
+    turns: str = TURNS[0],
+    refine: str = REFINE[0],
     leave_clean: bool = False,
 ) -> Pasted:
     """Find all faces of the images, restore them and paste them back.
@@ -71,7 +75,9 @@ def restore_image(
             keeps its pixels bit for bit.
         mask_kind, regions, parser, grain: see `paste`.
         template: see `align`; "auto" takes the one that the model was trained for.
-        threshold, min_size: see `detect`.
+        threshold, min_size, min_face, turns: see `detect`.
+        refine: "on" places each face's landmarks more steadily by `refine_landmarks`, "off" does
+            not, "auto" does for models of 512 px and more.
         max_faces: keep at most this many faces in each image: the largest that are `alignable`.
         batch_size, noise_seed, colour, leave_clean: see `restore`. A clean face keeps its pixels
             bit for bit.
@@ -107,12 +113,16 @@ def restore_image(
     options.check_background()
     check_choices(model, template, max_faces, batch_size, noise_seed)
     check_colour(colour)
-    faces = detect(
+    faces = find_faces(
         detector,
         image,
+        model.config.in_size,
         threshold=threshold,
         min_size=min_size,
-        on_progress=on_search,
+        min_face=min_face,
+        turns=turns,
+        refine=refine,
+        on_search=on_search,
     )
     return restore_detected(
         model,
@@ -129,6 +139,32 @@ def restore_image(
         colour=colour,
         leave_clean=leave_clean,
     )
+
+
+def find_faces(
+    detector: Detector,
+    image: torch.Tensor,
+    size: int,
+    *,
+    threshold: float | None = None,
+    min_size: float = 0,
+    min_face: float = 0,
+    turns: str = TURNS[0],
+    refine: str = REFINE[0],
+    on_search: OnProgress | None = None,
+) -> Faces:
+    """Find the faces of [B, 3, H, W] for crops of `size` pixels; see `restore_image`."""
+    refines = chooses_refining(refine, size)
+    faces = detect(
+        detector,
+        image,
+        threshold=threshold,
+        min_size=min_size,
+        on_progress=on_search,
+        min_face=min_face,
+        turns=turns,
+    )
+    return refine_landmarks(detector, image, faces) if refines else faces
 
 
 def check_choices(
@@ -209,7 +245,8 @@ def restore_detected(
         )
         restored = Crops(pixels, part)
         if leave_clean and needs_network:
-            shares, changes = (found.tolist() for found in weigh_faces(model, pixels, crops.pixels))
+            weighed = weigh_faces(model, pixels, crops.pixels, colour)
+            shares, changes = (found.tolist() for found in weighed)
             for row, share in enumerate(shares, start=start):
                 strengths[row] *= share
             if on_weighed is not None:

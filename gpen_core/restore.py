@@ -120,7 +120,7 @@ def restore_pixels(
             on_progress=on_progress,
             colour=colour,
         )
-        share = strength * weigh_faces(model, restored, pixels)[0]
+        share = strength * weigh_faces(model, restored, pixels, colour)[0]
         return _resize(pixels, restored.shape[-1]).lerp(restored, share[:, None, None, None])
     config = model.config
     is_oom = getattr(model, "is_oom", is_out_of_memory)
@@ -145,7 +145,7 @@ def restore_pixels(
 
 
 def weigh_faces(
-    model: Runner, restored: torch.Tensor, given: torch.Tensor
+    model: Runner, restored: torch.Tensor, given: torch.Tensor, colour: str
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Tell how much of each restored face to use, so that clean faces are left alone.
 
@@ -153,13 +153,14 @@ def weigh_faces(
         model: the model that restored them.
         restored: [N, 3, S, S] RGB in [0, 1].
         given: the faces before, of any size.
+        colour: with which colours they were restored; see `restore`.
 
     Returns:
         The shares [N] in [0, 1], and the changes [N] in levels of 255 that they follow from.
     """
     before = _resize(given, restored.shape[-1]).to(restored.device)
     change = measure_change(restored, before)
-    limits = find_limits(model, lambda face: restore_pixels(model, face))
+    limits = find_limits(model, colour, lambda face: restore_pixels(model, face, colour=colour))
     return weigh_change(change, limits), change
 
 

@@ -12,6 +12,7 @@ from .restore import RestoreFaces
 from .restore_image import RestoreImage
 from .select import SelectFaces
 from .tasks import ColorizeFaces, FacesFromSegmentation, InpaintFaces
+from .video import RestoreVideo
 
 NODES: list[type[io.ComfyNode]] = [
     LoadGPEN,
@@ -28,6 +29,7 @@ NODES: list[type[io.ComfyNode]] = [
     ColorizeFaces,
     InpaintFaces,
     FacesFromSegmentation,
+    RestoreVideo,
 ]
 
 

@@ -16,6 +16,7 @@ from ..gpen_core.select import ORDERS, SIZE_UNITS, parse_indices, select_faces
 from .files import make_parser
 from .paste import DETAIL
 from .restore import SAVED_COLOUR, make_colour, make_leave_clean
+from .searching import DEFAULTS, SAVED_REFINE, SAVED_TURNS, make_search_inputs
 from .sockets import (
     FROM_MODEL,
     REGIONS_TEXT,
@@ -62,7 +63,16 @@ class Choices:
     upscale_model: Any = None
     background: torch.Tensor | None = None
     grain: float = 0.0
+    min_face: int = 0
+    turns: str = SAVED_TURNS
+    refine: str = SAVED_REFINE
     leave_clean: bool = False
+
+    @property
+    def search(self) -> dict[str, Any]:
+        """The options of the search."""
+        chosen = {"threshold": self.threshold or None, "min_face": self.min_face}
+        return {**DEFAULTS, **chosen, "turns": self.turns}
 
     def make_options(self, strength: float) -> PasteOptions:
         """Return the options for pasting, without the enlarged background."""
@@ -198,5 +208,6 @@ def make_paste_inputs() -> list[Any]:
                        tooltip="A larger or smaller version of the image, to paste into instead. "
                        "The result has its size, whatever scale says."),
         make_grain(),
+        *make_search_inputs(),  # at the end, as they came later
         make_leave_clean(),
     ]  # fmt: skip

@@ -8,15 +8,18 @@ from comfy_api.latest import io
 
 from ..gpen_core.align import align, alignable, cut, left_out_messages
 from ..gpen_core.detectors.merging import filter_faces
+from ..gpen_core.detectors.refining import chooses_refining
 from ..gpen_core.detectors.regions import keep_in_boxes
 from ..gpen_core.names import AUTO, TEMPLATES
-from ..gpen_core.preview import draw_previews
+from ..gpen_core.preview import draw_previews, locate_in_previews
 from ..gpen_core.runner import choose_template
 from . import host
+from .clickable import describe_places
 from .detections import find_faces
 from .files import stamp_unconnected_detector
 from .ranges import in_range
 from .reports import describe_faces
+from .searching import SAVED_REFINE, SAVED_TURNS, make_search_inputs
 from .sockets import (
     CATEGORY,
     CROP_SIZES,
@@ -94,6 +97,7 @@ class DetectFaces(io.ComfyNode):
                 io.BoundingBox.Input("bboxes", optional=True, force_input=True,
                                      tooltip="Search only inside these boxes, from any detection "
                                      "node. The node reports boxes without a face."),
+                *make_search_inputs(),
             ],
             outputs=[
                 GPENFaces.Output("faces", tooltip="The faces, and where their crops belong."),
@@ -122,22 +126,32 @@ class DetectFaces(io.ComfyNode):
         detector: Detector | None = None,
         landmarks: dict[str, Any] | None = None,
         bboxes: Any = None,
+        min_face: int = 0,
+        turns: str = SAVED_TURNS,
+        refine: str = SAVED_REFINE,
     ) -> io.NodeOutput:
         pixels, _ = from_host_image(image)
         device = host.prepare_device()  # before the detector takes memory there
-        conditions = {"threshold": threshold or None, "min_size": min_size}
+        kept = {"threshold": threshold or None, "min_size": min_size}
+        size = _choose_crop_size(crop_size, model)
         boxes = None if bboxes is None else from_host_boxes(bboxes, len(pixels))
         searching, cutting = host.make_stages(SEARCH_SHARE, 1 - SEARCH_SHARE)
         template = _choose_template(template, model)
         if landmarks is None:
-            found, missed = find_faces(detector, pixels, boxes, conditions, searching)
+            found, missed = find_faces(
+                detector,
+                pixels,
+                boxes,
+                {**kept, "min_face": min_face, "turns": turns},
+                searching,
+                refine=chooses_refining(refine, size),
+            )
             fit = alignable(found, template=template)
             faces, left_out = found[fit], found[~fit]
         else:
-            faces, missed = _filter(from_host_landmarks(landmarks, pixels), boxes, conditions)
+            faces, missed = _filter(from_host_landmarks(landmarks, pixels), boxes, kept)
             left_out = faces[[]]
         faces = filter_faces(faces, max_faces=max_faces or None)
-        size = _choose_crop_size(crop_size, model)
         warnings = [
             *_describe_missed(missed),
             *left_out_messages(left_out),
@@ -161,7 +175,11 @@ class DetectFaces(io.ComfyNode):
             to_host_image(crops.pixels),
             to_host_boxes(faces),
             len(faces),
-            ui=make_ui(_draw(pixels, faces, missed, left_out), said),
+            ui=make_ui(
+                _draw(pixels, faces, missed, left_out),
+                said,
+                describe_places(faces, locate_in_previews(pixels, faces, most=PREVIEW_IMAGES)),
+            ),
         )
 
 

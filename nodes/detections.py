@@ -9,18 +9,21 @@ from __future__ import annotations
 import hashlib
 import weakref
 from collections import OrderedDict
+from functools import cache
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ..gpen_core.detectors import detect
+from ..gpen_core.detectors import detect, refine_landmarks
 from ..gpen_core.detectors.interrupts import interruptible
 from ..gpen_core.detectors.regions import detect_in_boxes
 from . import host
 from .files import make_detector, stamp_detector
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..gpen_core.detectors import Detector
     from ..gpen_core.detectors.regions import Missed
     from ..gpen_core.faces import Faces
@@ -78,6 +81,8 @@ def find_faces(
     boxes: list[torch.Tensor] | None,
     conditions: dict[str, Any],
     on_progress: OnProgress,
+    *,
+    refine: bool,
 ) -> Detection:
     """Detect faces everywhere, or in the boxes; return them and the boxes without a face.
 
@@ -87,22 +92,34 @@ def find_faces(
         boxes: [K, 4] for each image, or None.
         conditions: options of `detect`.
         on_progress: told of every pass. The search may be cancelled inside a pass, too.
+        refine: look at each face again to place its landmarks more steadily.
     """
     stamp = stamp_detector() if detector is None else _STAMPS.get(detector)
     key = None if stamp is None else _make_key(pixels, stamp, boxes, conditions)
+    load = cache(lambda: detector or make_detector())
+
+    def search() -> Detection:
+        if boxes is None:
+            return detect(load(), pixels, **conditions, on_progress=on_progress), []
+        return detect_in_boxes(load(), pixels, boxes, **conditions, on_progress=on_progress)
+
+    found = _keep(key, search)
+    on_progress(1, 1)
+    if refine and len(found[0]):
+        faces, missed = found
+        key = None if key is None else f"{key} refined"
+        found = _keep(key, lambda: (refine_landmarks(load(), pixels, faces), missed))
+    return found
+
+
+def _keep(key: str | None, find: Callable[[], Detection]) -> Detection:
+    """Return the detection that was kept under a key, or find it and keep it."""
     found = None if key is None else CACHE.get(key)
     if found is None:
-        detector = detector or make_detector()
         with interruptible(host.stop_if_cancelled):
-            if boxes is None:
-                found = detect(detector, pixels, **conditions, on_progress=on_progress), []
-            else:
-                found = detect_in_boxes(
-                    detector, pixels, boxes, **conditions, on_progress=on_progress
-                )
+            found = find()
         if key is not None:
             CACHE.put(key, found)
-    on_progress(1, 1)
     return found
 
 

@@ -6,13 +6,12 @@ when none is connected.
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from typing import TYPE_CHECKING
 
 from ..gpen_core.checkpoints import catalog
 from ..gpen_core.detectors import load_detector
-from ..gpen_core.detectors.mtcnn import FACENET
+from ..gpen_core.detectors.mtcnn_networks import FACENET, find_package_weights
 from ..gpen_core.detectors.registry import find_weights
 from ..gpen_core.errors import CheckpointError, DetectorError
 from ..gpen_core.names import AUTO, DETECTORS, PARSERS
@@ -135,7 +134,7 @@ def make_detector(name: str = AUTO, path: Path | None = None) -> Detector:
 def _check_detector_is_there(name: str, folders: list[Path]) -> None:
     """Raise DetectorError if the named detector, or with "auto" every one, is missing."""
     wanted = DETECTORS if name == AUTO else (name,)
-    has_mtcnn = importlib.util.find_spec("facenet_pytorch") is not None
+    has_mtcnn = find_package_weights() is not None
     if any(has_mtcnn if n == "mtcnn" else find_weights(n, folders) for n in wanted):
         return
     install = (

@@ -91,6 +91,11 @@ def list_model_folders(folders: tuple[str, ...]) -> list[Path]:
     return [Path(path) for key in folders for path in folder_paths.get_folder_paths(key)]
 
 
+def find_temporary_folder() -> Path:
+    """Return the folder that the host empties when it starts."""
+    return Path(folder_paths.get_temp_directory())
+
+
 def get_device() -> torch.device:
     """Return the device that the host computes on."""
     return mm.get_torch_device()

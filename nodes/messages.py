@@ -26,6 +26,9 @@ REPLACED = (
         "If it is an upscaler, ComfyUI's node Load Upscale Model loads it",
     ),
     ("`gpen restore --model` runs it", "The node Load Face Restorer loads it"),
+    (", or pass --hdr to restore its coded values as they are", ""),
+    (", or pass --audio none", ""),
+    (" Convert the sound to AAC first, or pass --audio none.", " Convert the sound to AAC first."),
     ("`gpen convert --sharpen` writes one", "Choose another file of this model"),
 )
 """Parts of messages of gpen_core, and what they say in ComfyUI. A test holds the list complete."""

@@ -26,7 +26,9 @@ def in_range(execute: Callable[..., io.NodeOutput]) -> Callable[..., io.NodeOutp
     @functools.wraps(execute)
     def run(cls: type[io.ComfyNode], **values: Any) -> io.NodeOutput:
         for widget in cls.define_schema().inputs:
-            if widget.id in values and isinstance(getattr(widget, "default", None), int | float):
+            default = getattr(widget, "default", None)
+            is_number = isinstance(default, int | float) and not isinstance(default, bool)
+            if widget.id in values and is_number:
                 values[widget.id] = _check(widget, values[widget.id])
         return execute(cls, **values)
 

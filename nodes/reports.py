@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING
+
+from ..gpen_core.preview import number_faces
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,10 +61,11 @@ def list_faces(
         weighed: the share of each restored face, and its change in levels, if clean faces were left
             alone.
     """
-    lines, numbers = [], Counter[int]()
+    lines = []
     ends = [f"; changes {change:.1f} levels, {share:.0%} used" for share, change in weighed]
-    for image, (x0, y0, x1, y1), score, strength, end in zip(
+    for image, number, (x0, y0, x1, y1), score, strength, end in zip(
         faces.image_index.tolist(),
+        number_faces(faces.image_index),
         faces.boxes.tolist(),
         faces.scores.tolist(),
         strengths,
@@ -71,10 +73,9 @@ def list_faces(
         strict=True,
     ):
         lines.append(
-            f"image {image}, face {numbers[image]}: {x1 - x0:.0f}×{y1 - y0:.0f} px at "
+            f"image {image}, face {number}: {x1 - x0:.0f}×{y1 - y0:.0f} px at "
             f"{x0:.0f}, {y0:.0f}; score {score:.2f}; strength {strength:g}{end}"
         )
-        numbers[image] += 1
     return "\n".join(lines)
 
 

@@ -47,9 +47,6 @@ def make_colour() -> io.Combo.Input:
 PLANNED_BATCH = 8
 """Faces per pass for which the host frees memory beforehand. If more fit, more run together."""
 
-DEFAULTS = {"threshold": None, "min_size": 0}
-"""Those of Detect Faces' widgets, so that both nodes share what was found."""
-
 SEARCH_SHARE = 0.5
 """The part of Restore Image's bar that the search takes. Models differ too much to know it."""
 

@@ -9,6 +9,7 @@ import torch
 from comfy_api.latest import io
 
 from ..gpen_core.align import alignable, find_alignment, left_out_messages
+from ..gpen_core.detectors.refining import chooses_refining
 from ..gpen_core.names import RESTORE
 from ..gpen_core.pipeline import restore_detected
 from ..gpen_core.runner import check_task
@@ -21,12 +22,13 @@ from .choices import (
     make_paste_inputs,
     make_restore_inputs,
 )
+from .clickable import compare
 from .detections import find_faces
 from .enlarging import enlarge
 from .files import stamp_parser, stamp_unconnected_detector
 from .ranges import in_range
 from .reports import count_faces, describe_clean, describe_faces, list_faces
-from .restore import DEFAULTS, PLANNED_BATCH, SEARCH_SHARE, make_strength
+from .restore import PLANNED_BATCH, SEARCH_SHARE, make_strength
 from .sockets import (
     CATEGORY,
     AlignedFaces,
@@ -137,8 +139,10 @@ class RestoreImage(io.ComfyNode):
         template = choices.find_template(model.config)
         searching, restoring = host.make_stages(SEARCH_SHARE, 1 - SEARCH_SHARE)
         model.load(PLANNED_BATCH)
-        conditions = {**DEFAULTS, "threshold": choices.threshold or None}
-        found, _ = find_faces(choices.detector, pixels, None, conditions, searching)
+        refine = chooses_refining(choices.refine, model.config.in_size)
+        found, _ = find_faces(
+            choices.detector, pixels, None, choices.search, searching, refine=refine
+        )
         fit = alignable(found, template=template)
         faces = choices.choose(found[fit])
         crops = KeptCrops(model.config)
@@ -150,6 +154,7 @@ class RestoreImage(io.ComfyNode):
         lines = [*_describe(choices, faces, int(fit.sum())), *describe_clean(weighed)]
         said = "\n".join([*lines, *warnings])
         host.say(cls.hidden.unique_id, said)
+        compared = compare(pixels, pasted.image) if len(faces) else {}
         alignment = find_alignment(faces, size=model.config.in_size, template=template)
         return io.NodeOutput(
             to_host_image(pasted.image, _fit_alpha(alpha, choices.background, pasted.image)),
@@ -158,7 +163,7 @@ class RestoreImage(io.ComfyNode):
             AlignedFaces(faces, alignment),
             len(faces),
             list_faces(faces, [options.strength_of(row) for row in range(len(faces))], weighed),
-            ui=make_ui(said=said),
+            ui={**(make_ui(said=said) or {}), **compared},
         )
 
 

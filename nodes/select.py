@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from comfy_api.latest import io
 
-from ..gpen_core.preview import draw_sheets, number_faces
+from ..gpen_core.preview import draw_sheets, locate_in_sheets, number_faces
 from ..gpen_core.select import ORDERS, SIZE_UNITS, select_faces
 from . import host
+from .clickable import describe_places
 from .ranges import in_range
 from .reports import count_faces
 from .sockets import (
@@ -24,6 +25,9 @@ from .sockets import (
 
 if TYPE_CHECKING:
     from ..gpen_core.faces import Faces
+
+LEFT_OUT = 0.3
+"""Brightness in the preview of a face that was left out."""
 
 
 class SelectFaces(io.ComfyNode):
@@ -111,23 +115,34 @@ class SelectFaces(io.ComfyNode):
             region=from_host_mask(region),
         )
         kept_crops = crops[kept.to(crops.device)]
+        pictures, places = _draw(faces.faces, order, kept, crops)
         said = f"Kept {len(kept)} of {count_faces(len(faces))}."
         host.say(cls.hidden.unique_id, said)
         return io.NodeOutput(
             faces[kept],
             kept_crops,
             faces[remaining],
-            ui=make_ui(_draw(faces.faces, order, kept, kept_crops), said),
+            ui=make_ui(pictures, said, places),
         )
 
 
-def _draw(faces: Faces, order: str, kept: torch.Tensor, crops: torch.Tensor) -> list[torch.Tensor]:
-    """Draw the crops kept, with the numbers that `indices` takes, on a sheet per image."""
-    shown = faces.image_index[kept].unique()[:PREVIEW_IMAGES]
+def _draw(
+    faces: Faces, order: str, kept: torch.Tensor, crops: torch.Tensor
+) -> tuple[list[torch.Tensor], list[list[dict[str, Any]]]]:
+    """Draw the crops of the first images, those left out darker, with the numbers of `indices`.
+
+    Returns:
+        A sheet for each image, and what the page needs to take clicks on it.
+    """
+    shown = faces.image_index.unique()[:PREVIEW_IMAGES]
     rows = torch.isin(faces.image_index, shown).nonzero()[:, 0]
     ranked = rows[select_faces(faces[rows], order=order).kept]
-    numbers = dict(zip(ranked.tolist(), number_faces(faces.image_index[ranked]), strict=True))
-    pixels, _ = from_host_image(crops)
-    return draw_sheets(
-        pixels, faces[kept], [numbers.get(row, 0) for row in kept.tolist()], most=PREVIEW_IMAGES
+    of_ranked, numbers = faces[ranked], number_faces(faces.image_index[ranked])
+    is_kept = torch.isin(ranked, kept)
+    pixels, _ = from_host_image(crops[ranked.to(crops.device)])
+    pixels = pixels * torch.where(is_kept, 1.0, LEFT_OUT).to(pixels)[:, None, None, None]
+    places = locate_in_sheets(of_ranked, numbers, most=PREVIEW_IMAGES)
+    return (
+        draw_sheets(pixels, of_ranked, numbers, most=PREVIEW_IMAGES),
+        describe_places(of_ranked, places, set(is_kept.nonzero()[:, 0].tolist())),
     )

@@ -16,6 +16,7 @@ from ..gpen_core.detectors.face_mesh import faces_from_mesh
 from ..gpen_core.errors import MismatchError
 from ..gpen_core.names import FACE_REGIONS, MASK_KINDS
 from . import host
+from .clickable import FACES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -151,7 +152,9 @@ def to_host_image(image: torch.Tensor, alpha: torch.Tensor | None = None) -> tor
 
 
 def make_ui(
-    images: Sequence[torch.Tensor] | torch.Tensor = (), said: str = ""
+    images: Sequence[torch.Tensor] | torch.Tensor = (),
+    said: str = "",
+    faces: Sequence[Sequence[dict[str, Any]]] = (),
 ) -> dict[str, Any] | None:
     """Return the `ui` value with which a node shows images and a text.
 
@@ -161,6 +164,7 @@ def make_ui(
     Args:
         images: RGB [3, H, W] in [0, 1], of any sizes; only the first are shown.
         said: what `host.say` shows while the node runs.
+        faces: of each image, those that a click can choose; see `clickable`.
 
     Returns:
         None if there is nothing to show.
@@ -169,7 +173,8 @@ def make_ui(
     # The host's preview fails without an image.
     pictures = ui.PreviewImage(shown).as_dict() if shown else {}
     text = {SAID: [said]} if said else {}
-    return {**pictures, **text} or None
+    places = {FACES: [list(part) for part in faces]} if any(faces) else {}
+    return {**pictures, **text, **places} or None
 
 
 def from_host_crops(crops: torch.Tensor) -> torch.Tensor:

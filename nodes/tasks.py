@@ -18,7 +18,8 @@ from .detections import find_faces
 from .files import stamp_unconnected_detector
 from .ranges import in_range
 from .reports import count_faces, describe_faces
-from .restore import DEFAULTS, PLANNED_BATCH, SEARCH_SHARE
+from .restore import PLANNED_BATCH, SEARCH_SHARE
+from .searching import DEFAULTS
 from .sockets import (
     CATEGORY,
     GPENDetector,
@@ -57,7 +58,7 @@ def _find_and_work(
     """Find the faces of images, do the task with them, and say what was done."""
     searching, working = host.make_stages(SEARCH_SHARE, 1 - SEARCH_SHARE)
     model.load(PLANNED_BATCH)
-    found, _ = find_faces(detector, pixels, None, DEFAULTS, searching)
+    found, _ = find_faces(detector, pixels, None, DEFAULTS, searching, refine=False)
     fit = alignable(found, template=choose_template(AUTO, model.config))
     warnings = left_out_messages(found[~fit])
     if warnings:

@@ -68,7 +68,9 @@ def assert_same(found: tuple[torch.Tensor, ...], expected: tuple[torch.Tensor, .
         assert torch.equal(ours, theirs)
 
 
-@pytest.mark.parametrize("around", [torch.device("meta"), BF16, nullcontext()], ids=str)
+@pytest.mark.parametrize(
+    "around", [torch.device("meta"), BF16, nullcontext()], ids=["meta", "bfloat16", "nothing"]
+)
 def test_default_device_and_autocast_change_nothing(
     photograph: torch.Tensor,
     faces: gpen.Faces,

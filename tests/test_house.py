@@ -30,10 +30,10 @@ STOREYS = (
     ("settings",),
     ("parallel_tensors",),
     ("cache", "colour", "devices", "faces", "files", "images", "sharpen"),
-    ("warp", "arch", "media", "select", "preview"),
+    ("warp", "templates", "arch", "media", "select", "preview"),
     ("runner", "checkpoints", "runners", "cleanliness"),
     ("detectors", "align", "restore", "pasting", "degradation"),  # the verbs
-    ("pipeline", "evaluation", "reports"),
+    ("pipeline", "evaluation", "reports", "video"),
     ("tasks",),
     ("training",),
     ("batch",),
@@ -231,8 +231,8 @@ def test_public_name_resolves_and_has_a_docstring(name):
 
 
 def test_an_unknown_public_name_is_an_attribute_error():
-    with pytest.raises(AttributeError, match="no attribute 'restore_video'"):
-        _ = gpen_core.restore_video
+    with pytest.raises(AttributeError, match="no attribute 'restore_film'"):
+        _ = gpen_core.restore_film
 
 
 @pytest.mark.parametrize("path", CODE, ids=lambda p: str(p.relative_to(ROOT)))

@@ -74,7 +74,7 @@ def test_restore_image_equals_the_four_verbs_in_a_row(model, found):
     asked = found(faces)
     result = restore_image(
         model, "detector", pixels, strength=0.7, template="ffhq", detail=0.5, threshold=0.6,
-        min_size=9, max_faces=4,
+        min_size=9, max_faces=4, min_face=7, turns="always",
     )  # fmt: skip
     crops = align(pixels, faces, size=32, template="ffhq")
     expected = paste(pixels, restore(model, crops), detail=0.5, strength=0.7)
@@ -82,6 +82,7 @@ def test_restore_image_equals_the_four_verbs_in_a_row(model, found):
     assert torch.equal(result.mask, expected.mask)
     assert asked == {
         "detector": "detector", "threshold": 0.6, "min_size": 9, "on_progress": None,
+        "min_face": 7, "turns": "always",
     }  # fmt: skip
 
 
@@ -167,12 +168,12 @@ def test_parts_give_the_same_as_the_whole(model, found, monkeypatch, most):
 
 
 def test_a_long_clip_holds_few_crops(model, found, monkeypatch):
-    """60 frames × 3 faces with room for 10 crops: never more than 10 are alive."""
-    found(faces_per_image([3] * 60))
+    """24 frames × 3 faces with room for 10 crops: never more than 10 are alive."""
+    found(faces_per_image([3] * 24))
     monkeypatch.setattr(pipeline, "CROPS_BUDGET", 10 * 3 * 4 * 2 * 32**2)
     held = []
-    restore_image(model, None, image(60), on_restored=lambda crops: held.append(len(crops)))
-    assert sum(held) == 180
+    restore_image(model, None, image(24), on_restored=lambda crops: held.append(len(crops)))
+    assert sum(held) == 72
     assert max(held) == 10
 
 
@@ -220,7 +221,8 @@ def peak(count):
     faces = Faces(torch.cat([landmarks.amin(1), landmarks.amax(1)], 1), landmarks,
                   torch.ones(count), torch.zeros(count, dtype=torch.int64), (1, 300, 400))
     pipeline.detect = lambda *_, **__: faces
-    pipeline.restore_image(FunctionRunner(model, lambda faces, noise_seed: faces), None, image)
+    runner = FunctionRunner(model, lambda faces, noise_seed: faces)
+    pipeline.restore_image(runner, None, image, refine="off")
     return peak_of_process()
 
 few = peak(8)
@@ -228,6 +230,7 @@ print(peak(80) - few)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     sys.platform == "win32", reason="reads the peak memory of a process by getrusage"
 )

@@ -75,6 +75,7 @@ def test_faces_pasted_on_a_device_equal_those_of_the_cpu(detail, larger):
     assert torch.equal(pasted.image[untouched], base[untouched])
 
 
+@pytest.mark.slow
 def test_a_long_clip_is_never_on_the_device_as_a_whole(monkeypatch):
     monkeypatch.setattr(warp, "PIXELS_PER_WARP", 4 * 32**2)  # crops that are cut together
     peaks = {}

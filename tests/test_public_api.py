@@ -17,7 +17,7 @@ import gpen_core as gpen
 
 ROOT = Path(__file__).resolve().parents[1]
 ERRORS = {name for name in gpen.__all__ if name.endswith("Error")}
-NEEDS_MTCNN = {"load_detector", "detect", "restore_image", "colorize", "inpaint"}
+NEEDS_MTCNN = {"load_detector", "detect", "restore_image", "restore_video", "colorize", "inpaint"}
 
 
 @pytest.mark.parametrize("name", sorted(set(gpen.__all__) - ERRORS))
@@ -58,7 +58,7 @@ def test_a_type_checker_passes_the_examples_of_readme(tmp_path):
 
 def test_a_type_checker_finds_wrong_arguments_and_unknown_names(tmp_path):
     pytest.importorskip("pyright", reason="pip install 'pyright[nodejs]'")
-    code = "import gpen_core as gpen\n\ngpen.align(1, 2, size=3)\ngpen.restore_video\n"
+    code = "import gpen_core as gpen\n\ngpen.align(1, 2, size=3)\ngpen.restore_film\n"
     errors = check_types(code, tmp_path)
     assert any('parameter "image" of type "Tensor"' in error for error in errors), errors
-    assert any("restore_video" in error for error in errors), errors
+    assert any("restore_film" in error for error in errors), errors

@@ -52,7 +52,7 @@ def test_with_face_align_faces_are_found_in_the_photograph(guide, monkeypatch, c
         torch.tensor([[15.0, 10, 45, 50]]), landmarks, torch.ones(1), torch.zeros(1), (1, 60, 60)
     )
     monkeypatch.setattr(restorer, "load_detector", lambda *words, **options: object())
-    monkeypatch.setattr(restorer, "detect", lambda *words, **options: faces)
+    monkeypatch.setattr(restorer, "find_chosen_faces", lambda *words, **options: faces)
     assert run("--face_align") == 0
     assert "1 face restored" in capsys.readouterr().out
     assert read_picture("restored_face.png").size == (60, 60)

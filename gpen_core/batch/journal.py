@@ -32,6 +32,7 @@ CREATE TABLE results(
     payload TEXT NOT NULL,
     spec TEXT NOT NULL,
     run INTEGER NOT NULL,  -- the last run that asked for it
+    again INTEGER NOT NULL,  -- what stands at its path may be replaced: we made it
     state TEXT NOT NULL,
     tries INTEGER NOT NULL DEFAULT 0,
     worker TEXT, seconds REAL, bytes INTEGER, faces INTEGER, error TEXT, ended REAL
@@ -39,9 +40,10 @@ CREATE TABLE results(
 CREATE TABLE runs(run INTEGER PRIMARY KEY, begun REAL NOT NULL, ended REAL, about TEXT NOT NULL);
 """
 _ADD = """
-INSERT INTO results(id, source, payload, spec, run, state)
-VALUES(:id, :source, :payload, :spec, :run, 'left')
+INSERT INTO results(id, source, payload, spec, again, run, state)
+VALUES(:id, :source, :payload, :spec, :again, :run, 'left')
 ON CONFLICT(id) DO UPDATE SET
+    again = 1,
     state = CASE
         WHEN spec <> excluded.spec THEN 'left'
         WHEN state = 'done' AND bytes IS NOT :there THEN 'left'
@@ -66,6 +68,7 @@ class Entry(NamedTuple):
         payload: what a worker must know, as text.
         spec: the hash of all that the result depends on; see `spec.hash_spec`.
         there: the length of the file that stands at the path now; None if there is none.
+        again: files at the path, and pictures beside it, may be replaced.
     """
 
     id: str
@@ -73,6 +76,7 @@ class Entry(NamedTuple):
     payload: str
     spec: str
     there: int | None
+    again: bool = False
 
 
 class Row(NamedTuple):
@@ -82,6 +86,7 @@ class Row(NamedTuple):
     source: str
     payload: str
     spec: str
+    again: bool
     state: str
     tries: int
     worker: str | None

@@ -50,13 +50,24 @@ class LocalPool:
         load: makes what does a task; it runs in each worker.
         workers: how many processes.
         threads: threads of each; None shares the cores out.
+
+    Attributes:
+        threads: threads of each.
+        device: the kind of device, None where the options say it.
     """
+
+    device: str | None = None
 
     def __init__(self, load: Load, workers: int, threads: int | None = None) -> None:
         self._load = load
-        self._threads = share_cores(workers) if threads is None else threads
+        self.threads = share_cores(workers) if threads is None else threads
         self._workers: list[_Worker | None] = [None] * workers
         self._early_deaths = 0
+
+    @property
+    def workers(self) -> int:
+        """The number of processes, which are started when there is work for them."""
+        return len(self._workers)
 
     def __enter__(self) -> LocalPool:
         return self
@@ -70,7 +81,7 @@ class LocalPool:
     def submit(self, chunk: Chunk) -> None:
         for place, worker in enumerate(self._workers):
             if worker is None:
-                self._workers[place] = worker = _Worker(self._load, self._threads, place)
+                self._workers[place] = worker = _Worker(self._load, self.threads, place)
             if worker.chunk is None:
                 worker.give(chunk)
                 return

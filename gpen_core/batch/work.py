@@ -69,7 +69,7 @@ class Chunk(NamedTuple):
 Work = Callable[[Task], Result]
 """Does one task. It returns a failed result for a bad file, and raises only for a defect."""
 
-Load = Callable[[], Work]
+Load = Callable[..., Work]
 """Loads networks and returns what does a task. It can be pickled, and may raise `GPENError`."""
 
 

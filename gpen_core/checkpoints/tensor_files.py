@@ -146,7 +146,8 @@ def _outline(file: BinaryIO, found: str, path: Path) -> Any:
 
 def _read_safetensors(path: Path) -> TensorFile:
     # load_file maps the file; copies stay valid when the file is replaced.
-    tensors = {name: tensor.clone() for name, tensor in load_file(path).items()}
+    with torch.device("cpu"):  # older versions of safetensors take the host's default device
+        tensors = {name: tensor.clone() for name, tensor in load_file(path).items()}
     with safe_open(path, "pt") as file:
         return TensorFile(tensors, "safetensors", file.metadata() or {})
 

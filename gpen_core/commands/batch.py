@@ -5,50 +5,59 @@ from __future__ import annotations
 import functools
 import json
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
-from ..batch.driver import drive
+from ..batch.driver import Pool, drive
 from ..batch.journal import Entry, Journal
 from ..batch.spec import hash_input
 from ..batch.work import DONE, FAILED, LEFT, Task, choose_chunk_size
 from ..errors import GPENError
-from ..files import exists
+from ..files import exists, is_file
+from .batch_options import RAY
 from .batch_work import load_work, pack_job
-from .image_files import SAID_ONCE
 from .inputs import Problem
 from .jobs import plan_from_options, plan_jobs
-from .running import Outcome, Reporter, make_bar, report
+from .running import SAID_ONCE, Outcome, Reporter, make_bar, report
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
-    from ..batch.driver import Pool
     from ..batch.journal import Row
-    from ..batch.work import Load, Result
+    from ..batch.work import Result
     from .jobs import Job
-    from .restorer import RestoreOptions
+    from .restore_options import RestoreOptions
 
-NOT_IN_WORKERS = ("run", "inputs", "output", "journal")
+NOT_IN_WORKERS = ("run", "inputs", "output", "journal", "plan")
 """Options that workers do not need."""
+FILE_OPTIONS = ("model", "detector_weights", "upscaler", "parser")
+"""Options that may name a file."""
 
 
 def run_batch(args: RestoreOptions, extras: Sequence[str]) -> int:
     """Restore every file by workers, report those that fail, and return the exit code."""
     reporter = Reporter(as_json=args.json)
     if args.journal is not None:
-        with Journal(args.journal, lambda message: report(str(args.journal), message)) as journal:
-            _run_journal(args, extras, journal, reporter)
-    else:
-        jobs, problems = plan_from_options(args, extras)
-        reporter.begin(problems)
-        tasks = (_make_task(job, again=args.overwrite) for job in jobs)
-        _do(args, tasks, len(jobs), reporter)
+        with (
+            Journal(args.journal, lambda message: report(str(args.journal), message)) as journal,
+            make_pool(args) as pool,
+        ):
+            _run_journal(args, extras, journal, pool, reporter)
+        return reporter.end()
+    jobs, problems = plan_from_options(args, extras)
+    reporter.begin(problems)
+    tasks = (_make_task(job, again=args.overwrite) for job in jobs)
+    with make_pool(args) as pool:
+        _do(args, tasks, len(jobs), pool, reporter)
     return reporter.end()
 
 
 def _run_journal(
-    args: RestoreOptions, extras: Sequence[str], journal: Journal, reporter: Reporter
+    args: RestoreOptions,
+    extras: Sequence[str],
+    journal: Journal,
+    pool: Workers,
+    reporter: Reporter,
 ) -> None:
     """Plan what the journal says is left, and do it."""
     from .batch_spec import describe_run  # imports PyTorch
@@ -61,8 +70,8 @@ def _run_journal(
     jobs, problems = plan_jobs(
         args.inputs, args.output, overwrite=True, extras=extras, suffix=args.ext
     )
-    base, about = describe_run(args)
-    entries = _list_entries(args, jobs, problems, journal, base)
+    base, about = describe_run(args, pool.threads, pool.device)
+    entries = list_entries(args, jobs, problems, journal.find, base)
     journal.begin(entries, about, retry_failed=args.retry_failed)
     reporter.begin(problems)
     counts = journal.count()
@@ -76,13 +85,25 @@ def _run_journal(
     for row in journal.read(FAILED):
         reporter.fail(row.source, row.error or "failed", target=row.id)
     tasks = (_make_row_task(row) for row in journal.read(LEFT))
-    _do(args, tasks, counts[LEFT], reporter, journal.record)
+    _do(args, tasks, counts[LEFT], pool, reporter, journal.record)
 
 
-def _list_entries(
-    args: RestoreOptions, jobs: Iterable[Job], problems: list[Problem], journal: Journal, base: str
+def list_entries(
+    args: RestoreOptions,
+    jobs: Iterable[Job],
+    problems: list[Problem],
+    find_row: Callable[[str], Row | None],
+    base: str,
 ) -> Iterator[Entry]:
-    """Yield the results to ask for; those that may not be written become problems."""
+    """Yield the results to ask for; those that may not be written become problems.
+
+    Args:
+        args: the options.
+        jobs: the files.
+        problems: gets the files that are refused.
+        find_row: finds what a journal knows of a result.
+        base: the part of the spec that all results share.
+    """
     for job in jobs:
         target = os.path.abspath(job.target)  # noqa: PTH100  resolves "..", not links
         try:
@@ -93,11 +114,12 @@ def _list_entries(
             continue
         there = _find_length(target)
         if there is not None and not args.overwrite:
-            reason = _refuse_replacing(journal.find(target), target, there)
+            reason = _refuse_replacing(find_row(target), target, there)
             if reason:
                 problems.append(Problem(str(job.source), reason))
                 continue
-        yield Entry(target, str(job.source), json.dumps(pack_job(job)), spec, there)
+        payload = json.dumps(pack_job(job))
+        yield Entry(target, str(job.source), payload, spec, there, args.overwrite)
 
 
 def _find_length(target: str) -> int | None:
@@ -110,7 +132,7 @@ def _find_length(target: str) -> int | None:
 def _refuse_replacing(row: Row | None, target: str, length: int) -> str | None:
     """Return the reason why the file at a result's path may not be replaced, if there is one."""
     if row is None or row.state == FAILED:
-        return f"{target} exists, and this journal did not make it; pass --overwrite to replace it"
+        return f"{target} exists, and no earlier run made it; pass --overwrite to replace it"
     if row.state == DONE and row.bytes != length:
         return (
             f"{target} has {length} bytes, and this journal made it with {row.bytes}: somebody "
@@ -124,49 +146,88 @@ def _make_task(job: Job, *, again: bool) -> Task:
 
 
 def _make_row_task(row: Row) -> Task:
-    # Planning refused files that are not ours.
-    return Task(row.id, row.source, tuple(json.loads(row.payload)), again=True)
+    return Task(row.id, row.source, json.loads(row.payload), again=bool(row.again))
 
 
 def _do(
     args: RestoreOptions,
     tasks: Iterable[Task],
     total: int,
+    pool: Workers,
     reporter: Reporter,
     record: Callable[[Result], None] = lambda result: None,
 ) -> None:
     """Do tasks by workers, and report and record each result."""
     if not total:
         return
-    workers = min(args.jobs or 1, total)
     told: set[str] = set()
-    with make_pool(args, workers) as pool, make_bar(total) as bar:
-        size = choose_chunk_size(total, workers)
+    with make_bar(total) as bar:
+        size = choose_chunk_size(total, pool.workers)
         for result in drive(tasks, pool, chunk_size=size, tries=args.tries):
             record(result)
-            for name, message in result.notices:
-                if message not in told:
-                    report(name, message)
-                if message.endswith(SAID_ONCE):
-                    told.add(message)
-            if result.state == DONE:
-                outcome = Outcome(result.text, result.faces)
-                reporter.finish(result.source, result.name, outcome, result.seconds)
-            else:
-                reporter.fail(
-                    result.source, result.text, target=result.name, seconds=result.seconds
-                )
+            tell(reporter, result, told)
             bar.update()
 
 
-def make_load(args: RestoreOptions) -> Load:
-    """Return a function that loads the networks in a worker."""
+def tell(reporter: Reporter, result: Result, told: set[str]) -> None:
+    """Print what a worker said of a file.
+
+    Args:
+        reporter: prints it.
+        result: the worker's result.
+        told: the messages that are said once, as far as they were said.
+    """
+    for name, message in result.notices:
+        if message not in told:
+            report(name, message)
+        if message.endswith(SAID_ONCE):
+            told.add(message)
+    if result.state == DONE:
+        outcome = Outcome(result.text, result.faces)
+        reporter.finish(result.source, result.name, outcome, result.seconds)
+    else:
+        reporter.fail(result.source, result.text, target=result.name, seconds=result.seconds)
+
+
+def pack_options(args: RestoreOptions) -> dict[str, Any]:
+    """Return the options that workers need, of which all can be pickled and stand in JSON.
+
+    Paths become absolute, because a worker may run in another folder.
+    """
     options = {name: value for name, value in vars(args).items() if name not in NOT_IN_WORKERS}
-    return functools.partial(load_work, options)
+    for name in FILE_OPTIONS:
+        value = options.get(name)
+        if isinstance(value, str) and exists(value):
+            options[name] = os.path.abspath(value)  # noqa: PTH100
+    return options
 
 
-def make_pool(args: RestoreOptions, workers: int) -> AbstractContextManager[Pool]:
+class Workers(Pool, Protocol):
+    """A pool that tells what its workers are; see `LocalPool`."""
+
+    threads: int
+    device: str | None
+
+    @property
+    def workers(self) -> int:
+        """The number of workers."""
+        ...
+
+
+def make_pool(args: RestoreOptions) -> AbstractContextManager[Workers]:
     """Make the workers that the options ask for."""
+    load = functools.partial(load_work, pack_options(args))
+    if args.cluster == RAY:
+        from ..batch.actors import RayPool
+
+        return RayPool(
+            load,
+            workers=args.jobs,
+            threads=args.threads,
+            address=args.address,
+            files=[value for value in map(load.args[0].get, FILE_OPTIONS) if is_file(value or "")],
+            on_cpu=args.device == "cpu",
+        )
     from ..batch.local import LocalPool
 
-    return LocalPool(make_load(args), workers)
+    return LocalPool(load, args.jobs or 1, args.threads)

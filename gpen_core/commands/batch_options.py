@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Any, Protocol
 
 from ..batch.driver import TRIES
 from ..errors import GPENError
 from .arguments import positive
-
-if TYPE_CHECKING:
-    import argparse
 
 
 class BatchOptions(Protocol):
@@ -20,7 +18,34 @@ class BatchOptions(Protocol):
     retry_failed: bool
     hash_inputs: bool
     jobs: int | None
+    threads: int | None
     tries: int
+    cluster: str | None
+    address: str | None
+
+
+WITHOUT_EFFECT = frozenset({
+    "run", "inputs", "output", "overwrite", "skip_existing", "json", "allow_large", "no_verify",
+    "journal", "retry_failed", "hash_inputs", "jobs", "threads", "tries", "cluster", "address",
+    "plan", "files",
+})  # fmt: skip
+"""Options that say where and by whom files are restored, not how."""
+
+RAY = "ray"
+"""The value of --engine that spreads files over a Ray cluster."""
+
+
+class ChooseEngine(argparse.Action):
+    """Takes `--engine ray` beside the engines of ONNX files: both may be given."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        setattr(namespace, "cluster" if values == RAY else self.dest, values)
 
 
 def add_batch_options(parser: argparse.ArgumentParser) -> None:
@@ -45,6 +70,16 @@ def add_batch_options(parser: argparse.ArgumentParser) -> None:
         "journal, in one other)",
     )  # fmt: skip
     many.add_argument(
+        "--threads", metavar="N", type=positive,
+        help="threads of each process (default: the cores, shared out)",
+    )  # fmt: skip
+    many.add_argument(
+        "--address", metavar="HOST:PORT",
+        help="with --engine ray: the Ray cluster, or auto for the one that this machine belongs to "
+        "(default: one that starts here and ends with the run)",
+    )  # fmt: skip
+    parser.set_defaults(cluster=None)
+    many.add_argument(
         "--tries", metavar="K", type=positive, default=TRIES,
         help=f"a file that ends its process K times is left out (default: {TRIES})",
     )  # fmt: skip
@@ -55,8 +90,12 @@ def check_batch_options(options: BatchOptions) -> None:
     given = [name for name in ("retry_failed", "hash_inputs") if getattr(options, name)]
     if given and options.journal is None:
         raise GPENError(f"--{given[0].replace('_', '-')} has no effect without --journal.")
+    if options.address is not None and options.cluster is None:
+        raise GPENError("--address has no effect without --engine ray.")
+    if options.threads is not None and not is_batch(options) and not hasattr(options, "plan"):
+        raise GPENError("--threads has no effect without --jobs, --journal or --engine ray.")
 
 
 def is_batch(options: BatchOptions) -> bool:
     """Tell whether the options ask for workers or a journal."""
-    return options.journal is not None or options.jobs is not None
+    return any(value is not None for value in (options.journal, options.jobs, options.cluster))

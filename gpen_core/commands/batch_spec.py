@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ..batch.local import share_cores
 from ..batch.spec import hash_spec
 from ..checkpoints import catalog
 from ..detectors.registry import find_detector
@@ -16,23 +15,23 @@ from ..devices import resolve_device, resolve_dtype
 from ..errors import GPENError
 from ..files import is_file, sha256
 from ..names import AUTO, PARSERS
+from .batch_options import WITHOUT_EFFECT
 
 if TYPE_CHECKING:
-    from .restorer import RestoreOptions
+    from .restore_options import RestoreOptions
 
-WITHOUT_EFFECT = frozenset({
-    "run", "inputs", "output", "overwrite", "skip_existing", "json", "allow_large", "journal",
-    "retry_failed", "jobs", "tries", "hash_inputs", "model", "detector", "detector_weights",
-    "upscaler", "parser", "device", "dtype", "no_verify",
+NOTED_OTHERWISE = frozenset({
+    "model", "detector", "detector_weights", "upscaler", "parser", "device", "dtype",
 })  # fmt: skip
-"""Options on which a result does not depend, or of which `describe_run` notes the meaning."""
+"""Options of which `describe_run` notes the meaning: the hashes of files, the kind of device."""
 
 
-def describe_run(args: RestoreOptions, device: str | None = None) -> tuple[str, str]:
+def describe_run(args: RestoreOptions, threads: int, device: str | None = None) -> tuple[str, str]:
     """Return the hash of all that results of a run depend on besides their inputs, and its text.
 
     Args:
         args: the options.
+        threads: the threads of a worker.
         device: the kind of device of the workers, if they are on other machines.
 
     Raises:
@@ -40,11 +39,13 @@ def describe_run(args: RestoreOptions, device: str | None = None) -> tuple[str, 
     """
     kind = resolve_device(args.device) if device is None else torch.device(device)
     parts: dict[str, object] = {
-        name: value for name, value in vars(args).items() if name not in WITHOUT_EFFECT
+        name: value
+        for name, value in vars(args).items()
+        if name not in WITHOUT_EFFECT | NOTED_OTHERWISE
     }
     parts["device"] = kind.type
     parts["dtype"] = str(resolve_dtype(args.dtype, kind))
-    parts["threads"] = share_cores(args.jobs or 1)
+    parts["threads"] = threads
     parts["model"] = _hash_file(catalog.resolve(args.model))
     parts.update(_describe_others(args))
     return hash_spec(parts), json.dumps(parts, sort_keys=True, default=str)

@@ -18,25 +18,29 @@ from .jobs import Job
 from .running import ADVICE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from ..batch.work import Work
     from .restorer import Restorer
 
 
 def pack_job(job: Job) -> tuple[str, str, str, int]:
-    """Turn a job into values that JSON can hold."""
-    return str(job.source), str(job.root), str(job.place), job.number
+    """Turn a job into values that JSON can hold. A worker may run in another folder."""
+    return os.path.abspath(job.source), os.path.abspath(job.root), str(job.place), job.number  # noqa: PTH100
 
 
-def unpack_job(payload: tuple[str, str, str, int]) -> Job:
+def unpack_job(payload: Sequence[Any]) -> Job:
     """Undo `pack_job`."""
     source, root, place, number = payload
     return Job(Path(source), Path(root), Path(place), number)
 
 
-def load_work(options: Mapping[str, Any]) -> Work:
+def load_work(options: Mapping[str, Any], places: Mapping[str, str] | None = None) -> Work:
     """Load the networks that the options of `gpen restore` name; return what restores a file.
+
+    Args:
+        options: the options.
+        places: the paths of copies of some files that they name.
 
     Raises:
         GPENError: a network cannot be loaded.
@@ -44,16 +48,20 @@ def load_work(options: Mapping[str, Any]) -> Work:
     from .restorer import Restorer  # imports PyTorch
 
     notices: list[tuple[str, str]] = []
-    args = argparse.Namespace(**options)
+    moved = places or {}
+    given = {n: moved.get(v, v) if isinstance(v, str) else v for n, v in options.items()}
+    args = argparse.Namespace(**given)
     args.device = _choose_device(args.device)
     restorer = Restorer.load(args, lambda name, message: notices.append((name, message)))  # type: ignore[arg-type]
     replacing = restorer.replacing()
 
     def work(task: Task) -> Result:
         result = _restore(replacing if task.again else restorer, task)
-        result = result._replace(notices=tuple(notices))
+        # The user knows the file by the name that the command line gave it.
+        given, name = str(unpack_job(task.payload).source), task.source
+        told = tuple((n.replace(given, name), text.replace(given, name)) for n, text in notices)
         notices.clear()
-        return result
+        return result._replace(notices=told, text=result.text.replace(given, name))
 
     return work
 
@@ -62,7 +70,7 @@ def _restore(restorer: Restorer, task: Task) -> Result:
     job = unpack_job(task.payload)
     begun = time.perf_counter()
     try:
-        outcome = restorer.restore(job, lambda done, total: None)
+        outcome = restorer.restore(job, lambda done, total, words=None, /: None)
         length = job.target.stat().st_size
     except Exception as error:
         reason = explain(error, out_of_memory=ADVICE)

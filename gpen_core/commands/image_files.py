@@ -6,16 +6,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..media import check_writable, find_losses, find_size, limits, read_picture, write_picture
+from .running import SAID_ONCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..media import Picture
     from .jobs import FileOptions, Job
-
-
-SAID_ONCE = "(said once)."
-"""Ends a message that a run prints once, not for every file."""
 
 
 class ImageFiles:

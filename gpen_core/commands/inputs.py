@@ -39,23 +39,29 @@ class Problem:
 
 
 def find_inputs(
-    inputs: Sequence[str], output: Path
+    inputs: Sequence[str], output: Path, suffixes: frozenset[str] = IMAGE_SUFFIXES
 ) -> tuple[list[tuple[Path, Path]], list[Problem]]:
-    """Expand all inputs to (file, its place below the output folder); files may be repeated."""
+    """Expand all inputs to (file, its place below the output folder); files may be repeated.
+
+    Args:
+        inputs: files, folders and patterns.
+        output: the folder of the results, which is not searched.
+        suffixes: those of the files that are taken from folders.
+    """
     matches: list[tuple[Path, Path]] = []
     problems: list[Problem] = []
     unreadable: list[OSError] = []
     for word in inputs:
         before = len(matches), len(unreadable)
-        matches += _expand(word, output, unreadable, several=len(inputs) > 1)
+        matches += _expand(word, output, unreadable, suffixes, several=len(inputs) > 1)
         if before == (len(matches), len(unreadable)):
-            problems.append(Problem(word, explain_no_match(word)))
+            problems.append(Problem(word, explain_no_match(word, suffixes)))
     problems += [Problem(str(error.filename), f"{error.strerror}, skipped") for error in unreadable]
     return matches, problems
 
 
 def _expand(
-    word: str, output: Path, unreadable: list[OSError], *, several: bool
+    word: str, output: Path, unreadable: list[OSError], suffixes: frozenset[str], *, several: bool
 ) -> Iterator[tuple[Path, Path]]:
     """Yield (file, its place below the output folder) for every file that an input means.
 
@@ -65,7 +71,7 @@ def _expand(
     if is_folder(path):
         # The files of a single folder go directly below the output, else below the folder's name.
         below = Path(path.resolve().name) if several else Path()
-        for file in _walk_images(path, output, unreadable):
+        for file in _walk(path, output, unreadable, suffixes):
             yield file, below / file.relative_to(path)
     elif exists(path):
         yield path, Path(path.name)
@@ -76,8 +82,9 @@ def _expand(
         among_results = is_below(identify(base), results)
         # Path.glob takes no absolute pattern.
         for match in map(Path, sorted(glob.glob(pattern, recursive=True))):  # noqa: PTH207
-            for file in _walk_images(match, output, unreadable) if is_folder(match) else [match]:
-                if file.suffix.lower() in IMAGE_SUFFIXES and (
+            walked = _walk(match, output, unreadable, suffixes)
+            for file in walked if is_folder(match) else [match]:
+                if file.suffix.lower() in suffixes and (
                     among_results or not is_below(identify(file), results)
                 ):
                     yield file, file.relative_to(base)
@@ -89,8 +96,10 @@ def _find_base(pattern: Path) -> Path:
     return max(folders, key=lambda folder: len(folder.parts), default=Path())
 
 
-def _walk_images(folder: Path, output: Path, unreadable: list[OSError]) -> Iterator[Path]:
-    """Yield the image files in a folder, in depth, without hidden files and without results."""
+def _walk(
+    folder: Path, output: Path, unreadable: list[OSError], suffixes: frozenset[str]
+) -> Iterator[Path]:
+    """Yield a folder's files of these suffixes, in depth, without hidden files and results."""
     results = identify(output)
     ways: Counter[str] = Counter()
     for place, folders, files in os.walk(folder, onerror=unreadable.append, followlinks=True):
@@ -106,7 +115,7 @@ def _walk_images(folder: Path, output: Path, unreadable: list[OSError]) -> Itera
             if not name.startswith(".") and identify(Path(place, name)) not in entered
         )
         for name in sorted(files):
-            if not name.startswith(".") and Path(name).suffix.lower() in IMAGE_SUFFIXES:
+            if not name.startswith(".") and Path(name).suffix.lower() in suffixes:
                 yield Path(place, name)
 
 
@@ -125,13 +134,29 @@ def identify(path: Path) -> str:
     return os.path.normcase(os.path.realpath(path))
 
 
+def identify_below(path: Path, folders: dict[str, str]) -> str:
+    """Return `identify(path)`, faster for many files of few folders.
+
+    Args:
+        path: the file.
+        folders: what was found of its folder before; this call adds to it.
+    """
+    folder, name = os.path.split(os.path.abspath(path))  # noqa: PTH100
+    if os.path.islink(path) or not name:  # noqa: PTH114
+        return identify(path)
+    if folder not in folders:
+        folders[folder] = os.path.realpath(folder)
+    return os.path.normcase(os.path.join(folders[folder], name))  # noqa: PTH118
+
+
 def is_below(identity: str, folder: str) -> bool:
     """Whether a path is the folder or lies in it."""
     return identity == folder or identity.startswith(folder.rstrip(os.sep) + os.sep)
 
 
-def explain_no_match(word: str) -> str:
+def explain_no_match(word: str, suffixes: frozenset[str] = IMAGE_SUFFIXES) -> str:
     """Say why an input means no file."""
+    kinds = "image" if suffixes <= IMAGE_SUFFIXES else "image or film"
     if is_folder(word):
-        return f"the folder holds no image ({' '.join(sorted(IMAGE_SUFFIXES))})"
-    return "no image matches" if glob.has_magic(word) else "does not exist, or may not be read"
+        return f"the folder holds no {kinds} ({' '.join(sorted(suffixes))})"
+    return f"no {kinds} matches" if glob.has_magic(word) else "does not exist, or may not be read"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import glob
-import hashlib
 import os
 import sys
 import unicodedata
@@ -12,14 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from ..errors import GPENError
-from ..files import exists, is_file, is_folder
-from ..names import IMAGE_SUFFIXES, WRITABLE
-from .inputs import Problem, explain_no_match, find_inputs, identify, is_below
+from ..files import exists
+from ..names import IMAGE_SUFFIXES, VIDEO_SUFFIXES
+from .inputs import Problem, find_inputs, identify, identify_below, is_below
+from .targets import append_ending, is_single, make_writable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-
-_LONGEST_NAME = 255  # bytes, in most file systems
 
 
 class FileOptions(Protocol):
@@ -52,13 +49,18 @@ class Job:
     number: int
 
     @property
+    def is_film(self) -> bool:
+        """Whether the input is a film by its name."""
+        return self.source.suffix.lower() in VIDEO_SUFFIXES
+
+    @property
     def sidecar(self) -> Path:
         """The path of the JSON beside the result."""
-        return _append(self.target, ".json")
+        return append_ending(self.target, ".json")
 
     def report_path(self, folder: Path, ending: str) -> Path:
         """Return the path of a report in the folder of reports; `ending` is ".html" or such."""
-        return _append(folder / self.place, ending)
+        return append_ending(folder / self.place, ending)
 
     @property
     def target(self) -> Path:
@@ -68,7 +70,7 @@ class Job:
     @property
     def comparison(self) -> Path:
         """The path of the picture of before | after."""
-        return self.root / "compare" / _append(self.place, ".jpg")
+        return self.root / "compare" / append_ending(self.place, ".jpg")
 
     @property
     def crop_stem(self) -> Path:
@@ -77,11 +79,11 @@ class Job:
 
     def crop_path(self, number: int) -> Path:
         """Return the path of the restored face of that number, from 1."""
-        return _append(self.crop_stem, f"-{number}.png")
+        return append_ending(self.crop_stem, f"-{number}.png")
 
 
 def plan_from_options(
-    options: FileOptions, extras: Sequence[str] = ()
+    options: FileOptions, extras: Sequence[str] = (), *, films: bool = False
 ) -> tuple[list[Job], list[Problem]]:
     """Plan the jobs that a command's options ask for.
 
@@ -100,6 +102,7 @@ def plan_from_options(
         extras=extras,
         skip_existing=options.skip_existing,
         suffix=options.ext,
+        films=films,
     )
 
 
@@ -111,6 +114,7 @@ def plan_jobs(
     extras: Sequence[str] = (),
     skip_existing: bool = False,
     suffix: str | None = None,
+    films: bool = False,
 ) -> tuple[list[Job], list[Problem]]:
     """Find the files that `inputs` mean and choose a path for each result.
 
@@ -124,56 +128,42 @@ def plan_jobs(
             and no result may lie in them.
         skip_existing: leave out files whose result exists.
         suffix: the suffix of all results in a folder, such as ".png"; None keeps the inputs'.
+            Films keep theirs.
+        films: take films, too.
 
     Raises:
         GPENError: `output` is not a possible file or folder for these inputs, or an input lies in
             a folder of `extras`.
     """
-    single = _is_single(inputs, output)
+    single = is_single(inputs, output, films=films)
     if single and suffix and output.suffix.lower() != suffix:
         raise GPENError(f"-o {output} and --ext {suffix} name two kinds. Leave out --ext.")
-    matches, problems = find_inputs(inputs, output)
+    suffixes = IMAGE_SUFFIXES | VIDEO_SUFFIXES if films else IMAGE_SUFFIXES
+    matches, problems = find_inputs(inputs, output, suffixes)
     root = output.parent if single else output
+    known: dict[str, str] = {}
     paths = _Paths(
-        inputs={identify(source): source for source, _ in reversed(matches)},
+        inputs={identify_below(source, known): source for source, _ in reversed(matches)},
         extras={identify(root / name): root / name for name in extras},
         overwrite=overwrite or skip_existing,
     )
     paths.refuse_inputs_in_extras()
     jobs = []
     for number, (source, place) in enumerate(_drop_repeated(matches)):
-        place = Path(output.name) if single else _make_writable(place, suffix)
+        place = Path(output.name) if single else make_writable(place, suffix)
         jobs.append(Job(source, root, place, number))
-    paths.find_rivals(jobs)
+    targets = [identify_below(job.target, known) for job in jobs]
+    paths.find_rivals(jobs, targets)
     allowed = []
-    for job in jobs:
+    for job, target in zip(jobs, targets, strict=True):
         name = str(job.source)
-        if reason := paths.refuse(job):
+        if reason := paths.refuse(job, target):
             problems.append(Problem(name, reason))
         elif skip_existing and exists(job.target):
             problems.append(Problem(name, f"{job.target} exists, skipped", is_skipped=True))
         else:
             allowed.append(job)
     return allowed, problems
-
-
-def _is_single(inputs: Sequence[str], output: Path) -> bool:
-    """Whether `output` is one image file; raise GPENError if it is not possible for the inputs."""
-    if output.suffix.lower() not in IMAGE_SUFFIXES or is_folder(output):
-        if is_file(output):
-            raise GPENError(f"-o {output} is a file, and no image by its name. Name a folder.")
-        return False
-    if len(inputs) == 1 and not exists(inputs[0]) and not glob.has_magic(inputs[0]):
-        raise GPENError(f"{inputs[0]} {explain_no_match(inputs[0])}.")
-    if len(inputs) != 1 or not is_file(inputs[0]):
-        raise GPENError(
-            f"-o {output} names an image file, but the input is not a single file. Name a folder."
-        )
-    if output.suffix.lower() not in WRITABLE:
-        raise GPENError(
-            f"-o {output}: {output.suffix} is not written. Name one of {' '.join(WRITABLE)}."
-        )
-    return True
 
 
 @dataclass
@@ -194,10 +184,14 @@ class _Paths:
     results: dict[str, Path] = field(default_factory=dict)
     rivals: dict[str, list[Path]] = field(default_factory=dict)
 
-    def find_rivals(self, jobs: Sequence[Job]) -> None:
-        """Note the jobs that would write one file: none of them is done, whichever came first."""
-        for job in jobs:
-            target = _fold_case(identify(job.target))
+    def find_rivals(self, jobs: Sequence[Job], targets: Sequence[str]) -> None:
+        """Note the jobs that would write one file: none of them is done, whichever came first.
+
+        Args:
+            jobs: the jobs.
+            targets: the identities of their results.
+        """
+        for job, target in zip(jobs, map(_fold_case, targets), strict=True):
             first = self.results.setdefault(target, job.source)
             if first is not job.source:
                 self.rivals.setdefault(target, [first]).append(job.source)
@@ -210,9 +204,8 @@ class _Paths:
                     "another output folder."
                 )
 
-    def refuse(self, job: Job) -> str | None:
-        """Return the reason if the result of a job cannot be written."""
-        target = identify(job.target)
+    def refuse(self, job: Job, target: str) -> str | None:
+        """Return the reason if the result of a job cannot be written; `target` identifies it."""
         if target in self.inputs:
             return f"the result would replace {self.inputs[target]}, which is an input"
         if folder := self._find_extra(target):
@@ -244,28 +237,6 @@ def _drop_repeated(matches: Sequence[tuple[Path, Path]]) -> Iterator[tuple[Path,
         if name not in seen:
             seen.add(name)
             yield source, place
-
-
-def _make_writable(place: Path, suffix: str | None) -> Path:
-    """Replace the suffix by the one asked for, or else add .png to one that is not written.
-
-    So a.gif and a.png keep different names unless the user asks for one suffix.
-    """
-    if suffix is None:
-        return place if place.suffix.lower() in WRITABLE else _append(place, ".png")
-    stem = place.with_suffix("") if place.suffix.lower() in IMAGE_SUFFIXES else place
-    return _append(stem, suffix)
-
-
-def _append(path: Path, ending: str) -> Path:
-    """Append to a file's name, of which a part is replaced by its hash where it gets too long."""
-    name = path.name + ending
-    if len(name.encode(errors="surrogateescape")) > _LONGEST_NAME:
-        mark = f"~{hashlib.sha256(path.name.encode(errors='surrogateescape')).hexdigest()[:8]}"
-        room = _LONGEST_NAME - len(mark) - len(ending.encode())
-        kept = path.name.encode(errors="surrogateescape")[:room].decode(errors="ignore")
-        name = kept + mark + ending
-    return path.with_name(name)
 
 
 def _fold_case(identity: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import replace
 from datetime import datetime, timezone
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +17,7 @@ from ..printable import printable
 from ..reports import report
 from ..reports.html import write_page
 from ..reports.pages import make_report_page
+from .batch_options import WITHOUT_EFFECT
 
 if TYPE_CHECKING:
     from ..detectors import Detector
@@ -30,13 +30,9 @@ if TYPE_CHECKING:
 FORMAT = "gpen report 1"
 """Names the kind of our JSON. A later version may add names, and changes none."""
 
-NO_CHOICES = frozenset(
-    {
-        "allow_large", "batch_size", "compare", "hash_inputs", "inputs", "jobs", "journal", "json",
-        "model", "no_verify", "output", "overwrite", "report", "retry_failed", "run", "save_faces",
-        "sidecar", "size", "skip_existing", "strict", "tries",
-    }
-)  # fmt: skip
+NO_CHOICES = WITHOUT_EFFECT | {
+    "batch_size", "compare", "model", "report", "save_faces", "sidecar", "size", "strict",
+}  # fmt: skip
 """Options that say nothing about how a face was restored."""
 
 
@@ -86,7 +82,9 @@ class FaceReports:
         if not self.wanted:
             return
         image = picture.pixels.to(result.image.device)
-        found = report(image, result, _fit_to(faces, picture), detector=self._detector)
+        # They may have been found in the enlarged background.
+        of_photograph = faces.at_size(*image.shape[2:])
+        found = report(image, result, of_photograph, detector=self._detector)
         facts = {**self._describe(job), **found.to_json()}
         data = json.dumps(facts, indent=2, ensure_ascii=True) + "\n"
         mark_unfinished(job.target)
@@ -125,19 +123,6 @@ class FaceReports:
             "dtype": str(self._model.dtype).removeprefix("torch."),
             "device": str(self._model.device),
         }
-
-
-def _fit_to(faces: Faces, picture: Picture) -> Faces:
-    """Bring faces of an enlarged photograph to the size of the photograph."""
-    width, height = picture.size
-    _, larger_height, larger_width = faces.image_size
-    x, y = width / larger_width, height / larger_height
-    return replace(
-        faces,
-        boxes=faces.boxes * faces.boxes.new_tensor([x, y, x, y]),
-        landmarks=faces.landmarks * faces.landmarks.new_tensor([x, y]),
-        image_size=(1, height, width),
-    )
 
 
 def _list_choices(options: object) -> dict[str, Any]:

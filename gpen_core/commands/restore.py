@@ -7,31 +7,36 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import GPENError
-from ..names import AUTO, COLOURS, DETECTORS, DTYPES, ENGINES, MASK_KINDS, TEMPLATES
-from .arguments import add_file_options, fraction, not_negative, positive
-from .batch_options import add_batch_options, check_batch_options, is_batch
+from ..names import AUTO, COLOURS, DTYPES, ENGINES, MASK_KINDS
+from .arguments import add_file_options, fraction, positive
+from .batch_options import RAY, ChooseEngine, add_batch_options, check_batch_options, is_batch
+from .find_options import FIND_DEFAULTS, add_find_options
 from .jobs import plan_from_options
 from .mask_options import add_mask_options, check_mask_options
 from .pasting_options import add_pasting_options
 from .running import report, run_jobs
+from .video_options import add_video_options, check_video_options
 
 if TYPE_CHECKING:
-    from .restorer import RestoreOptions
+    from collections.abc import Sequence
+
+    from .restore_options import RestoreOptions
     from .running import Work
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `gpen restore`."""
     parser.add_argument(
-        "inputs", metavar="INPUT", nargs="+", help="image files, folders or patterns such as *.jpg"
-    )
+        "inputs", metavar="INPUT", nargs="+",
+        help="image files, films, folders or patterns such as *.jpg",
+    )  # fmt: skip
     parser.add_argument(
         "-o", "--output", metavar="OUT", type=Path, required=True,
         help="a file if there is one input file, else a folder: results keep the names and "
         "subfolders of the inputs",
     )  # fmt: skip
     add_file_options(parser)
-    add_model_options(parser)
+    add_model_options(parser, clusters=[RAY])
     find = add_find_options(parser)
     find.add_argument(
         "--aligned", action="store_true",
@@ -39,10 +44,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     _add_result_options(parser)
     add_batch_options(parser)
+    add_video_options(parser)
 
 
-def add_model_options(parser: argparse.ArgumentParser, default: str = "builtin") -> None:
-    """Add the options that choose a model, and how it computes."""
+def add_model_options(
+    parser: argparse.ArgumentParser, default: str = "builtin", clusters: Sequence[str] = ()
+) -> None:
+    """Add the options that choose a model, and how it computes; `clusters` are other engines."""
     model = parser.add_argument_group("model")
     model.add_argument(
         "--model", metavar="FILE", default=default,
@@ -60,9 +68,10 @@ def add_model_options(parser: argparse.ArgumentParser, default: str = "builtin")
         "--dtype", default=AUTO, help=f"{', '.join((AUTO, *DTYPES))} (default: auto)"
     )
     model.add_argument(
-        "--engine", choices=(AUTO, *ENGINES), default=AUTO,
+        "--engine", choices=(AUTO, *ENGINES, *clusters), default=AUTO, action=ChooseEngine,
         help="what runs an ONNX file: gpen, this program's network, or onnxruntime, which is "
-        "slower (default: auto, gpen where it can read the file)",
+        "slower (default: auto, gpen where it can read the file)"
+        f"{'; besides, ray: spread the files over a Ray cluster' if clusters else ''}",
     )  # fmt: skip
     model.add_argument(
         "--no-verify",
@@ -78,41 +87,6 @@ def add_model_options(parser: argparse.ArgumentParser, default: str = "builtin")
         help="for CodeFormer only: 0 draws the cleanest face, 1 stays closest to the photograph "
         "(default: 0.5)",
     )  # fmt: skip
-
-
-def add_find_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
-    """Add the options of finding faces; return their group."""
-    find = parser.add_argument_group("finding faces")
-    find.add_argument(
-        "--detector", choices=(AUTO, *DETECTORS), default=AUTO,
-        help="the face detector (default: auto, the first of the others whose file or package is "
-        "found)",
-    )  # fmt: skip
-    find.add_argument("--detector-weights", metavar="FILE", help="the file of the detector")
-    find.add_argument(
-        "--threshold", metavar="0…1", type=fraction,
-        help="lowest score of a face (default: depends on the detector)",
-    )  # fmt: skip
-    find.add_argument(
-        "--min-size", metavar="PX", type=not_negative, default=0,
-        help="ignore faces with a box side below PX",
-    )  # fmt: skip
-    find.add_argument(
-        "--max-faces", metavar="N", type=positive,
-        help="restore only the N largest faces of each image",
-    )  # fmt: skip
-    find.add_argument(
-        "--faces", metavar="WORDS", type=_parse_faces,
-        help="restore only these faces of each image: numbers from 0, from large to small, such as "
-        "0,2; or largest, smallest, left, right, top, bottom, score; or both: 'left 0-1' (default: "
-        "all)",
-    )  # fmt: skip
-    find.add_argument(
-        "--template", choices=(AUTO, *TEMPLATES), default=AUTO,
-        help="where the face lies in the crop; ffhq cuts closer (default: auto, as the model was "
-        "trained: gpen for GPEN, ffhq for other networks)",
-    )  # fmt: skip
-    return find
 
 
 def _add_result_options(parser: argparse.ArgumentParser) -> None:
@@ -175,21 +149,14 @@ def _add_result_options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: RestoreOptions) -> int:
     """Restore every file, report those that fail, and return the exit code."""
-    if args.aligned:
-        _refuse_unused(args)
-    if args.find_in == "background" and args.scale == 1 and not args.upscaler:
-        raise GPENError(
-            "--find-in background needs a background: add --scale 2, --scale 4 or --upscaler."
-        )
-    check_mask_options(args)
-    check_batch_options(args)
-    folders = {"compare": args.compare, "faces": args.save_faces}
-    extras = [name for name, asked in folders.items() if asked]
+    extras = check_options(args)
     if is_batch(args):
         from .batch import run_batch
 
+        check_video_options(args, [])
         return run_batch(args, extras)
-    jobs, problems = plan_from_options(args, extras)
+    jobs, problems = plan_from_options(args, extras, films=True)
+    check_video_options(args, jobs)
 
     def load() -> Work:
         from .restorer import Restorer  # imports PyTorch
@@ -199,14 +166,30 @@ def run(args: RestoreOptions) -> int:
     return run_jobs(jobs, problems, load, as_json=args.json)
 
 
+def check_options(args: RestoreOptions) -> list[str]:
+    """Return which folders are written beside the results.
+
+    Raises:
+        GPENError: options contradict each other or have no effect.
+    """
+    if args.aligned:
+        _refuse_unused(args)
+    if args.find_in == "background" and args.scale == 1 and not args.upscaler:
+        raise GPENError(
+            "--find-in background needs a background: add --scale 2, --scale 4 or --upscaler."
+        )
+    check_mask_options(args)
+    check_batch_options(args)
+    folders = {"compare": args.compare, "faces": args.save_faces}
+    return [name for name, asked in folders.items() if asked]
+
+
 def _refuse_unused(args: RestoreOptions) -> None:
     """Raise GPENError for options that have no effect together with --aligned."""
     unused = {
-        "scale": 1, "save_faces": False, "detector": AUTO, "detector_weights": None,
-        "threshold": None, "min_size": 0, "max_faces": None, "faces": None, "template": AUTO,
-        "detail": AUTO, "feather": None, "strengths": None, "upscaler": None,
-        "find_in": "photograph", "mask_kind": MASK_KINDS[0], "regions": None, "parser": None,
-        "report": None, "sidecar": False, "grain": 0.0,
+        **FIND_DEFAULTS, "scale": 1, "save_faces": False, "detail": AUTO, "feather": None,
+        "strengths": None, "upscaler": None, "find_in": "photograph", "mask_kind": MASK_KINDS[0],
+        "regions": None, "parser": None, "report": None, "sidecar": False, "grain": 0.0,
     }  # fmt: skip
     given = [name for name, default in unused.items() if getattr(args, name) != default]
     if given:
@@ -224,16 +207,6 @@ def _parse_strengths(text: str) -> list[float] | None:
         return parse_strengths(text)
     except GPENError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
-
-
-def _parse_faces(text: str) -> str:
-    from ..select import parse_choice  # imports PyTorch
-
-    try:
-        parse_choice(text)
-    except GPENError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-    return text
 
 
 def _parse_feather(text: str) -> float:

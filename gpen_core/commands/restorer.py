@@ -6,13 +6,13 @@ import copy
 import glob
 import shutil
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 
 from ..align import left_out_messages
-from ..detectors import Detector, detect, load_detector
+from ..detectors import Detector, load_detector
 from ..errors import GPENError, ImageError
 from ..files import clear_mark, is_unfinished, mark_unfinished, write_atomically
 from ..media import Metadata, Picture, write_picture
@@ -22,13 +22,12 @@ from ..pasting.background import Upscaler, enlarge, load_upscaler
 from ..pipeline import restore_detected
 from ..restore import restore_pixels
 from ..select import choose_faces
-from .batch_options import BatchOptions
+from .find_options import find_chosen_faces
 from .image_files import ImageFiles
-from .jobs import FileOptions
 from .mask_options import choose_regions, load_chosen_parser
-from .model_options import ModelOptions, load_model
-from .pasting_options import PastingOptions, make_paste_options
-from .reporting import FaceReports, ReportOptions
+from .model_options import load_model
+from .pasting_options import make_paste_options
+from .reporting import FaceReports
 from .running import Outcome
 
 if TYPE_CHECKING:
@@ -39,28 +38,8 @@ if TYPE_CHECKING:
     from ..progress import OnProgress
     from ..runner import Runner
     from .jobs import Job
-
-
-class RestoreOptions(
-    ModelOptions, FileOptions, PastingOptions, ReportOptions, BatchOptions, Protocol
-):
-    """The options of `gpen restore`, as `commands.restore.add_arguments` defines them."""
-
-    batch_size: int | None
-    detector: str
-    detector_weights: str | None
-    threshold: float | None
-    min_size: float
-    max_faces: int | None
-    faces: str | None
-    template: str
-    aligned: bool
-    colour: str
-    scale: int
-    upscaler: str | None
-    find_in: str
-    save_faces: bool
-    compare: bool
+    from .restore_options import RestoreOptions
+    from .running import OnJobProgress
 
 
 @dataclass(frozen=True)
@@ -76,6 +55,7 @@ class Restorer:
         regions: the parts to paste.
         files: reads the inputs and writes the results.
         reports: writes what was done to each face, if the options ask for it.
+        notify: called with a file's name and what the user should know of it.
     """
 
     options: RestoreOptions
@@ -86,6 +66,7 @@ class Restorer:
     regions: tuple[str, ...]
     files: ImageFiles
     reports: FaceReports
+    notify: Callable[[str, str], None]
 
     @classmethod
     def load(
@@ -118,7 +99,7 @@ class Restorer:
         parser = load_chosen_parser(options, device)
         files = ImageFiles(options, notify)
         reports = FaceReports(options, model, detector)
-        return cls(options, model, detector, upscaler, parser, regions, files, reports)
+        return cls(options, model, detector, upscaler, parser, regions, files, reports, notify)
 
     def replacing(self) -> Restorer:
         """Return one with the same networks that replaces existing results."""
@@ -126,13 +107,20 @@ class Restorer:
         options.overwrite = True
         return replace(self, options=options, files=self.files.replacing(options))
 
-    def restore(self, job: Job, on_progress: OnProgress) -> Outcome:
+    def restore(self, job: Job, on_progress: OnJobProgress) -> Outcome:
         """Restore one file; return what was done.
 
         Raises:
             GPENError: the file cannot be read, restored or written. No incomplete file is left.
         """
         options = self.options
+        if job.is_film and self.detector is not None:
+            from .films import restore_film  # imports PyAV
+
+            paste = make_paste_options(options, None, self.regions, self.parser)
+            return restore_film(
+                job, options, paste, self.model, self.detector, on_progress, self.notify
+            )
         # With --skip-existing the result is missing, so that what lies beside it is outdated.
         replace_extras = options.overwrite or options.skip_existing or is_unfinished(job.target)
         if not replace_extras:
@@ -167,7 +155,7 @@ class Restorer:
                 self._save_crops(job, picture, crops, first=count + 1, overwrite=replace_extras)
             count += len(crops)
 
-        faces = detect(self.detector, image, threshold=options.threshold, min_size=options.min_size)
+        faces = find_chosen_faces(self.detector, image, options, self.model.config.in_size)
         found = len(faces)
         faces = choose_faces(faces, options.faces)
         result = restore_detected(

@@ -6,10 +6,9 @@ import json
 import sys
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from ..printable import printable_lines
-from ..progress import OnProgress
 from . import FAILED
 from .arguments import add_name, explain
 
@@ -21,6 +20,8 @@ if TYPE_CHECKING:
     from .inputs import Problem
     from .jobs import Job
 
+SAID_ONCE = "(said once)."
+"""Ends a message that a run prints once, not for every file."""
 ADVICE = "try a smaller --scale or --device cpu"
 """Advice where memory ran out."""
 
@@ -37,7 +38,15 @@ class Outcome(NamedTuple):
     faces: int | None = None
 
 
-Work = Callable[["Job", OnProgress], Outcome]
+class OnJobProgress(Protocol):
+    """Called with how far a job is. It may raise to stop the work."""
+
+    def __call__(self, done: int, total: int, words: str | None = None, /) -> None:
+        """Take what is done of all, and say it in words; without them, faces are counted."""
+        ...
+
+
+Work = Callable[["Job", OnJobProgress], Outcome]
 """Does one job of a command; returns what was done. Networks were loaded before."""
 
 
@@ -142,18 +151,19 @@ def make_bar(total: int) -> tqdm:
     return tqdm(total=total, disable=None, bar_format=layout)
 
 
-def _show_progress(job: Job, bar: tqdm, number: int) -> OnProgress:
+def _show_progress(job: Job, bar: tqdm, number: int) -> OnJobProgress:
     """Return a callback that shows the progress of a job, the `number`-th, on the bar."""
 
-    def on_progress(done: int, total: int) -> None:
-        bar.set_postfix_str(f"{job.source.name}: face {done} of {total}", refresh=False)
+    def on_progress(done: int, total: int, words: str | None = None, /) -> None:
+        words = words or f"face {done} of {total}"
+        bar.set_postfix_str(f"{job.source.name}: {words}", refresh=False)
         bar.update(number + done / total - bar.n)
 
     return on_progress
 
 
 def _attempt(
-    work: Work, job: Job, on_progress: OnProgress, reporter: Reporter, *, advice: str
+    work: Work, job: Job, on_progress: OnJobProgress, reporter: Reporter, *, advice: str
 ) -> None:
     """Do one job and report the outcome."""
     begun = time.perf_counter()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 import torch
 
 from ..align import left_out_messages
-from ..detectors import detect, load_detector
+from ..detectors import load_detector
 from ..errors import ImageError
 from ..files import is_folder, write_atomically
 from ..media import read_picture
@@ -21,6 +21,7 @@ from ..sharpen import luma
 from ..tasks.colour import colorize_detected
 from ..tasks.holes import HOLE, inpaint_detected
 from ..tasks.segmentation import segment_to_face
+from .find_options import FindOptions, find_chosen_faces
 from .image_files import ImageFiles
 from .jobs import FileOptions
 from .model_options import ModelOptions, load_model
@@ -47,16 +48,8 @@ class TaskOptions(ModelOptions, FileOptions, Protocol):
     batch_size: int | None
 
 
-class FaceTaskOptions(TaskOptions, Protocol):
+class FaceTaskOptions(TaskOptions, FindOptions, Protocol):
     """These and the options of finding faces."""
-
-    detector: str
-    detector_weights: str | None
-    threshold: float | None
-    min_size: float
-    max_faces: int | None
-    faces: str | None
-    template: str
 
 
 class ColorizeOptions(FaceTaskOptions, Protocol):
@@ -91,9 +84,9 @@ class _FaceWorker:
 
     def detect(self, image: torch.Tensor) -> Faces:
         """Find the faces of an image."""
-        options = self.find
-        faces = detect(self.detector, image, threshold=options.threshold, min_size=options.min_size)
-        return choose_faces(faces, options.faces)
+        size = self.model.config.in_size
+        faces = find_chosen_faces(self.detector, image, self.find, size)
+        return choose_faces(faces, self.find.faces)
 
     def write(self, job: Job, picture: Picture, pasted: Pasted, messages: list[str]) -> Outcome:
         """Write the result, or copy the file if nothing changed; return what was done."""

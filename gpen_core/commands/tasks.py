@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .arguments import add_file_options, fraction
+from .find_options import add_find_options
 from .jobs import plan_from_options
-from .restore import add_find_options, add_model_options
+from .restore import add_model_options
 from .running import report, run_jobs
 
 if TYPE_CHECKING:

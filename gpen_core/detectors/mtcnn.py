@@ -1,4 +1,4 @@
-"""MTCNN (Zhang et al., SPL 2016): facenet-pytorch's three networks in a cascade of ours.
+"""MTCNN (Zhang et al., SPL 2016), a cascade of three networks.
 
 `detect` of facenet-pytorch truncates boxes to whole pixels before it cuts them, which shifts its
 landmarks by half a pixel. It also stretches faces at the image's border. This cascade samples each
@@ -9,21 +9,18 @@ correction.
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 
-from ..errors import DetectorError
 from ..faces import Faces
-from .interrupts import check_between_layers
+from .mtcnn_networks import OutputNet, ProposalNet, RefinementNet, load_network
+from .vision_ops import roi_align, suppress
 
 if TYPE_CHECKING:
     from torch import nn
 
-FACENET = "facenet-pytorch==2.5.3"
-"""The package to install. Later releases pin old versions of PyTorch; this one pins nothing."""
 CELL = 12
 """Side in pixels of the first network's receptive field."""
 STRIDE = 2
@@ -56,17 +53,10 @@ class MTCNN:
     short_side = 640
 
     def __init__(self, device: torch.device) -> None:
-        try:
-            import facenet_pytorch as facenet
-        except ImportError as error:
-            raise DetectorError(
-                f'Detector "mtcnn" needs facenet-pytorch, which cannot be imported ({error}). '
-                f"Install it with: pip install {FACENET}"
-            ) from error
         self.device = device
-        self._pnet = load_network(facenet.PNet, device)
-        self._rnet = load_network(facenet.RNet, device)
-        self._onet = load_network(facenet.ONet, device)
+        self._pnet = load_network(ProposalNet, device)
+        self._rnet = load_network(RefinementNet, device)
+        self._onet = load_network(OutputNet, device)
 
     @torch.no_grad()
     def find(self, pixels: torch.Tensor, *, threshold: float, largest: float) -> Faces:
@@ -121,20 +111,6 @@ class MTCNN:
         return torch.cat([boxes, scores[:, None], index[:, None]], dim=1)[kept]
 
 
-def load_network(kind: type[nn.Module], device: torch.device) -> nn.Module:
-    """Load one of facenet-pytorch's networks with the weights of that package."""
-    import facenet_pytorch
-
-    file = Path(facenet_pytorch.__file__).parent / "data" / f"{kind.__name__.lower()}.pt"
-    with torch.device("cpu"):
-        network = kind(pretrained=False).float()
-    network.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
-    # The channels-last layout halves the time of the first network on a CPU.
-    network = network.train(mode=False).requires_grad_(False)
-    check_between_layers(network)
-    return network.to(device).to(memory_format=torch.channels_last)
-
-
 def halve_repeatedly(pixels: torch.Tensor) -> list[torch.Tensor]:
     """Return the pixels [N, 3, H, W], their 2 × 2 means, the means of those … to a side of 1."""
     halves = [pixels]
@@ -152,8 +128,6 @@ def cut(
     halves: list[torch.Tensor], boxes: torch.Tensor, index: torch.Tensor, side: int
 ) -> torch.Tensor:
     """Cut square boxes [K, 4] as [K, 3, side, side], with black outside the image."""
-    from torchvision.ops import roi_align
-
     factors = (boxes[:, 2] - boxes[:, 0]).clamp(min=1) / side
     depths = factors.log2().floor().clamp(0, len(halves) - 1).long()
     crops = boxes.new_empty(len(boxes), 3, side, side)
@@ -161,7 +135,7 @@ def cut(
         rows = (depths == depth).nonzero()[:, 0]
         rois = torch.cat([index[rows, None], boxes[rows] / 2**depth], dim=1)
         # Less than a factor of 2 remains, so 2 × 2 samples per output pixel are enough.
-        crops[rows] = roi_align(halves[depth], rois, side, sampling_ratio=2, aligned=True)
+        crops[rows] = roi_align(halves[depth], rois, side, sampling_ratio=2)
     return crops
 
 
@@ -213,12 +187,3 @@ def square(boxes: torch.Tensor) -> torch.Tensor:
     centre = (boxes[:, :2] + boxes[:, 2:]) / 2
     half = (boxes[:, 2:] - boxes[:, :2]).amax(dim=1, keepdim=True) / 2
     return torch.cat([centre - half, centre + half], dim=1)
-
-
-def suppress(
-    boxes: torch.Tensor, scores: torch.Tensor, index: torch.Tensor, iou: float
-) -> torch.Tensor:
-    """Return the rows that greedy non-maximum suppression keeps in each image, best first."""
-    from torchvision.ops import batched_nms
-
-    return batched_nms(boxes, scores, index, iou)

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 
 from ..errors import MismatchError
+from ..names import TURNS
+from .detection import detect
 from .merging import filter_faces, join, merge
-from .scales import detect
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,6 +40,8 @@ def detect_in_boxes(
     min_size: float = 0,
     max_faces: int | None = None,
     on_progress: OnProgress | None = None,
+    min_face: float = 0,
+    turns: str = TURNS[0],
 ) -> tuple[Faces, list[Missed]]:
     """Find the faces whose centre lies in a box, each once, and the boxes without a face.
 
@@ -46,7 +49,7 @@ def detect_in_boxes(
         detector: from `load_detector`.
         image: [B, 3, H, W] RGB float in [0, 1], on any device.
         boxes: for each of the B images [K, 4], x0 y0 x1 y1 in pixels.
-        threshold, min_size, max_faces: see `detect`.
+        threshold, min_size, max_faces, min_face, turns: see `detect`.
         on_progress: called with (done, total) after every box; may raise to cancel.
 
     Raises:
@@ -61,7 +64,14 @@ def detect_in_boxes(
         for box in frame_boxes.tolist():
             left, top, right, bottom = _add_context(box, *size[1:])
             region = image[index : index + 1, :, top:bottom, left:right]
-            faces = detect(detector, region, threshold=threshold, min_size=min_size)
+            faces = detect(
+                detector,
+                region,
+                threshold=threshold,
+                min_size=min_size,
+                min_face=min_face,
+                turns=turns,
+            )
             corner = torch.tensor([left, top], device="cpu")
             levels.append(
                 replace(

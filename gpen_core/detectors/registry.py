@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +9,8 @@ from ..checkpoints import catalog
 from ..devices import resolve_device
 from ..errors import DetectorError
 from ..names import AUTO, DETECTORS
-from .mtcnn import FACENET, MTCNN
+from .mtcnn import MTCNN
+from .mtcnn_networks import FACENET, find_package_weights
 from .retinaface import RetinaFace, read_weights
 from .yunet import YuNet, can_load_dynamic
 
@@ -86,7 +86,7 @@ def find_detector(name: str = AUTO, folders: Sequence[Path] = ()) -> tuple[str, 
     """
     for candidate in DETECTORS if name == AUTO else (name,):
         if candidate == "mtcnn":
-            if importlib.util.find_spec("facenet_pytorch") is not None:
+            if find_package_weights() is not None:
                 return candidate, None
         elif (file := find_weights(candidate, folders)) is not None:
             return candidate, file

@@ -13,6 +13,7 @@ from ..checkpoints.tensor_files import read_tensor_file
 from ..errors import DetectorError
 from ..faces import Faces
 from .interrupts import check_between_layers
+from .vision_ops import suppress
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -165,8 +166,6 @@ class RetinaFace:
     def find(self, pixels: torch.Tensor, *, threshold: float, largest: float) -> Faces:
         """Find faces at the scale of the pixels only; see `Detector.find`."""
         del largest  # one pass finds all sizes
-        from torchvision.ops import batched_nms
-
         N, _, H, W = pixels.shape
         pixels = pixels.to(self.device, torch.float32)
         # Pad with the mean (0 here) to sides that every stride divides. The channels-last layout
@@ -179,7 +178,7 @@ class RetinaFace:
         priors = make_priors(*x.shape[2:], device=self.device)[anchor]
         scores = probability[index, anchor]
         boxes = decode_boxes(offsets[index, anchor], priors)
-        keep = batched_nms(boxes, scores, index, NMS_IOU)
+        keep = suppress(boxes, scores, index, NMS_IOU)
         landmarks = decode_landmarks(points[index[keep], anchor[keep]], priors[keep])
         return Faces(boxes[keep], landmarks, scores[keep], index[keep], (N, H, W))
 

@@ -1,7 +1,7 @@
-"""`detect`: search an image at several scales and in tiles, and merge what is found.
+"""Search an image at several scales and in tiles, and merge what is found.
 
 A detector breaks a face into several boxes if the face is larger than those of its training, and
-misses a face that is too small. So `detect` searches the image more than once: at a coarse scale,
+misses a face that is too small. So the image is searched more than once: at a coarse scale,
 which shows a face that fills the image in one piece, then at finer scales up to full resolution,
 which shows the smallest faces. From each pass it accepts a range of sizes, in pixels of that pass.
 The ranges overlap, so a face at the end of one range lies well inside the next.
@@ -17,16 +17,13 @@ import torch
 import torch.nn.functional as F
 
 from ..devices import full_precision
-from ..errors import DetectorError
 from ..faces import Faces
-from ..images import check_image
 from .interrupts import check_interrupt
-from .merging import check_max_faces, clip, filter_faces, join, merge
+from .merging import clip, join, merge
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
-    from ..progress import OnProgress
     from .protocol import Detector
 
 PASS_RATIO = 6.0
@@ -37,6 +34,13 @@ MIN_PASS_RATIO = 1.2
 TILE_PIXELS = 4 * 2**20
 """Pixels per forward pass. This bounds memory: a process that searches 48 megapixels with ResNet-50
 peaks at 2.1 GiB, 0.5 GiB of it for the image."""
+RELIABLE = 1.5
+"""A detector misses half of the faces of its smallest size, and few that are this many times as
+large."""
+MOST_ENLARGED = 4
+"""The largest factor by which a pass enlarges an image."""
+ENLARGE_REACH = 3
+"""Pixels of the image that an enlarged tile reads beyond its border."""
 TILE_SIDE = 2048
 """Side of a tile if both sides of the image are longer; TILE_SIDE² = TILE_PIXELS."""
 
@@ -67,6 +71,10 @@ class Pass:
         """First column and width of each column of tiles."""
         return split(self.width, TILE_PIXELS // min(self.height, TILE_SIDE), self.overlap)
 
+    def enlarges(self, height: int) -> bool:
+        """Return whether this pass enlarges images of `height`."""
+        return self.height > height
+
     @property
     def overlap(self) -> int:
         return self.reach * 3 // 2
@@ -81,79 +89,52 @@ class Pass:
         return math.ceil(images / self.batch) * len(self.rows) * len(self.columns)
 
 
-def detect(
+def search_scales(
     detector: Detector,
     image: torch.Tensor,
-    *,
-    threshold: float | None = None,
-    min_size: float = 0,
-    max_faces: int | None = None,
-    on_progress: OnProgress | None = None,
+    passes: Sequence[Pass],
+    threshold: float,
+    on_forward: Callable[[], None],
 ) -> Faces:
-    """Find every face in a batch of images, each once.
+    """Run all passes over a batch and merge their faces, boxes clipped to the image.
 
     Args:
-        detector: from `load_detector`.
-        image: [B, 3, H, W] RGB float in [0, 1], on any device.
-        threshold: the lowest score to keep, in [0, 1]; None means the detector's default.
-        min_size: the shorter side in pixels of the smallest box to keep. A large value also saves
-            time: the image is then not searched at full resolution.
-        max_faces: the number of faces to keep in each image, the largest first; None keeps all.
-        on_progress: called with (done, total) after every forward pass; may raise to cancel.
-
-    Returns:
-        The faces by image, and from large to small in each image. Boxes lie inside the image;
-        boxes and landmarks are in its pixels, on the CPU. Without any face, the length is 0.
-
-    Raises:
-        MismatchError: `image` is not floating point [B, 3, H, W], or has another range than [0, 1].
-        DetectorError: an option is outside its range.
-
-    Example:
-        >>> import torch
-        >>> import gpen_core as gpen
-        >>> detector = gpen.load_detector("auto", device="cpu")
-        >>> grey = torch.full((1, 3, 96, 128), 0.5)  # no face in it
-        >>> faces = gpen.detect(detector, grey)
-        >>> len(faces), faces.image_size
-        (0, (1, 96, 128))
+        detector: what searches.
+        image: [B, 3, H, W] RGB in [0, 1], for which `passes` were planned.
+        passes: from coarse to fine.
+        threshold: the lowest score to keep.
+        on_forward: called after every forward pass.
     """
-    if image.numel() or image.ndim != 4:  # a region of 0 × 0 px holds no face
-        check_image(image)
-    if threshold is None:
-        threshold = detector.threshold
-    check_options(threshold, min_size, max_faces)
     B, _, H, W = image.shape
     size = (B, H, W)
-    if image.numel() == 0:
-        return Faces.empty(size)
-    passes = plan_passes(detector, H, W, min_size)
-    done, total = 0, sum(p.count_forwards(B) for p in passes)
     levels = []
     for searched in passes:
         found = []
         for faces in search(detector, image, searched, threshold):
             found.append(faces)
-            done += 1
-            if on_progress is not None:
-                on_progress(done, total)
+            on_forward()
         levels.append(join(found, size))
     merged = [merge([level[level.image_index == n] for level in levels], size) for n in range(B)]
-    faces = clip(join(merged, size))
-    return filter_faces(faces, min_size=max(min_size, 1), max_faces=max_faces)
+    return clip(join(merged, size))
 
 
-def check_options(threshold: float, min_size: float, max_faces: int | None) -> None:
-    """Raise DetectorError if an option of `detect` is outside its range or NaN."""
-    if not 0 <= threshold <= 1:
-        raise DetectorError(f"threshold is a score from 0 to 1; found {threshold}.")
-    if not 0 <= min_size < math.inf:
-        raise DetectorError(f"min_size is a side in pixels, 0 or more; found {min_size}.")
-    check_max_faces(max_faces)
+def count_forwards(passes: Sequence[Pass], images: int) -> int:
+    """Count the forward passes that `search_scales` takes for a batch of `images`."""
+    return sum(searched.count_forwards(images) for searched in passes)
 
 
-def plan_passes(detector: Detector, height: int, width: int, min_size: float) -> list[Pass]:
-    """Choose the scales to search, from coarse to fine."""
+def plan_passes(
+    detector: Detector, height: float, width: float, min_size: float, min_face: float = 0
+) -> list[Pass]:
+    """Choose the scales to search, from coarse to fine.
+
+    Args:
+        detector: what searches; its sizes decide.
+        height, width: the size of the images.
+        min_size: the shorter side in pixels of the smallest box to keep.
+        min_face: side in pixels of the smallest face to look for. If the detector does not find it
+            reliably at full resolution, the finest scale is an enlargement by a whole number.
+    """
     short = min(height, width)
     # The factor 2 is a margin: the sizes of faces are known only after the search.
     finest = min(1.0, 2 * detector.smallest / max(min_size, 1e-9))
@@ -161,10 +142,13 @@ def plan_passes(detector: Detector, height: int, width: int, min_size: float) ->
     if finest / coarsest < MIN_PASS_RATIO:
         coarsest = finest
     steps = math.ceil(math.log(finest / coarsest, PASS_RATIO))
+    scales = [coarsest * (finest / coarsest) ** (step / max(steps, 1)) for step in range(steps + 1)]
+    enlargement = choose_enlargement(detector, max(min_size, min_face)) if min_face else 1
+    if enlargement > 1:
+        scales.append(enlargement)
     passes = []
-    for step in range(steps + 1):
-        scale = coarsest * (finest / coarsest) ** (step / max(steps, 1))
-        first, last = step == 0, step == steps
+    for step, scale in enumerate(scales):
+        first, last = step == 0, step == len(scales) - 1
         passes.append(
             Pass(
                 height=max(1, round(height * scale)),
@@ -177,6 +161,11 @@ def plan_passes(detector: Detector, height: int, width: int, min_size: float) ->
     return passes
 
 
+def choose_enlargement(detector: Detector, smallest: float) -> int:
+    """Choose how many times an image is enlarged so that faces of `smallest` pixels are found."""
+    return min(MOST_ENLARGED, math.ceil(RELIABLE * detector.smallest / smallest))
+
+
 def search(
     detector: Detector, image: torch.Tensor, searched: Pass, threshold: float
 ) -> Iterator[Faces]:
@@ -186,11 +175,16 @@ def search(
         [W / searched.width, H / searched.height], dtype=torch.float32, device="cpu"
     )
     for first in range(0, B, searched.batch):
-        pixels = shrink(image[first : first + searched.batch], searched.height, searched.width)
+        pixels = image[first : first + searched.batch]
+        if not searched.enlarges(H):
+            pixels = shrink(pixels, searched.height, searched.width)
         for top, height in searched.rows:
             for left, width in searched.columns:
                 check_interrupt()
-                tile = pixels[:, :, top : top + height, left : left + width]
+                if searched.enlarges(H):
+                    tile = enlarge(pixels, searched.height // H, top, left, height, width)
+                else:
+                    tile = pixels[:, :, top : top + height, left : left + width]
                 # In half precision, landmarks would move by a pixel.
                 with full_precision(detector.device):
                     faces = detector.find(tile, threshold=threshold, largest=searched.largest)
@@ -235,6 +229,22 @@ def shrink(pixels: torch.Tensor, height: int, width: int) -> torch.Tensor:
     if pixels.shape[2:] == (height, width):
         return pixels
     return F.interpolate(pixels.float(), (height, width), mode="bilinear", antialias=True)
+
+
+def enlarge(
+    pixels: torch.Tensor, factor: int, top: int, left: int, height: int, width: int
+) -> torch.Tensor:
+    """Return a tile of pixels [N, 3, H, W] enlarged by a whole factor; the rest is not computed."""
+    first_row, first_column = (max(0, start // factor - ENLARGE_REACH) for start in (top, left))
+    source = pixels[
+        :,
+        :,
+        first_row : -(-(top + height) // factor) + ENLARGE_REACH,
+        first_column : -(-(left + width) // factor) + ENLARGE_REACH,
+    ].float()
+    large = F.interpolate(source, scale_factor=factor, mode="bicubic")
+    y, x = top - first_row * factor, left - first_column * factor
+    return large[:, :, y : y + height, x : x + width].clamp(0, 1)
 
 
 def split(length: int, longest: int, overlap: int) -> list[tuple[int, int]]:

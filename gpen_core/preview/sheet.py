@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 SMALL_FACE = 64
 """Shorter side in the preview, px, below which a face is hard to recognise there."""
-MAX_CROPS = 60
+MAX_CROPS = 100
 """Crops on one sheet."""
 SHEET_WIDTH = 1080
 LARGEST_CELL = 256
@@ -43,10 +43,9 @@ def draw_previews(
         At most `most` pictures, each [3, h, w] RGB in [0, 1].
     """
     pictures = [*draw_faces(image[:most], faces, missed=missed)]
-    sides = torch.minimum(faces.widths, faces.heights) * measure_scale(image, MAX_SIDE)
-    small = set(faces.image_index[sides < SMALL_FACE].tolist())
     numbers = [str(number) for number in number_faces(faces.image_index)]
-    for index in sorted(small & set(range(len(pictures))))[: most - len(pictures)]:
+    small = find_small_images(faces, measure_scale(image, MAX_SIDE), len(pictures))
+    for index in small[: most - len(pictures)]:
         rows = (faces.image_index == index).nonzero()[:, 0].tolist()
         boxes = faces.boxes[rows[:MAX_CROPS]].tolist()
         pictures.append(
@@ -57,6 +56,13 @@ def draw_previews(
             )
         )
     return pictures
+
+
+def find_small_images(faces: Faces, scale: float, count: int) -> list[int]:
+    """Return which of the first `count` images hold faces that are small when shrunk by `scale`."""
+    sides = torch.minimum(faces.widths, faces.heights) * scale
+    small = set(faces.image_index[sides < SMALL_FACE].tolist())
+    return sorted(small & set(range(count)))
 
 
 def draw_sheets(
@@ -97,23 +103,52 @@ def draw_sheet(
         [3, H, W] RGB in [0, 1], float32 on the CPU.
     """
     shown = labels[:MAX_CROPS]
-    columns = min(len(shown), math.ceil(math.sqrt(1.5 * len(shown)))) or 1
-    side = min(LARGEST_CELL, SHEET_WIDTH // columns)
-    height = side + FONT + 2 * GAP  # of a cell and its label
+    cells = find_cells(len(labels), has_title=bool(title))
+    side = cells.side
     head = [title] if title else []
     if len(shown) < len(labels):
         head.append(f"{len(shown)} of {len(labels)} faces; {len(labels) - len(shown)} not shown")
-    top = FONT + 2 * GAP if head else GAP
-    sheet = torch.full(
-        (3, top + -(-len(shown) // columns) * height, columns * (side + GAP) + GAP), GREY
-    )
+    sheet = torch.full((3, cells.height, cells.width), GREY)
     draw_text(sheet, ": ".join(head), GAP, GAP, FONT)
-    for place, (crop, label) in enumerate(zip(crops, shown, strict=False)):
-        x, y = GAP + place % columns * (side + GAP), top + place // columns * height
+    for (x, y), crop, label in zip(cells.corners, crops, shown, strict=False):
         _put(sheet[:, y : y + side, x : x + side], crop)
         width, _ = measure_label(label, FONT)
         draw_text(sheet, label, x + (side - width) // 2, y + side + GAP // 2, FONT)
     return sheet
+
+
+class Cells(NamedTuple):
+    """The squares of a contact sheet that hold crops, in pixels.
+
+    Attributes:
+        width, height: of the whole sheet.
+        side: of a square.
+        corners: left and top of each square.
+    """
+
+    width: int
+    height: int
+    side: int
+    corners: list[tuple[int, int]]
+
+    @property
+    def shares(self) -> tuple[float, float]:
+        """A square's width and height as fractions of the sheet's."""
+        return self.side / self.width, self.side / self.height
+
+
+def find_cells(count: int, *, has_title: bool) -> Cells:
+    """Lay out a sheet for `count` crops, of which it shows at most `MAX_CROPS`."""
+    shown = min(count, MAX_CROPS)
+    columns = min(shown, math.ceil(math.sqrt(1.5 * shown))) or 1
+    side = min(LARGEST_CELL, SHEET_WIDTH // columns)
+    height = side + FONT + 2 * GAP  # of a cell and its label
+    top = FONT + 2 * GAP if has_title or shown < count else GAP
+    corners = [
+        (GAP + place % columns * (side + GAP), top + place // columns * height)
+        for place in range(shown)
+    ]
+    return Cells(columns * (side + GAP) + GAP, top + -(-shown // columns) * height, side, corners)
 
 
 def _put(cell: torch.Tensor, crop: torch.Tensor) -> None:

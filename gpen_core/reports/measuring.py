@@ -76,7 +76,7 @@ def report(
     _check(image, result, faces)
     image, pixels, mask = (part.detach() for part in (image, result.image, result.mask))
     scale = pixels.shape[3] / image.shape[3], pixels.shape[2] / image.shape[2]
-    larger = _enlarge_faces(faces, scale, pixels)
+    larger = faces.at_size(*pixels.shape[2:])
     fit = alignable(faces)
     numbers = number_faces(faces.image_index)
     reports = []
@@ -119,18 +119,6 @@ def _check(image: torch.Tensor, result: Pasted, faces: Faces) -> None:
 
 def _size(image: torch.Tensor) -> tuple[int, int, int]:
     return image.shape[0], image.shape[2], image.shape[3]
-
-
-def _enlarge_faces(faces: Faces, scale: tuple[float, float], pixels: torch.Tensor) -> Faces:
-    """Move faces of the photograph to their places in the result."""
-    x, y = scale
-    return Faces(
-        faces.boxes * torch.tensor([x, y, x, y]),
-        faces.landmarks * torch.tensor([x, y]),
-        faces.scores,
-        faces.image_index,
-        _size(pixels),
-    )
 
 
 def _report_face(
@@ -237,7 +225,7 @@ def _measure_landmarks(
     expected = (
         alignment.affine[0, :, :2] @ face.landmarks[0].double().mT + alignment.affine[0, :, 2:]
     ).mT
-    found = detect(detector, crops)
+    found = detect(detector, crops, turns="never")
     points = []
     for index in range(2):
         landmarks = found.landmarks[found.image_index == index].double()

@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING
 import torch
 import torch.nn.functional as F
 
-from ..detectors import detect
 from ..images import check_image, check_mask
-from ..names import COLORIZE
+from ..names import COLORIZE, REFINE, TURNS
 from ..pasting import FEATHER, Pasted, PasteOptions
-from ..pipeline import check_choices, restore_detected
+from ..pipeline import check_choices, find_faces, restore_detected
 from ..runner import check_task
 from ..sharpen import luma
 
@@ -51,6 +50,9 @@ def colorize(
     on_progress: OnProgress | None = None,
     on_search: OnProgress | None = None,
     on_left_out: Callable[[Faces], None] | None = None,
+    min_face: float = 0,
+    turns: str = TURNS[0],
+    refine: str = REFINE[0],
 ) -> Pasted:
     """Find all faces and give them the colours that the network paints. The luma stays.
 
@@ -69,6 +71,7 @@ def colorize(
         feather, template, threshold, min_size, max_faces, batch_size, noise_seed: see
             `restore_image`.
         on_progress, on_search, on_left_out: see `restore_image`.
+        min_face, turns, refine: see `restore_image`.
 
     Returns:
         image [B, 3, H, W], and mask [B, 1, H, W], where its chroma is new. Pixels where the mask is
@@ -95,7 +98,17 @@ def colorize(
         check_mask(spread, image, "spread")
     PasteOptions(feather=feather, strength=strength).check(image)  # before a long search
     check_choices(model, template, max_faces, batch_size, noise_seed)
-    faces = detect(detector, image, threshold=threshold, min_size=min_size, on_progress=on_search)
+    faces = find_faces(
+        detector,
+        image,
+        model.config.in_size,
+        threshold=threshold,
+        min_size=min_size,
+        min_face=min_face,
+        turns=turns,
+        refine=refine,
+        on_search=on_search,
+    )
     return colorize_detected(
         model,
         image,

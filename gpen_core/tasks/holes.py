@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING
 import torch
 
 from ..align import cut
-from ..detectors import detect
 from ..faces import Crops
 from ..images import check_image, check_mask
-from ..names import INPAINT
+from ..names import INPAINT, REFINE, TURNS
 from ..pasting import Pasted, PasteOptions
-from ..pipeline import check_choices, restore_detected
+from ..pipeline import check_choices, find_faces, restore_detected
 from ..runner import check_task
 
 if TYPE_CHECKING:
@@ -52,6 +51,9 @@ def inpaint(
     on_progress: OnProgress | None = None,
     on_search: OnProgress | None = None,
     on_left_out: Callable[[Faces], None] | None = None,
+    min_face: float = 0,
+    turns: str = TURNS[0],
+    refine: str = REFINE[0],
 ) -> Pasted:
     """Find all faces and fill the holes in them. Pixels outside the holes stay bit-exact.
 
@@ -63,6 +65,7 @@ def inpaint(
         feather: see `paste`. Holes are filled only inside the crop of a face.
         template, threshold, min_size, max_faces, batch_size, noise_seed: see `restore_image`.
         on_progress, on_search, on_left_out: see `restore_image`.
+        min_face, turns, refine: see `restore_image`.
 
     Returns:
         image [B, 3, H, W], and mask [B, 1, H, W], how much of each pixel is new.
@@ -88,7 +91,17 @@ def inpaint(
     check_mask(mask, image, "mask")
     PasteOptions(feather=feather).check(image)  # before a long search
     check_choices(model, template, max_faces, batch_size, noise_seed)
-    faces = detect(detector, image, threshold=threshold, min_size=min_size, on_progress=on_search)
+    faces = find_faces(
+        detector,
+        image,
+        model.config.in_size,
+        threshold=threshold,
+        min_size=min_size,
+        min_face=min_face,
+        turns=turns,
+        refine=refine,
+        on_search=on_search,
+    )
     return inpaint_detected(
         model,
         image,

@@ -22,6 +22,7 @@ from gpen_core.errors import MismatchError
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "outputs.safetensors"
 STORED = ("tiny-64", "tiny-64-added-noise", "tiny-sr-32-to-128", "gpen-256", "gpen-1024")
+LARGE = [name for name in CASES if any(size in name for size in ("512", "1024", "2048"))]
 
 
 @cache
@@ -58,7 +59,10 @@ def assert_equals_published(name: str, results: dict[str, torch.Tensor]) -> None
     assert len(errors) >= 4 and max(errors.values()) < 1e-5, errors
 
 
-@pytest.mark.parametrize("name", STORED)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow if name in LARGE else ()) for name in STORED],
+)
 def test_output_and_latent_equal_the_published_implementation(name: str) -> None:
     with safe_open(GOLDEN, "pt") as file:
         keys = [key for key in file.keys() if key.startswith(f"{name}/")]  # noqa: SIM118
@@ -68,10 +72,7 @@ def test_output_and_latent_equal_the_published_implementation(name: str) -> None
 @pytest.mark.weights
 @pytest.mark.parametrize(
     "name",
-    [
-        pytest.param(name, marks=pytest.mark.slow if "512" in name or "2048" in name else ())
-        for name in CASES
-    ],
+    [pytest.param(name, marks=pytest.mark.slow if name in LARGE else ()) for name in CASES],
 )
 def test_every_shared_golden_case_equals_the_published_implementation(
     name: str, shared: Path

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from gpen_core import cli
+from gpen_core import cli, pipeline
 from gpen_core.arch import GPEN, GPENConfig
 from gpen_core.commands import restorer
 from gpen_core.faces import Faces
@@ -26,7 +26,7 @@ def gpen(tmp_path, monkeypatch, capsys):
         boxes = torch.tensor([[8.0, 10.0, 26.0, 30.0]])
         return Faces(boxes, FACE[None], torch.ones(1), torch.zeros(1, dtype=torch.int64), size)
 
-    monkeypatch.setattr(restorer, "detect", detect)
+    monkeypatch.setattr(pipeline, "detect", detect)
     monkeypatch.setattr(restorer, "load_detector", lambda *words, **options: object())
     monkeypatch.chdir(tmp_path)
     config = GPENConfig(32, 32, (8, 8, 8, 8), style_dim=16, mapping_layers=2)
@@ -47,13 +47,13 @@ def save(name: str) -> None:
 
 def test_faces_are_found_in_the_enlarged_background_on_demand(gpen, monkeypatch):
     sizes = []
-    detect = restorer.detect
+    detect = pipeline.detect
 
     def look(detector, image, **options):
         sizes.append(tuple(image.shape[2:]))
         return detect(detector, image, **options)
 
-    monkeypatch.setattr(restorer, "detect", look)
+    monkeypatch.setattr(pipeline, "detect", look)
     save("a.png")
     assert gpen("a.png", "-o", "b.png", "--scale", "2", "--find-in", "background")[0] == 0
     assert gpen("a.png", "-o", "c.png", "--scale", "2")[0] == 0

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -71,7 +72,11 @@ def copying(gpen, monkeypatch):
 @pytest.fixture
 def gpen(checkpoint, tmp_path, monkeypatch, capsys):
     """Run `gpen restore --aligned` with a journal in tmp_path, by a worker in this process."""
-    monkeypatch.setattr(batch, "make_pool", lambda args, workers: InlinePool(batch.make_load(args)))
+    monkeypatch.setattr(
+        batch,
+        "make_pool",
+        lambda args: InlinePool(partial(batch.load_work, batch.pack_options(args))),
+    )
     monkeypatch.chdir(tmp_path)
     random = np.random.default_rng(2)
     Path("in/sub").mkdir(parents=True)
@@ -108,7 +113,7 @@ def test_a_second_run_opens_no_finished_file_and_loads_no_network(copying, monke
     global OPENED
     assert copying("-o", "out")[0] == 0
     before = {path: path.stat() for path in Path("out").rglob("*")}
-    monkeypatch.setattr(batch, "make_pool", None)
+    monkeypatch.setattr(InlinePool, "wait", None)
     OPENED = []
     code, out, err = copying("-o", "out")
     opened, OPENED = OPENED, None
@@ -156,7 +161,7 @@ def test_files_that_the_journal_did_not_make_are_not_replaced(copying):
     code, out, err = copying("-o", "out")
     assert code == 1
     assert sorted(done(out)) == ["b.png", "c.png"]
-    assert "a.png exists, and this journal did not make it" in err
+    assert "a.png exists, and no earlier run made it" in err
     Path("out/b.png").write_bytes(b"edited")
     code, _, err = copying("-o", "out")
     assert code == 1
@@ -272,6 +277,15 @@ def test_status_tells_how_far_it_is_and_writes_reports(gpen, capsys):
     assert cli.main(["status", "run.sqlite", "--report", "report.pdf"]) == 2
     assert "expected a name that ends with .json or .html" in capsys.readouterr().err
     assert cli.main(["status", "nothing.sqlite"]) == 2
+
+
+def test_neither_the_driver_nor_a_worker_imports_pytorch_before_its_threads_are_limited():
+    code = (
+        "import sys\n"
+        "import gpen_core.commands.batch, gpen_core.commands.batch_work, gpen_core.batch.actors\n"
+        "assert not {'torch', 'numpy', 'cv2', 'ray'} & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
 @pytest.mark.slow  # processes that import PyTorch

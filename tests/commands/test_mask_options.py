@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from gpen_core import cli
+from gpen_core import cli, pipeline
 from gpen_core.commands import mask_options, restorer
 from gpen_core.faces import Faces
 from gpen_core.pasting import parsing
@@ -24,7 +24,7 @@ def gpen(tiny_gpen, tmp_path, monkeypatch, capsys):
         boxes = torch.tensor([[8.0, 10.0, 26.0, 30.0]])
         return Faces(boxes, FACE[None], torch.ones(1), index, (1, *image.shape[2:]))
 
-    monkeypatch.setattr(restorer, "detect", detect)
+    monkeypatch.setattr(pipeline, "detect", detect)
     monkeypatch.setattr(restorer, "load_detector", lambda *words, **options: object())
     monkeypatch.setattr(restorer, "load_model", lambda *words, **options: tiny_gpen)
     monkeypatch.chdir(tmp_path)

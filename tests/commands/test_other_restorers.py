@@ -23,7 +23,7 @@ def photo(tmp_path, monkeypatch):
     Image.fromarray(pixels).save("a.png")
     one = torch.ones(1)
     faces = Faces(torch.tensor([[8.0, 10, 26, 30]]), POINTS, one, one.long() * 0, (1, 40, 60))
-    monkeypatch.setattr(restorer, "detect", lambda *words, **options: faces)
+    monkeypatch.setattr(restorer, "find_chosen_faces", lambda *words, **options: faces)
     monkeypatch.setattr(restorer, "load_detector", lambda *words, **options: object())
     return pixels
 

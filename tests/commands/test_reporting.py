@@ -13,7 +13,7 @@ from PIL import Image
 from report_pictures import Reader
 from safetensors.torch import save_file
 
-from gpen_core import cli
+from gpen_core import cli, pipeline
 from gpen_core.arch import GPEN, GPENConfig
 from gpen_core.commands import reporting, restorer
 from gpen_core.detectors import detect as search
@@ -45,7 +45,7 @@ def gpen(tmp_path, monkeypatch, capsys):
         return Faces(boxes, FACE[None] * scale, torch.ones(1), torch.zeros(1).long(), size)
 
     assert search is not detect
-    monkeypatch.setattr(restorer, "detect", detect)
+    monkeypatch.setattr(pipeline, "detect", detect)
     monkeypatch.setattr(restorer, "load_detector", lambda *words, **options: NoDetector())
     monkeypatch.chdir(tmp_path)
     torch.manual_seed(5)

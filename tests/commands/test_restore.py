@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from gpen_core import cli
+from gpen_core import cli, pipeline
 from gpen_core.arch import GPEN, GPENConfig
 from gpen_core.commands import restorer
 from gpen_core.faces import Faces
@@ -30,7 +30,7 @@ def gpen(tmp_path, monkeypatch, capsys):
         size = (1, *image.shape[2:])
         return Faces(boxes, torch.stack([FACE, FACE + MOVED]), torch.ones(2), index, size)
 
-    monkeypatch.setattr(restorer, "detect", detect)
+    monkeypatch.setattr(pipeline, "detect", detect)
     monkeypatch.setattr(restorer, "load_detector", lambda *words, **options: object())
     monkeypatch.chdir(tmp_path)
     torch.manual_seed(5)

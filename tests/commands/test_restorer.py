@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from gpen_core import cli
+from gpen_core import cli, pipeline
 from gpen_core.arch import GPEN, GPENConfig
 from gpen_core.commands import image_files, restorer
 from gpen_core.faces import Faces
@@ -42,7 +42,7 @@ def gpen(checkpoint, tmp_path, monkeypatch, capsys):
         boxes = torch.tensor([[8.0, 10.0, 26.0, 30.0]])
         return Faces(boxes, FACE[None], torch.ones(1), torch.zeros(1, dtype=torch.int64), size)
 
-    monkeypatch.setattr(restorer, "detect", detect)
+    monkeypatch.setattr(pipeline, "detect", detect)
     monkeypatch.setattr(restorer, "load_detector", lambda *words, **options: object())
     monkeypatch.chdir(tmp_path)
 
@@ -95,7 +95,7 @@ def test_a_detection_that_is_no_face_is_left_out_and_reported(gpen, monkeypatch)
         index = torch.zeros(2, dtype=torch.int64)
         return Faces(boxes, landmarks, torch.tensor([1.0, 0.62]), index, (1, *image.shape[2:]))
 
-    monkeypatch.setattr(restorer, "detect", detect)
+    monkeypatch.setattr(pipeline, "detect", detect)
     before = save("a.png")
     code, out, err = gpen("a.png", "-o", "r.png")
     assert (code, err) == (0, "")
@@ -304,14 +304,14 @@ def test_a_run_that_was_interrupted_between_its_files_is_completed_by_a_rerun(
 def test_out_of_memory_is_a_failure_of_that_file_only(gpen, monkeypatch):
     save("a.png")
     Image.new("RGB", (50, 40)).save("b.png")
-    detect = restorer.detect
+    detect = pipeline.detect
 
     def full(detector, image, **options):
         if image.max() > 0.1:
             raise torch.cuda.OutOfMemoryError("CUDA out of memory")
         return detect(detector, image, **options)
 
-    monkeypatch.setattr(restorer, "detect", full)
+    monkeypatch.setattr(pipeline, "detect", full)
     code, out, err = gpen("a.png", "b.png", "-o", "out")
     assert code == 1
     assert "a.png: memory ran out" in err
@@ -324,7 +324,7 @@ def test_a_defect_is_not_hidden(gpen, monkeypatch):
     def broken(*words, **options):
         raise RuntimeError("shape mismatch")
 
-    monkeypatch.setattr(restorer, "detect", broken)
+    monkeypatch.setattr(pipeline, "detect", broken)
     with pytest.raises(RuntimeError, match="shape mismatch"):
         gpen("a.png", "-o", "r.png")
 
@@ -350,7 +350,7 @@ def test_an_option_that_works_for_no_file_is_refused_at_once(gpen, words, messag
 def test_what_cannot_be_written_is_refused_before_the_work(gpen, monkeypatch):
     save("a.png", "RGBA")
     Path("a.png").rename("a.jpg")
-    monkeypatch.setattr(restorer, "detect", lambda *words, **options: pytest.fail("worked"))
+    monkeypatch.setattr(pipeline, "detect", lambda *words, **options: pytest.fail("worked"))
     code, _, err = gpen("a.jpg", "-o", "out")
     assert code == 1
     assert "no transparency" in err

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from gpen_core import cli
+from gpen_core import cli, pipeline
 from gpen_core.arch import GPEN, GPENConfig
 from gpen_core.commands import task_files
 from gpen_core.faces import Faces
@@ -33,7 +33,7 @@ def gpen(weights, tmp_path, monkeypatch, capsys):
         size = (len(image), image.shape[2], image.shape[3])
         return Faces(boxes, FACE[None], torch.ones(1), torch.zeros(1, dtype=torch.int64), size)
 
-    monkeypatch.setattr(task_files, "detect", detect)
+    monkeypatch.setattr(pipeline, "detect", detect)
     monkeypatch.setattr(task_files, "load_detector", lambda *words, **options: object())
     monkeypatch.chdir(tmp_path)
     save_file(weights, "mine.safetensors")

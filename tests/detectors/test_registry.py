@@ -125,7 +125,7 @@ def test_auto_loads_the_best_detector_that_is_found(no_weights_here, monkeypatch
     pytest.importorskip("facenet_pytorch", reason="pip install facenet-pytorch==2.5.3")
     assert load_detector(device="cpu").name == "mtcnn"
     with monkeypatch.context() as without:
-        without.setattr(registry.importlib.util, "find_spec", lambda name: None)
+        without.setattr("importlib.util.find_spec", lambda name: None)
         with pytest.raises(DetectorError, match=r"pip install facenet-pytorch==2\.5\.3"):
             load_detector()
     mobile = random_retinaface("retinaface_mobile0.25")

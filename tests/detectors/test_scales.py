@@ -105,9 +105,11 @@ def measure(name: str, file: Path | None) -> list[str]:
     "name",
     [
         "mtcnn",
-        *(pytest.param(n, marks=pytest.mark.weights) for n in ("retinaface_mobile0.25", "yunet")),
+        pytest.param("retinaface_mobile0.25", marks=pytest.mark.weights),
+        pytest.param("yunet", marks=pytest.mark.weights),
     ],
 )
+@pytest.mark.slow
 def test_all_faces_of_48_megapixels_are_found_in_less_than_3_gb(name, detector_files):
     pytest.importorskip("skimage.data")
     found, count, width, peak = measure(name, detector_files(name))

@@ -11,6 +11,10 @@ folder_names_and_paths = {
 }
 
 
+def get_temp_directory():
+    return str(Path(models_dir) / "temp")
+
+
 def add_model_folder_path(key, path, is_default=False):
     paths, _ = folder_names_and_paths.setdefault(key, ([], set()))
     if path not in paths:

@@ -42,12 +42,26 @@ def test_another_model_strength_or_crop_size_searches_no_second_time(node, count
     before = len(counted.searched)
     assert before
     again = node("GPENDetectFaces", image=IMAGE.clone(), detector=counted, crop_size="256").args
-    node("GPENDetectFaces", image=IMAGE, detector=counted, template="ffhq", max_faces=1)
+    once = {"template": "ffhq", "max_faces": 1, "refine": "off"}
+    node("GPENDetectFaces", image=IMAGE, detector=counted, **once)
     for strength in (1, 0.5):
         node("GPENRestoreImage", image=IMAGE, detector=counted, model=model, strength=strength)
     assert len(counted.searched) == before
     assert torch.equal(first[0].faces.boxes, again[0].faces.boxes)
     assert again[1].shape[1] == 256
+
+
+def test_turns_and_small_faces_search_again_and_refined_landmarks_are_kept(node, counted):
+    def search(**options) -> int:
+        before = len(counted.searched)
+        node("GPENDetectFaces", image=IMAGE, detector=counted, crop_size="256", **options)
+        return len(counted.searched) - before
+
+    assert search(turns="never") == 1
+    assert search(turns="always") == 4
+    assert search(turns="never", min_face=4) > 1
+    assert search(turns="never", refine="on") == 1  # the crops of the faces found before
+    assert search(turns="never", refine="on") == 0
 
 
 def test_other_pixels_thresholds_boxes_or_detectors_search_again(node, nodes, counted):

@@ -62,7 +62,7 @@ def test_a_missing_published_file_says_that_its_published_name_may_stay(nodes, t
 
 def test_detectors_that_are_missing_name_a_step_in_comfyui(nodes, core, monkeypatch):
     monkeypatch.setattr(nodes.files, "find_weights", lambda *_: None)
-    monkeypatch.setattr(nodes.files.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     for name, words in (
         ("auto", r"detection_Resnet50_Final\.pth.*pip install --no-deps facenet-pytorch==2\.5\.3"),
         ("mtcnn", r"-m pip install --no-deps facenet-pytorch==2\.5\.3"),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 
+import films
 import numpy as np
 import pytest
 import torch
@@ -18,12 +19,23 @@ NUMBERS = {
 }  # fmt: skip
 
 
+class Video:
+    """A video as the host hands it over."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def get_stream_source(self):
+        return self.path
+
+
 @pytest.fixture
-def inputs(node, detector, model):
+def inputs(node, detector, model, tmp_path):
     """What every socket of every node can be given, by the socket's name."""
     image = draw_scene([10, 80], [120])
     faces, crops, *_ = node("GPENDetectFaces", image=image, detector=detector, model=model).args
-    return {"image": image, "faces": faces, "crops": crops, "model": model, "detector": detector}
+    return {"image": image, "faces": faces, "crops": crops, "model": model, "detector": detector,
+            "video": Video(str(films.make_film(tmp_path / "in.mp4", films.plain(1))))}  # fmt: skip
 
 
 def find_widgets(nodes):

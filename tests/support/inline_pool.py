@@ -8,6 +8,8 @@ from gpen_core.batch.driver import Completed, Finished
 class InlinePool:
     """Does each chunk when its events are asked for."""
 
+    threads, workers, device = 1, 1, None
+
     def __init__(self, load):
         self._load, self._work, self._chunk = load, None, None
 

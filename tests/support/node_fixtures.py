@@ -17,7 +17,7 @@ SIGNATURES = {
     "LoadGPENFaceDetector": (["detector", "file"], ["detector"]),
     "GPENDetectFaces": (
         ["image", "threshold", "min_size", "max_faces", "crop_size", "template", "model",
-         "detector", "landmarks", "bboxes"],
+         "detector", "landmarks", "bboxes", "min_face", "turns", "refine"],
         ["faces", "crops", "bboxes", "count"],
     ),
     "GPENCropFaces": (["image", "faces", "size"], ["faces", "crops"]),
@@ -26,7 +26,9 @@ SIGNATURES = {
          "region"],
         ["selected", "selected_crops", "remaining"],
     ),
-    "GPENRestoreFaces": (["model", "crops", "strength", "batch_size", "colour"], ["restored"]),
+    "GPENRestoreFaces": (
+        ["model", "crops", "strength", "batch_size", "colour", "leave_clean"], ["restored"],
+    ),
     "GPENPasteBack": (
         ["image", "faces", "crops", "feather", "detail", "mask", "background", "strength",
          "strengths", "mask_kind", "regions", "crop_masks", "grain"],
@@ -38,7 +40,7 @@ SIGNATURES = {
          "which", "count", "indices", "min_size", "max_size", "size_unit", "region",
          "template", "colour", "batch_size",
          "detail", "feather", "mask_kind", "regions", "strengths", "scale", "upscale_model",
-         "background", "grain", "leave_clean"],
+         "background", "grain", "min_face", "turns", "refine", "leave_clean"],
         ["image", "mask", "crops_before", "crops_after", "faces", "count", "report"],
     ),
     "GPENDegrade": (["image", "seed", "preset", "strength", "face_size"], ["image"]),
@@ -48,6 +50,11 @@ SIGNATURES = {
     ),
     "GPENInpaintFaces": (["image", "model", "mask", "detector"], ["image", "mask"]),
     "GPENFacesFromSegmentation": (["maps", "model", "other_colors"], ["faces"]),
+    "GPENRestoreVideo": (
+        ["video", "model", "strength", "detector", "threshold", "detect_every", "steady", "colour",
+         "crf"],
+        ["video", "report"],
+    ),
     "LoadGPENFaceRestorer": (["file", "fidelity", "dtype"], ["model"]),
 }  # fmt: skip
 """Inputs and outputs of every node, by its id."""

@@ -123,7 +123,7 @@ class OlderGPEN(nn.Module):
             x = F.conv_transpose2d(x, weight, padding=0, stride=2, groups=batch)
         else:
             weight = weight.view(batch * outputs, inputs, kernel, kernel)
-            padding = kernel // 2 if padding is None else padding
+            padding = int(demodulate) if padding is None else padding
             x = F.conv2d(x, weight, padding=padding, groups=batch)
         return x.view(batch, outputs, x.shape[2], x.shape[3])
 

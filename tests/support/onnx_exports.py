@@ -9,6 +9,7 @@ import pytest
 import torch
 from networks import random_network
 from older_network import OlderGPEN
+from packaging.version import Version
 from torch import nn
 
 from gpen_core.arch import GPEN
@@ -25,6 +26,8 @@ def export_by_torchscript(
     network: nn.Module, path: Path, size: int, opset: int, *, fold: bool
 ) -> None:
     """Export by the exporter that wrote nearly all published files."""
+    if isinstance(network, ReferenceGPEN) and Version(torch.__version__) < Version("2.6"):
+        pytest.skip("the exporter of PyTorch 2.5 takes numbers from shapes for tensors")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # this exporter and what it calls are deprecated
         try:

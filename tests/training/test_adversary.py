@@ -41,6 +41,7 @@ def test_the_feature_distance_averages_levels_and_is_0_for_the_same_image():
     assert feature_distance(features, wanted) == 2
 
 
+@pytest.mark.slow
 def test_the_discriminator_learns_to_tell_restored_faces_from_clean_ones():
     adversary = Adversary(replace(PLAN, discriminator_learning_rate=0.004, r1_weight=0.1), CPU)
     clean = smooth_faces(4) / 255

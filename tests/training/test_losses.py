@@ -35,6 +35,7 @@ def test_the_ssim_loss_is_the_published_ssim_of_the_luma():
 
 
 @needs_compiler
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # PyTorch's warnings about torch.compile
 def test_compiled_losses_are_the_same():
     clean = smooth_faces(2) / 255

@@ -19,6 +19,7 @@ from gpen_core.training.state import STATE_NAME, WEIGHTS_NAME
 from gpen_core.training.trainer import Trainer
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="PyTorch for Windows lacks torchrun's store")
 def test_two_processes_train_the_same_weights_as_one(tmp_path):
     words = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]

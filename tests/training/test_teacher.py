@@ -31,6 +31,7 @@ def brighter() -> GPEN:
     return model
 
 
+@pytest.mark.slow
 def test_a_network_learns_from_its_teacher_and_not_from_the_clean_faces(brighter):
     crops = smooth_faces(8)
     trainer = Trainer(PLAN, crops, CPU, teacher=brighter)

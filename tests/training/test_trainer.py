@@ -18,7 +18,13 @@ from gpen_core.training.state import STATE_NAME
 from gpen_core.training.trainer import Trainer
 
 
-@pytest.mark.parametrize("plan", [PLAN, MUON], ids=["adam", "muon"])
+@pytest.mark.parametrize(
+    "plan",
+    [
+        pytest.param(PLAN, id="adam"),
+        pytest.param(MUON, id="muon", marks=pytest.mark.slow),
+    ],
+)
 def test_a_few_dozen_steps_bring_faces_closer_to_the_clean_ones(plan):
     crops = smooth_faces(8)
     trainer = Trainer(plan, crops, CPU)
@@ -28,6 +34,7 @@ def test_a_few_dozen_steps_bring_faces_closer_to_the_clean_ones(plan):
     assert scores.output_psnr > scores.input_psnr + 0.1, str(scores)
 
 
+@pytest.mark.slow
 def test_sharper_targets_make_sharper_faces():
     crops = smooth_faces(8)
     sharpness = []
@@ -40,6 +47,7 @@ def test_sharper_targets_make_sharper_faces():
     assert sharpness[1] > sharpness[0] * 1.02, sharpness
 
 
+@pytest.mark.slow
 def test_training_against_a_discriminator_brings_faces_closer_to_the_clean_ones():
     crops = smooth_faces(8)
     trainer = Trainer(ADVERSARIAL, crops, CPU)

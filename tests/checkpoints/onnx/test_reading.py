@@ -20,7 +20,7 @@ QUICK = ["reference 17", "reference 11 unfolded", "older 9"]
 SLOW = [
     "reference dynamo", "reference 11 64", "reference 12", "reference 12 unfolded 64",
     "reference 17 unfolded", "reference 17 added", "reference 17 simplified",
-    "older 9 unfolded 64", "older 9 simplified", "older 11",
+    "older 9 unfolded 64", "older 9 simplified", "older 10",
     "reference dynamo simplified", "reference dynamo added",
 ]  # fmt: skip
 ALL = [*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)]

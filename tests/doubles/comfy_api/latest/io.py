@@ -26,6 +26,7 @@ class Kind:
 
 Custom = Kind
 Image, Mask, BoundingBox = Kind("IMAGE"), Kind("MASK"), Kind("BOUNDING_BOX")
+Video = Kind("VIDEO")
 Int, Float, String, Boolean = Kind("INT"), Kind("FLOAT"), Kind("STRING"), Kind("BOOLEAN")
 Combo, UpscaleModel = Kind("COMBO"), Kind("UPSCALE_MODEL")
 
