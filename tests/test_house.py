@@ -31,7 +31,7 @@ STOREYS = (
     ("parallel_tensors",),
     ("cache", "colour", "devices", "faces", "files", "images", "sharpen"),
     ("warp", "templates", "arch", "media", "select", "preview"),
-    ("runner", "checkpoints", "runners"),
+    ("runner", "checkpoints", "runners", "cleanliness"),
     ("detectors", "align", "restore", "pasting", "degradation"),  # the verbs
     ("pipeline", "evaluation", "reports", "video"),
     ("tasks",),
