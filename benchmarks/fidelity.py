@@ -21,14 +21,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-import torch.nn.functional as F
+from clean_faces import measure_clean
+from damages import DAMAGES
 from drawn_face import DrawnParser, find_face
 from found_faces import measure_landmarks, measure_tiny, measure_turns
 
 import gpen_core as gpen
 from gpen_core.align import cut, find_alignment
 from gpen_core.commands import bench
-from gpen_core.degradation.jpeg import compress
 from gpen_core.names import FACE_REGIONS
 from gpen_core.warp import resize
 
@@ -43,36 +43,8 @@ CASES = {
 }
 
 
-def add_noise(image: torch.Tensor, sigma: float) -> torch.Tensor:
-    generator = torch.Generator().manual_seed(1)
-    noise = torch.randn(image.shape, generator=generator) * sigma / 255
-    return (image + noise).clamp(0, 1)
-
-
-def blur(image: torch.Tensor, sigma: float) -> torch.Tensor:
-    reach = round(3 * sigma)
-    kernel = torch.exp(-torch.arange(-reach, reach + 1).square() / (2 * sigma**2))
-    kernel = (kernel / kernel.sum())[None, None, None].expand(3, 1, 1, -1)
-    padded = F.pad(image, [reach] * 4, mode="reflect")
-    return F.conv2d(F.conv2d(padded, kernel, groups=3), kernel.mT, groups=3)
-
-
-def shrink(image: torch.Tensor, factor: int) -> torch.Tensor:
-    height, width = image.shape[2:]
-    small = resize(image, height // factor, width // factor)
-    return resize(small, height, width).clamp(0, 1)
-
-
 CROP_SIDE = 256
 """Pixels of a photograph to which its median crop is shrunk: damage has the same scale in all."""
-
-DAMAGES: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
-    "noise 12": lambda image: add_noise(image, 12),
-    "noise 18, JPEG 40": lambda image: compress(add_noise(image, 18), torch.tensor([40.0])),
-    "JPEG 20": lambda image: compress(image, torch.tensor([20.0])),
-    "blur 3": lambda image: blur(image, 3),
-    "quarter size": lambda image: shrink(image, 4),
-}
 
 
 def measure_psnr(one: torch.Tensor, other: torch.Tensor, where: torch.Tensor) -> float:
@@ -168,6 +140,7 @@ SECTIONS: dict[str, tuple[str, Callable[[list[Path]], list[Table]]]] = {
     "masks": ("what each kind of mask costs and gains", measure_masks),
     "turns": ("faces found in turned photographs", measure_turns),
     "tiny": ("small faces found", measure_tiny),
+    "clean": ("what leave_clean keeps and costs", measure_clean),
     "landmarks": ("how far landmarks move from view to view", measure_landmarks),
 }
 """Help and function of each section. A function gets the photographs and returns tables."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -14,7 +15,7 @@ from .detectors.refining import chooses_refining, refine_landmarks
 from .faces import Crops
 from .names import FACE_REGIONS, MASK_KINDS, REFINE, RESTORE, TURNS
 from .pasting import FEATHER, Part, Pasted, PasteOptions, paste_parts
-from .restore import check_colour, check_passes, restore_pixels
+from .restore import check_colour, check_passes, restore_pixels, weigh_faces
 from .runner import check_task, choose_template
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ def restore_image(
     min_face: float = 0,
     turns: str = TURNS[0],
     refine: str = REFINE[0],
+    leave_clean: bool = False,
 ) -> Pasted:
     """Find all faces of the images, restore them and paste them back.
 
@@ -77,7 +79,8 @@ def restore_image(
         refine: "on" places each face's landmarks more steadily by `refine_landmarks`, "off" does
             not, "auto" does for models of 512 px and more.
         max_faces: keep at most this many faces in each image: the largest that are `alignable`.
-        batch_size, noise_seed, colour: see `restore`.
+        batch_size, noise_seed, colour, leave_clean: see `restore`. A clean face keeps its pixels
+            bit for bit.
         on_progress: called with (faces done, all faces) after every forward pass; may raise.
         on_search: called with (passes done, all passes) while faces are searched; may raise.
         on_restored: called with the restored crops of each part, in the order of the faces found.
@@ -134,6 +137,7 @@ def restore_image(
         on_restored=on_restored,
         on_left_out=on_left_out,
         colour=colour,
+        leave_clean=leave_clean,
     )
 
 
@@ -189,6 +193,8 @@ def restore_detected(
     colour: str = "keep",
     prepare: Callable[[Crops], Crops] | None = None,
     on_chosen: Callable[[Faces], None] | None = None,
+    leave_clean: bool = False,
+    on_weighed: Callable[[list[float], list[float]], None] | None = None,
 ) -> Pasted:
     """Restore and paste as `restore_image` does, but faces that `detect` found before.
 
@@ -201,6 +207,9 @@ def restore_detected(
         in_place: write into `image` (or the background), to save the memory of a copy.
         prepare: changes the crops of each part before the network gets them.
         on_chosen: called with the faces that will be restored, in the order of their crops.
+        leave_clean: see `restore`.
+        on_weighed: called for each part of the faces with how much of each is used, and with the
+            changes in levels of 255 that this follows from; only if `leave_clean` is on.
 
     Raises:
         GPENError: see the four verbs.
@@ -215,7 +224,10 @@ def restore_detected(
     options.check_count(len(faces))
     if on_chosen is not None:
         on_chosen(faces)
-    needs_network = max([options.strength_of(row) for row in range(len(faces))], default=0) > 0
+    strengths = [options.strength_of(row) for row in range(len(faces))]
+    needs_network = max(strengths, default=0) > 0
+    if leave_clean:
+        options = replace(options, strengths=strengths)  # each part changes its own before pasting
     alignment = find_alignment(faces, size=model.config.in_size, template=template)
     part_size = _crops_at_a_time(model.config)
 
@@ -232,6 +244,13 @@ def restore_detected(
             colour=colour,
         )
         restored = Crops(pixels, part)
+        if leave_clean and needs_network:
+            weighed = weigh_faces(model, pixels, crops.pixels, colour)
+            shares, changes = (found.tolist() for found in weighed)
+            for row, share in enumerate(shares, start=start):
+                strengths[row] *= share
+            if on_weighed is not None:
+                on_weighed(shares, changes)
         if on_restored is not None:
             on_restored(restored)
         return Part(restored, None if options.background is not None else crops.pixels)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from . import warp
+from .cleanliness import find_limits, measure_change, weigh_change
 from .colour import keep_grey, match_colour
 from .devices import free_memory, is_out_of_memory
 from .errors import CheckpointError, DeviceError, ImageError, MismatchError
@@ -38,6 +39,7 @@ def restore(
     noise_seed: int = 0,
     on_progress: OnProgress | None = None,
     colour: str = "match",
+    leave_clean: bool = False,
 ) -> Crops:
     """Restore face crops. They return at the model's output size, in the same order.
 
@@ -52,6 +54,8 @@ def restore(
         colour: "match" gives each restored face the colours of its crop, averaged over sixteenths
             of its side; a grey crop stays grey. "grey" keeps the colours that the network painted,
             but a grey crop stays grey. "keep" keeps them always.
+        leave_clean: leave a face as it is if the network hardly changes it, because it is clean.
+            Between clean and damaged faces the share of the restored face grows evenly.
 
     Raises:
         DeviceError: memory does not suffice for one face, or a half-precision dtype overflowed.
@@ -79,6 +83,7 @@ def restore(
         noise_seed=noise_seed,
         on_progress=on_progress,
         colour=colour,
+        leave_clean=leave_clean,
     )
     return Crops(pixels, crops.alignment)
 
@@ -92,6 +97,7 @@ def restore_pixels(
     noise_seed: int = 0,
     on_progress: OnProgress | None = None,
     colour: str = "keep",
+    leave_clean: bool = False,
 ) -> torch.Tensor:
     """Restore faces that carry no alignment. Arguments and errors are those of `restore`.
 
@@ -105,6 +111,17 @@ def restore_pixels(
     """
     _check(pixels, strength, batch_size, noise_seed)
     check_colour(colour)
+    if leave_clean and strength > 0:
+        restored = restore_pixels(
+            model,
+            pixels,
+            batch_size=batch_size,
+            noise_seed=noise_seed,
+            on_progress=on_progress,
+            colour=colour,
+        )
+        share = strength * weigh_faces(model, restored, pixels, colour)[0]
+        return _resize(pixels, restored.shape[-1]).lerp(restored, share[:, None, None, None])
     config = model.config
     is_oom = getattr(model, "is_oom", is_out_of_memory)
     batch_size = batch_size or faces_that_fit(config, model.dtype, model.device)
@@ -125,6 +142,26 @@ def restore_pixels(
         if on_progress is not None:
             on_progress(done, len(pixels))
     return restored
+
+
+def weigh_faces(
+    model: Runner, restored: torch.Tensor, given: torch.Tensor, colour: str
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Tell how much of each restored face to use, so that clean faces are left alone.
+
+    Args:
+        model: the model that restored them.
+        restored: [N, 3, S, S] RGB in [0, 1].
+        given: the faces before, of any size.
+        colour: with which colours they were restored; see `restore`.
+
+    Returns:
+        The shares [N] in [0, 1], and the changes [N] in levels of 255 that they follow from.
+    """
+    before = _resize(given, restored.shape[-1]).to(restored.device)
+    change = measure_change(restored, before)
+    limits = find_limits(model, colour, lambda face: restore_pixels(model, face, colour=colour))
+    return weigh_change(change, limits), change
 
 
 def faces_that_fit(config: RunnerConfig, dtype: torch.dtype, device: torch.device) -> int:

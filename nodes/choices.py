@@ -15,7 +15,7 @@ from ..gpen_core.runner import choose_template
 from ..gpen_core.select import ORDERS, SIZE_UNITS, parse_indices, select_faces
 from .files import make_parser
 from .paste import DETAIL
-from .restore import SAVED_COLOUR, make_colour
+from .restore import SAVED_COLOUR, make_colour, make_leave_clean
 from .searching import DEFAULTS, SAVED_REFINE, SAVED_TURNS, make_search_inputs
 from .sockets import (
     FROM_MODEL,
@@ -66,6 +66,7 @@ class Choices:
     min_face: int = 0
     turns: str = SAVED_TURNS
     refine: str = SAVED_REFINE
+    leave_clean: bool = False
 
     @property
     def search(self) -> dict[str, Any]:
@@ -208,4 +209,5 @@ def make_paste_inputs() -> list[Any]:
                        "The result has its size, whatever scale says."),
         make_grain(),
         *make_search_inputs(),  # at the end, as they came later
+        make_leave_clean(),
     ]  # fmt: skip

@@ -34,20 +34,47 @@ def describe_faces(done: str, faces: Faces, missing: str = "found") -> str:
     return " ".join(sentences)
 
 
-def list_faces(faces: Faces, strengths: Sequence[float]) -> str:
-    """Describe each face in a line: its image and number, size, place, score and strength."""
+def describe_clean(weighed: Sequence[tuple[float, float]]) -> list[str]:
+    """Say which faces were clean: for each, the share of the restored face, and its change.
+
+    Returns:
+        Such as ["Left 1 clean face as it was. Changes: 1.3, 12.0 levels."]; empty if none was
+        weighed.
+    """
+    if not weighed:
+        return []
+    left = sum(share == 0 for share, _ in weighed)
+    changes = ", ".join(f"{change:.1f}" for _, change in weighed)
+    were = "as it was" if left == 1 else "as they were"
+    count = f"{left} clean face{'' if left == 1 else 's'}"
+    return [f"Left {count} {were}. Changes: {changes} levels."]
+
+
+def list_faces(
+    faces: Faces, strengths: Sequence[float], weighed: Sequence[tuple[float, float]] = ()
+) -> str:
+    """Describe each face in a line: its image and number, size, place, score and strength.
+
+    Args:
+        faces: the faces restored.
+        strengths: of each face.
+        weighed: the share of each restored face, and its change in levels, if clean faces were left
+            alone.
+    """
     lines = []
-    for image, number, (x0, y0, x1, y1), score, strength in zip(
+    ends = [f"; changes {change:.1f} levels, {share:.0%} used" for share, change in weighed]
+    for image, number, (x0, y0, x1, y1), score, strength, end in zip(
         faces.image_index.tolist(),
         number_faces(faces.image_index),
         faces.boxes.tolist(),
         faces.scores.tolist(),
         strengths,
+        ends or [""] * len(faces),
         strict=True,
     ):
         lines.append(
             f"image {image}, face {number}: {x1 - x0:.0f}×{y1 - y0:.0f} px at "
-            f"{x0:.0f}, {y0:.0f}; score {score:.2f}; strength {strength:g}"
+            f"{x0:.0f}, {y0:.0f}; score {score:.2f}; strength {strength:g}{end}"
         )
     return "\n".join(lines)
 

@@ -54,6 +54,15 @@ PREVIEW_SIDE = 512
 """Side in pixels to which larger crops are shrunk for the preview."""
 
 
+def make_leave_clean() -> io.Boolean.Input:
+    """Return the switch that leaves clean faces alone, off in saved graphs."""
+    return io.Boolean.Input(
+        "leave_clean", optional=True, default=False, advanced=True,
+        tooltip="Leave faces as they are that the model hardly changes, because they are clean. "
+        "Off: every face is restored.",
+    )  # fmt: skip
+
+
 class RestoreFaces(io.ComfyNode):
     """Run GPEN on face crops."""
 
@@ -80,6 +89,7 @@ class RestoreFaces(io.ComfyNode):
                              "the GPU's memory; one on a CPU. When memory runs out, the number is "
                              "halved."),
                 make_colour(),
+                make_leave_clean(),
             ],
             outputs=[
                 io.Image.Output("restored", tooltip="The restored crops, in the same order."),
@@ -95,6 +105,7 @@ class RestoreFaces(io.ComfyNode):
         strength: float,
         batch_size: int,
         colour: str = SAVED_COLOUR,
+        leave_clean: bool = False,
     ) -> io.NodeOutput:
         check_task(model, RESTORE)
         pixels = from_host_crops(crops)
@@ -108,6 +119,7 @@ class RestoreFaces(io.ComfyNode):
             batch_size=batch_size or None,
             on_progress=host.make_progress(len(pixels)),
             colour=colour,
+            leave_clean=leave_clean,
         )
         said = f"Restored {count_faces(len(pixels))}."
         host.say(cls.hidden.unique_id, said)

@@ -27,7 +27,7 @@ from .detections import find_faces
 from .enlarging import enlarge
 from .files import stamp_parser, stamp_unconnected_detector
 from .ranges import in_range
-from .reports import count_faces, describe_faces, list_faces
+from .reports import count_faces, describe_clean, describe_faces, list_faces
 from .restore import PLANNED_BATCH, SEARCH_SHARE, make_strength
 from .sockets import (
     CATEGORY,
@@ -149,8 +149,10 @@ class RestoreImage(io.ComfyNode):
         warnings = [*left_out_messages(found[~fit]), *_warn(choices, crops, faces)]
         if warnings:
             host.warn(cls.hidden.unique_id, "\n".join(warnings))
-        pasted = _restore(model, pixels, faces, options, choices, crops, restoring)
-        said = "\n".join([*_describe(choices, faces, int(fit.sum())), *warnings])
+        weighed: list[tuple[float, float]] = []
+        pasted = _restore(model, pixels, faces, options, choices, crops, weighed, restoring)
+        lines = [*_describe(choices, faces, int(fit.sum())), *describe_clean(weighed)]
+        said = "\n".join([*lines, *warnings])
         host.say(cls.hidden.unique_id, said)
         compared = compare(pixels, pasted.image) if len(faces) else {}
         alignment = find_alignment(faces, size=model.config.in_size, template=template)
@@ -160,7 +162,7 @@ class RestoreImage(io.ComfyNode):
             *crops.join(),
             AlignedFaces(faces, alignment),
             len(faces),
-            list_faces(faces, [options.strength_of(row) for row in range(len(faces))]),
+            list_faces(faces, [options.strength_of(row) for row in range(len(faces))], weighed),
             ui={**(make_ui(said=said) or {}), **compared},
         )
 
@@ -172,9 +174,13 @@ def _restore(
     options: PasteOptions,
     choices: Choices,
     crops: KeptCrops,
+    weighed: list[tuple[float, float]],
     on_progress: OnProgress,
 ) -> Pasted:
-    """Restore the faces and paste them, into an enlarged image if the user wants that."""
+    """Restore the faces and paste them, into an enlarged image if the user wants that.
+
+    `weighed` gets the share and the change of each face, if clean ones are left alone.
+    """
     restoring = on_progress
     enlarges = options.background is None and choices.scale > 1
     if enlarges:
@@ -193,6 +199,8 @@ def _restore(
         in_place=enlarges,
         colour=choices.colour,
         prepare=crops.keep_before,
+        leave_clean=choices.leave_clean,
+        on_weighed=lambda shares, changes: weighed.extend(zip(shares, changes, strict=True)),
     )
     on_progress(1, 1)
     return pasted

@@ -74,6 +74,7 @@ def test_fidelity_compares_the_masks(script, capsys):
     assert min(kept[1:]) > 40
 
 
+@pytest.mark.slow
 def test_detail_compares_shares_of_the_detail(script, capsys):
     pytest.importorskip("skimage", reason="pip install scikit-image")
     module = script("detail")
@@ -87,6 +88,7 @@ def test_detail_compares_shares_of_the_detail(script, capsys):
     assert float(untouched.splitlines()[-1].split("|")[-2]) > 44
 
 
+@pytest.mark.slow
 def test_pipeline_times_every_step(script, capsys, monkeypatch):
     for package in ("skimage", "facenet_pytorch"):
         pytest.importorskip(package, reason=f"pip install '.[demo,detect]' for {package}")

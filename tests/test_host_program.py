@@ -186,7 +186,9 @@ def spread(tensor: torch.Tensor, axis: int) -> torch.Tensor:
 
 
 @torch.inference_mode()
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(
+    "dtype", [torch.float32, pytest.param(torch.bfloat16, marks=pytest.mark.slow)]
+)
 def test_weights_may_have_any_strides(dtype: torch.dtype) -> None:
     state = gpen.load_gpen(device="cpu").state_dict()
     x = torch.rand(1, 3, 256, 256) * 2 - 1

@@ -47,10 +47,7 @@ def modulated_conv(
     demodulate: bool,
     upsample: bool,
 ) -> torch.Tensor:
-    """Convolve in groups, with one modulated weight per sample; arguments as in `ops`.
-
-    Kernels of 3 × 3 pixels are demodulated, and those of 1 × 1 are not.
-    """
+    """Convolve in groups, with one modulated weight per sample; arguments as in `ops`."""
     batch, channels, height, width = x.shape
     weights = weight[None] * style[:, None, :, None, None]  # [N, O, I, k, k]
     if demodulate:
@@ -61,8 +58,7 @@ def modulated_conv(
         weights = weights.transpose(1, 2).flatten(0, 1)  # [N·I, O, k, k]
         x = F.conv_transpose2d(x, weights, stride=2, groups=batch)
     else:
-        # A number from weight.shape would be a tensor in the exporter of PyTorch 2.5, and refused.
-        x = F.conv2d(x, weights.flatten(0, 1), padding=int(demodulate), groups=batch)
+        x = F.conv2d(x, weights.flatten(0, 1), padding=weight.shape[-1] // 2, groups=batch)
     return x.reshape(batch, weight.shape[0], *x.shape[2:])
 
 

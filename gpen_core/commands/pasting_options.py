@@ -25,10 +25,15 @@ class PastingOptions(MaskOptions, Protocol):
     detail: float | str
     feather: float | None
     grain: float
+    leave_clean: bool
 
 
-def add_grain_option(group: argparse._ArgumentGroup) -> None:
-    """Add `--grain` to a group of a parser."""
+def add_pasting_options(group: argparse._ArgumentGroup) -> None:
+    """Add `--leave-clean` and `--grain` to a group of a parser."""
+    group.add_argument(
+        "--leave-clean", action="store_true",
+        help="leave faces as they are that the network hardly changes, because they are clean",
+    )  # fmt: skip
     group.add_argument(
         "--grain", metavar="0…1", type=fraction, default=0.0,
         help="how much of the photograph's own grain to lay over restored faces, which would be "

@@ -13,7 +13,7 @@ from .batch_options import RAY, ChooseEngine, add_batch_options, check_batch_opt
 from .find_options import FIND_DEFAULTS, add_find_options
 from .jobs import plan_from_options
 from .mask_options import add_mask_options, check_mask_options
-from .pasting_options import add_grain_option
+from .pasting_options import add_pasting_options
 from .running import report, run_jobs
 from .video_options import add_video_options, check_video_options
 
@@ -116,7 +116,7 @@ def _add_result_options(parser: argparse.ArgumentParser) -> None:
         help="width of the soft edge as a part of the crop's side (default: 0.15)",
     )  # fmt: skip
     add_mask_options(result)
-    add_grain_option(result)
+    add_pasting_options(result)
     result.add_argument(
         "--scale", type=int, choices=(1, 2, 4), default=1, help="enlarge the image (default: 1)"
     )

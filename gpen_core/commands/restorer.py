@@ -142,7 +142,7 @@ class Restorer:
             background = enlarge(image, options.scale, upscaler=self.upscaler)
         if options.find_in == "background" and background is not None:
             image, background = background, None
-        count = 0
+        count = clean = 0
         messages: list[str] = []
         chosen: list[Faces] = []
 
@@ -154,6 +154,10 @@ class Restorer:
             if options.save_faces:
                 self._save_crops(job, picture, crops, first=count + 1, overwrite=replace_extras)
             count += len(crops)
+
+        def count_clean(shares: list[float], _: list[float]) -> None:
+            nonlocal clean
+            clean += shares.count(0)
 
         faces = find_chosen_faces(self.detector, image, options, self.model.config.in_size)
         found = len(faces)
@@ -171,17 +175,20 @@ class Restorer:
             on_restored=save_crops,
             on_left_out=report_left_out,
             on_chosen=chosen.append,
+            leave_clean=options.leave_clean,
+            on_weighed=count_clean,
             # A comparison and a report need the picture as it was.
             in_place=not (options.compare or self.reports.wanted),
         )
         self.reports.write(job, picture, result, chosen[0], overwrite=replace_extras)
         restored = picture.with_pixels(result.image.cpu())
         del result, image, background  # fewer copies of a large picture while it is written
+        count -= clean
         if count:
             self._write(job, picture, restored, replace_extras=replace_extras)
-            outcome = f"{count} face{'s' if count > 1 else ''} restored"
+            outcome = _describe_restored(count, clean)
         else:
-            reason = f"none of {found} faces chosen" if found > len(faces) else "no face found"
+            reason = _explain_none(found, len(faces), clean)
             outcome = f"{reason}; {self._write_without_faces(job, restored)}"
         if messages:
             outcome = "\n  ".join([f"{outcome}; {len(messages)} left out", *messages])
@@ -201,6 +208,7 @@ class Restorer:
             self.model,
             picture.pixels,
             strength=self.options.strength,
+            leave_clean=self.options.leave_clean,
             batch_size=self.options.batch_size,
             colour=self.options.colour,
             on_progress=on_progress,
@@ -271,3 +279,19 @@ def _replace_pixels(picture: Picture, pixels: torch.Tensor) -> Picture:
     """Return other pixels in the colours of a picture, without its transparency and EXIF."""
     metadata = Metadata(icc=picture.metadata.icc)
     return replace(picture, pixels=pixels, alpha=None, metadata=metadata).with_pixels(pixels)
+
+
+def _describe_restored(count: int, clean: int) -> str:
+    """Say how many faces were restored, and how many were left because they are clean."""
+    return f"{_count_faces(count)} restored" + (f", {clean} clean left" if clean else "")
+
+
+def _explain_none(found: int, chosen: int, clean: int) -> str:
+    """Say why no face was restored."""
+    if clean:
+        return f"{_count_faces(clean)} found, clean"
+    return f"none of {found} faces chosen" if found > chosen else "no face found"
+
+
+def _count_faces(count: int) -> str:
+    return f"{count} face{'' if count == 1 else 's'}"

@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING, Protocol
 
 from ..errors import GPENError
-from ..names import AUTO, VIDEO_CODECS
+from ..names import AUTO, REFINE, TURNS, VIDEO_CODECS
 from .arguments import count, not_negative, positive
 
 if TYPE_CHECKING:
@@ -105,6 +105,7 @@ def seconds(text: str) -> float:
 FOR_IMAGES = {
     "scale": 1, "upscaler": None, "find_in": "photograph", "save_faces": False, "compare": False,
     "aligned": False, "strengths": None, "faces": None, "report": None, "sidecar": False,
+    "leave_clean": False, "min_face": 0, "turns": TURNS[0], "refine": REFINE[0],
 }  # fmt: skip
 """Options that hold for images only, and their defaults."""
 

@@ -221,6 +221,7 @@ def test_a_cluster_ends_with_a_driver_that_was_killed(tmp_path):
     assert not list(tmp_path.glob(".gpen*"))
 
 
+@pytest.mark.slow
 def test_an_address_without_a_cluster_is_refused(monkeypatch, tmp_path, capsys):
     code = cli.main(["restore", "a.jpg", "-o", "b.jpg", "--address", "10.0.0.1:6379"])
     assert code == 2

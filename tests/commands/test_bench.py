@@ -31,6 +31,7 @@ def checkpoint(tensors: dict[str, torch.Tensor], tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_json_has_the_time_and_memory_of_every_network(
     checkpoint: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,4 +1,4 @@
-"""`gpen restore --mask-kind`: how its options reach pasting, and errors before any work."""
+"""`gpen restore --mask-kind` and `--leave-clean`: how they reach pasting; errors before any work."""
 
 from __future__ import annotations
 
@@ -85,3 +85,12 @@ def test_options_that_cannot_work_are_refused_before_any_work(gpen, words, messa
     assert code == 2
     assert message in err
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+
+
+def test_a_clean_face_is_left_and_its_file_copied(gpen, monkeypatch, tmp_path):
+    share = torch.ones(1)
+    monkeypatch.setattr(pipeline, "weigh_faces", lambda *_: (share, torch.tensor([1.5])))
+    assert gpen("--leave-clean")[2] == gpen()[2] > 0
+    share.zero_()
+    assert gpen("--leave-clean") == (0, "", 0)
+    assert (tmp_path / "r.png").read_bytes() == (tmp_path / "a.png").read_bytes()

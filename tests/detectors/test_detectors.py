@@ -35,7 +35,7 @@ def test_a_face_is_found_once_with_its_landmarks_in_order(name, detectors, astro
 
 
 @real_detectors
-@pytest.mark.parametrize("scale", [0.25, 5])
+@pytest.mark.parametrize("scale", [0.25, pytest.param(5, marks=pytest.mark.slow)])
 def test_the_face_is_the_same_at_every_size(name, scale, detectors, astronaut):
     detector = detectors(name)
     reference = detect(detector, astronaut)

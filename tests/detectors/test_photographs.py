@@ -81,6 +81,7 @@ def test_a_crowd_keeps_what_the_best_single_scale_finds(detectors, shared):
     assert not find_pairs(faces)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["mtcnn", "retinaface_mobile0.25"])
 def test_photographs_below_2_megapixels_give_the_number_of_faces_in_them(name, detectors, shared):
     detector = detectors(name)

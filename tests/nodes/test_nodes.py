@@ -93,6 +93,8 @@ def test_rare_widgets_are_advanced(schemas):
         "GPENRestoreImage.min_face",
         "GPENRestoreImage.turns",
         "GPENRestoreImage.refine",
+        "GPENRestoreImage.leave_clean",
+        "GPENRestoreFaces.leave_clean",
         "GPENRestoreImage.strengths",
         "GPENRestoreImage.colour",
         "GPENRestoreFaces.colour",

@@ -165,6 +165,22 @@ def test_an_upscale_model_in_vain_is_said(restore):
     assert "background is connected, so upscale_model is not used" in said
 
 
+def test_each_faces_change_is_told_where_clean_ones_are_left(restore, monkeypatch, nodes):
+    shares, changes = torch.tensor([0.0, 0.5, 1.0]), torch.tensor([1.25, 6.5, 12.0])
+    monkeypatch.setitem(
+        nodes.restore_image.restore_detected.__globals__,
+        "weigh_faces",
+        lambda *_: (shares, changes),
+    )
+    result = restore(leave_clean=True)
+    image, report = result.args[0], result.args[6]
+    assert "Left 1 clean face as it was. Changes: 1.2, 6.5, 12.0 levels." in str(result.ui)
+    ends = [line.split("; changes ")[1] for line in report.splitlines()]
+    assert ends == ["1.2 levels, 0% used", "6.5 levels, 50% used", "12.0 levels, 100% used"]
+    left = LEFTS[0]
+    assert torch.equal(image[:, 30:60, left : left + 24], IMAGE[:, 30:60, left : left + 24])
+
+
 def test_what_was_left_is_said(restore):
     assert restore().ui["gpen_said"] == ["Restored 3 faces in 1 of 1 images."]
     assert restore(count=1, which="largest").ui["gpen_said"] == [

@@ -81,7 +81,7 @@ def test_unrestored_crops_with_all_detail_return_the_image(large, side, returned
 
 
 @pytest.mark.parametrize("detail", ["auto", 0.0, 1.0])
-@pytest.mark.parametrize("enlarged", [False, True])
+@pytest.mark.parametrize("enlarged", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_strength_mixes_what_is_pasted_with_the_image_itself(large, detail, enlarged):
     place = alignment(900.0, 256, (1, 1300, 1300))
     crops = Crops(torch.rand(1, 3, 256, 256, generator=torch.Generator().manual_seed(7)), place)

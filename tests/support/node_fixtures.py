@@ -26,7 +26,9 @@ SIGNATURES = {
          "region"],
         ["selected", "selected_crops", "remaining"],
     ),
-    "GPENRestoreFaces": (["model", "crops", "strength", "batch_size", "colour"], ["restored"]),
+    "GPENRestoreFaces": (
+        ["model", "crops", "strength", "batch_size", "colour", "leave_clean"], ["restored"],
+    ),
     "GPENPasteBack": (
         ["image", "faces", "crops", "feather", "detail", "mask", "background", "strength",
          "strengths", "mask_kind", "regions", "crop_masks", "grain"],
@@ -38,7 +40,7 @@ SIGNATURES = {
          "which", "count", "indices", "min_size", "max_size", "size_unit", "region",
          "template", "colour", "batch_size",
          "detail", "feather", "mask_kind", "regions", "strengths", "scale", "upscale_model",
-         "background", "grain", "min_face", "turns", "refine"],
+         "background", "grain", "min_face", "turns", "refine", "leave_clean"],
         ["image", "mask", "crops_before", "crops_after", "faces", "count", "report"],
     ),
     "GPENDegrade": (["image", "seed", "preset", "strength", "face_size"], ["image"]),

@@ -76,7 +76,8 @@ def search(pattern: str, names: list[str]) -> list[str]:
     found = []
     for name in names:
         if Path(name).suffix in TEXTS:
-            lines = (ROOT / name).read_text(encoding="utf-8").splitlines()
+            text = (ROOT / name).read_text(encoding="utf-8")
+            lines = text.splitlines() if re.search(pattern, text, re.MULTILINE) else []
             found += [
                 f"{name}:{number}: {line.strip()[:80]}"
                 for number, line in enumerate(lines, 1)

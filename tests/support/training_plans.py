@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from training_faces import CONFIG
 
@@ -25,6 +26,14 @@ ADVERSARIAL = replace(
     discriminator_widths=(8,) * 5,
 )
 PLANS = {"plain": PLAN, "muon": MUON, "adversarial": ADVERSARIAL}
+each_plan = pytest.mark.parametrize(
+    "plan",
+    [
+        pytest.param(plan, id=name, marks=() if plan is PLAN else pytest.mark.slow)
+        for name, plan in PLANS.items()
+    ],
+)
+"""Runs a test that trains with every plan, all but the first in `make test-all` only."""
 
 
 def read_contents(folder: Path) -> Any:

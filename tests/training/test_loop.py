@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 from training_faces import smooth_faces
-from training_plans import ADVERSARIAL, CPU, PLAN, PLANS, read_contents
+from training_plans import ADVERSARIAL, CPU, PLAN, each_plan, read_contents
 
 from gpen_core.errors import TrainingError
 from gpen_core.training.loop import run_training
@@ -16,6 +16,7 @@ from gpen_core.training.state import STATE_NAME, WEIGHTS_NAME
 from gpen_core.training.trainer import Trainer
 
 
+@pytest.mark.slow
 def test_losses_are_the_same_when_they_are_read_late(tmp_path):
     plan = replace(PLAN, steps=7)
     courses = []
@@ -64,7 +65,7 @@ def test_a_loss_that_is_not_finite_stops_training_and_keeps_the_saved_state(tmp_
     assert (tmp_path / STATE_NAME).read_bytes() == kept
 
 
-@pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS)
+@each_plan
 def test_ctrl_c_in_the_middle_of_a_step_takes_effect_at_its_end(tmp_path, plan):
     whole = Trainer(plan, smooth_faces(8), CPU)
     course = [whole.step() for _ in range(4)]

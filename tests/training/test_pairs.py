@@ -77,6 +77,7 @@ def test_pairs_are_made_in_threads_only_as_far_as_the_plan_goes(monkeypatch):
     assert threads[0] == "MainThread"
 
 
+@pytest.mark.slow
 def test_a_resumed_run_is_the_same_with_and_without_threads(tmp_path):
     for workers in (0, 2):
         folder = tmp_path / str(workers)

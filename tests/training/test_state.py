@@ -7,14 +7,14 @@ from dataclasses import replace
 import pytest
 import torch
 from training_faces import smooth_faces
-from training_plans import CPU, PLAN, PLANS, assert_equal, read_contents
+from training_plans import CPU, PLAN, assert_equal, each_plan, read_contents
 
 from gpen_core import CheckpointError
 from gpen_core.training.state import STATE_NAME, WEIGHTS_NAME
 from gpen_core.training.trainer import Trainer
 
 
-@pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS)
+@each_plan
 def test_a_resumed_run_equals_an_uninterrupted_one_to_the_bit(tmp_path, plan):
     plan = replace(plan, r1_every=4)
     crops = smooth_faces(8)

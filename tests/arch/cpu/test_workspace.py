@@ -46,6 +46,7 @@ def count_page_faults(*words: str) -> int:
     return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="needs glibc's heap, so Linux")
 def test_freed_blocks_of_any_size_are_reused() -> None:
     pages = 4 * (64 << 20) // 4096
