@@ -142,7 +142,8 @@ class Restorer:
             background = enlarge(image, options.scale, upscaler=self.upscaler)
         if options.find_in == "background" and background is not None:
             image, background = background, None
-        count = clean = 0
+        count = 0
+        shares: list[float] = []
         messages: list[str] = []
         chosen: list[Faces] = []
 
@@ -154,10 +155,6 @@ class Restorer:
             if options.save_faces:
                 self._save_crops(job, picture, crops, first=count + 1, overwrite=replace_extras)
             count += len(crops)
-
-        def count_clean(shares: list[float], _: list[float]) -> None:
-            nonlocal clean
-            clean += shares.count(0)
 
         faces = find_chosen_faces(self.detector, image, options, self.model.config.in_size)
         found = len(faces)
@@ -176,13 +173,14 @@ class Restorer:
             on_left_out=report_left_out,
             on_chosen=chosen.append,
             leave_clean=options.leave_clean,
-            on_weighed=count_clean,
+            on_weighed=lambda found, _: shares.extend(found),
             # A comparison and a report need the picture as it was.
             in_place=not (options.compare or self.reports.wanted),
         )
         self.reports.write(job, picture, result, chosen[0], overwrite=replace_extras)
         restored = picture.with_pixels(result.image.cpu())
         del result, image, background  # fewer copies of a large picture while it is written
+        clean = shares.count(0)
         count -= clean
         if count:
             self._write(job, picture, restored, replace_extras=replace_extras)

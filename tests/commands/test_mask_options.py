@@ -1,4 +1,4 @@
-"""`gpen restore --mask-kind` and `--leave-clean`: how they reach pasting; errors before any work."""
+"""`gpen restore --mask-kind` and `--leave-clean`: how they reach pasting; early errors."""
 
 from __future__ import annotations
 
