@@ -91,6 +91,9 @@ def draw_thumbnail(host: ComfyUI, name: str) -> Image.Image:
     before = Image.open(PHOTOGRAPHS / ("group.jpg" if kind == "group" else "portrait.jpg"))
     last = next(key for key, node in graph.items() if node["class_type"].startswith("Save"))
     source = next(v for v in graph[last]["inputs"].values() if isinstance(v, list))
+    if name == "restore_video":
+        graph["frames"] = {"class_type": "GetVideoComponents", "inputs": {"video": source}}
+        source = ["frames", 0]
     if name == "video_frames":
         source = graph[source[0]]["inputs"]["images"]
     if name == "portrait_2048":  # as the model that comes with the pack restores it
