@@ -173,8 +173,12 @@ def describe(report: VideoReport) -> str:
     """Say what was done."""
     lines = [
         f"Restored faces in {report.with_faces} of {report.frames} frames "
-        f"({report.tracks} tracks, {report.cuts} cuts)."
+        f"({_count(report.tracks, 'track')}, {_count(report.cuts, 'cut')})."
     ]
     if report.damage:
         lines.append(f"{report.damage[0].upper()}{report.damage[1:]}.")
     return "\n".join([*lines, *(f"{note[0].upper()}{note[1:]}" for note in report.notices)])
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}{'' if number == 1 else 's'}"

@@ -23,7 +23,7 @@ SAID = {
     "choose_faces": ["Restored 10 faces.", "Pasted 10 faces in 1 of 1 images."],
     "pass_between": [f"Found {ONE}", f"Pasted {ONE}"],
     "upscaled_background": [f"Found {ONE}", f"Pasted {ONE}"],
-    "restore_video": ["Restored faces in 16 of 16 frames (1 tracks, 0 cuts)."],
+    "restore_video": ["Restored faces in 16 of 16 frames (1 track, 0 cuts)."],
     "video_frames": ["Restored 16 faces in 16 of 16 images."],
 }
 """Texts on the nodes after the run."""
