@@ -155,7 +155,8 @@ def _add_copy(made: OutputContainer, stream: Stream, film: Film) -> Stream:
     for key, value in stream.metadata.items():
         if key.upper() not in OWN_TAGS:
             copy.metadata[key] = value
-    copy.disposition = stream.disposition
+    # PyAV before 17.1 takes numbers only.
+    copy.disposition = stream.disposition.value  # type: ignore[assignment]
     return copy
 
 

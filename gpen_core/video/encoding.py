@@ -214,6 +214,9 @@ def _add_stream(container: object, film: Film, encoding: Encoding) -> VideoStrea
         options["preset"] = encoding.preset
     if encoding.encoder == "libx265":
         options["x265-params"] = "log-level=error"
+    if encoding.encoder in _QUALITY_SCALE:
+        quality = 118 * _QUALITY_SCALE[encoding.encoder]  # FF_QP2LAMBDA
+        options["global_quality"] = str(quality)
     stream = container.add_stream(encoding.encoder, rate=film.rate, options=options)  # type: ignore[attr-defined]
     stream.width, stream.height = encoding.width, encoding.height
     stream.pix_fmt = encoding.layout.name
@@ -227,7 +230,6 @@ def _add_stream(container: object, film: Film, encoding: Encoding) -> VideoStrea
     context.colorspace = film.colours.matrix
     if encoding.encoder in _QUALITY_SCALE:
         context.qscale = True
-        context.global_quality = 118 * _QUALITY_SCALE[encoding.encoder]  # FF_QP2LAMBDA
     return stream
 
 

@@ -82,7 +82,7 @@ def inspect_film(path: Path, *, hdr: bool = False) -> Film:
     with open_film(path) as container:
         stream = find_video(path, container)
         frame = _decode_first(path, container, stream)
-        tags = ColourTags.of(frame)
+        tags = ColourTags.of(frame, stream)
         if tags.transfer in (PQ, HLG) and not hdr:
             kind = "PQ" if tags.transfer == PQ else "HLG"
             raise ImageError(

@@ -87,7 +87,7 @@ def _choose_metadata(source: InputContainer) -> dict[str, str]:
 def _describe_video(video: Stream, segment: Stream, given: Stream, film: Film) -> None:
     """Give the result's picture what the source's stream says of itself."""
     video.time_base = segment.time_base
-    video.disposition = given.disposition
+    video.disposition = given.disposition.value  # type: ignore[assignment]
     for key, value in given.metadata.items():
         if key.upper() not in OWN_TAGS:
             video.metadata[key] = value

@@ -11,6 +11,8 @@ from av import VideoFormat, VideoFrame
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from av.video.stream import VideoStream
+
 
 class Layout(NamedTuple):
     """A planar YUV format.
@@ -75,12 +77,13 @@ class ColourTags:
     range: int = 0
 
     @classmethod
-    def of(cls, frame: VideoFrame) -> ColourTags:
-        """Read the tags of a frame."""
+    def of(cls, frame: VideoFrame, stream: VideoStream) -> ColourTags:
+        """Read the tags of a frame; those that PyAV 16 does not tell of it, of its stream."""
+        context = stream.codec_context
         full = frame.format.name.startswith("yuvj")
         return cls(
-            int(frame.color_primaries),
-            int(frame.color_trc),
+            int(getattr(frame, "color_primaries", context.color_primaries)),
+            int(getattr(frame, "color_trc", context.color_trc)),
             int(frame.colorspace),
             2 if full else int(frame.color_range),
         )
@@ -125,5 +128,6 @@ def keep_facts(frame: VideoFrame, copy: VideoFrame) -> VideoFrame:
     if frame.time_base is not None:
         copy.time_base = frame.time_base
     copy.color_range, copy.colorspace = frame.color_range, frame.colorspace
-    copy.color_primaries, copy.color_trc = frame.color_primaries, frame.color_trc
+    if hasattr(frame, "color_primaries"):  # since PyAV 17
+        copy.color_primaries, copy.color_trc = frame.color_primaries, frame.color_trc
     return copy

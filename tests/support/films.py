@@ -81,7 +81,8 @@ def make_film(
         stream.width, stream.height, stream.pix_fmt = width, height, pix_fmt
         stream.codec_context.time_base = time_base
         if codec == "mpeg4":
-            stream.codec_context.qscale, stream.codec_context.global_quality = True, 118 * 2
+            stream.codec_context.qscale = True
+            stream.codec_context.options = {"global_quality": str(118 * 2)}
         if prepare is not None:
             prepare(container, stream)
         for number, picture in enumerate(pictures):

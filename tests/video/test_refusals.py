@@ -73,6 +73,9 @@ def test_an_encrypted_film(tmp_path, restore):
     refuse(restore, tmp_path, "is encrypted")
 
 
+@pytest.mark.skipif(
+    not hasattr(av.VideoFrame, "color_trc"), reason="PyAV 16 does not tell the colours of a frame"
+)
 @pytest.mark.parametrize(("transfer", "kind"), [(16, "PQ"), (18, "HLG")])
 def test_hdr_without_its_option(tmp_path, restore, transfer, kind):
     def prepare(container, stream):
