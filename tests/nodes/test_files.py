@@ -176,6 +176,8 @@ def test_an_automatic_detector_is_chosen_again_when_a_new_file_appears(
 def test_an_onnx_file_runs_by_our_network_or_by_onnxruntime(
     host, folders, node, core, nodes, tmp_path, monkeypatch
 ):
+    pytest.importorskip("onnx", reason="writes the file")
+    pytest.importorskip("onnxruntime", reason="runs it")
     monkeypatch.setenv("GPEN_VERIFY", "0")
     host.add_model_folders()
     torch.manual_seed(0)
