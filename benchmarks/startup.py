@@ -7,7 +7,9 @@ The results are in NOTES.md, section Start-up. It measures three starts:
 - the node pack: import it, load its extension and ask each node for its schema, in a process that
   has already imported torch and a stand-in for ComfyUI (tests/doubles);
 - `gpen --help`: from start to exit; the start of an empty interpreter is timed beside it;
-- a checkpoint of GPEN-2048: `load_gpen` on the CPU, from 285 MB of safetensors in the disk's cache.
+- a checkpoint of GPEN-2048: `load_gpen` on the CPU, from 285 MB of safetensors in the disk's cache;
+- the first and the second face through the built-in model, with the CPU kernels compiled in each
+  process or kept on disk, by turns.
 
 Each repeat runs in a new process. Times are medians.
 """
@@ -15,6 +17,7 @@ Each repeat runs in a new process. Times are medians.
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import subprocess
 import sys
@@ -53,6 +56,36 @@ start = time.perf_counter()
 load_gpen(sys.argv[1], device="cpu")
 print(time.perf_counter() - start)
 """
+
+FACES = """
+import time
+import torch
+from gpen_core import load_gpen
+model, face = load_gpen("builtin", device="cpu", dtype="fp32"), torch.zeros(1, 3, 256, 256)
+for _ in range(2):
+    start = time.perf_counter(), time.process_time()
+    with torch.inference_mode():
+        model(face)
+    print(time.perf_counter() - start[0], time.process_time() - start[1])
+"""
+
+
+def time_faces(repeats: int) -> list[list[str]]:
+    """Return rows of a table: what the first and second face take, kernels compiled and kept."""
+    taken: dict[str, list[list[float]]] = {"compiled": [], "kept on disk": []}
+    with tempfile.TemporaryDirectory() as cache:
+        for _ in range(repeats + 1):
+            for switch, runs in enumerate(taken.values()):
+                chosen = {"GPEN_CACHE": cache, "GPEN_KERNEL_CACHE": str(switch)}
+                printed = subprocess.check_output(
+                    [sys.executable, "-c", FACES], cwd=ROOT, text=True, env=os.environ | chosen
+                )
+                runs.append([float(number) for number in printed.split()])
+    rows = []
+    for name, runs in taken.items():
+        middle = [statistics.median(values) for values in zip(*runs[1:], strict=True)]
+        rows.append([f"CPU kernels {name}", *(f"{value:.3f} s" for value in middle)])
+    return rows
 
 
 def time_inside(code: str, *arguments: str, repeats: int) -> float:
@@ -95,8 +128,11 @@ def main() -> None:
         [f"`gpen --help` (an empty interpreter: {nothing:.3f} s)", f"{help_page:.3f} s", "0.3 s"],
         ["load GPEN-2048 from safetensors", f"{load:.3f} s", "1 s"],
     ]
+    heads = ["built-in model, 256 px, float32"]
+    heads += [f"{face} face, {unit}" for face in ("first", "second") for unit in ("wall", "CPU")]
     facts = {"device": bench_timing.cpu_name(), **bench.describe_run()}
     print(bench.format_facts(facts), bench.format_table(rows), sep="\n\n")
+    print(f"\n{bench.format_table([heads, *time_faces(repeats)])}")
 
 
 if __name__ == "__main__":

@@ -15,6 +15,8 @@ from .settings import read_setting
 
 LARGEST_RECORD = 1 << 16
 """Bytes of a record that are read at most."""
+LARGEST_PRIVATE = 1 << 24
+"""Bytes of a private file that are read at most."""
 
 
 def find_folder() -> Path:
@@ -60,21 +62,68 @@ def write_record(kind: str, key: str, values: dict[str, Any]) -> None:
             scratch.write_text(json.dumps(values), "utf-8")
 
 
+def read_private(kind: str, name: str) -> bytes | None:
+    """Return the bytes of a file; None if it is absent, or if others could have put it there.
+
+    This is for files that are run. Neither the file nor the two folders above it may belong to
+    others or be writable for them, and no link is followed.
+    """
+    folder = _open_private(kind, make=False)
+    if folder is None:
+        return None
+    flags = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    try:
+        with os.fdopen(os.open(folder / name, os.O_RDONLY | flags), "rb") as file:
+            facts = os.fstat(file.fileno())
+            if not (stat.S_ISREG(facts.st_mode) and _is_private(facts)):
+                return None
+            return file.read(LARGEST_PRIVATE)
+    except OSError:
+        return None
+
+
+def write_private(kind: str, name: str, content: bytes, *, most: int) -> None:
+    """Store a file that `read_private` returns, if the cache can be written.
+
+    Args:
+        kind: the kind of file, the name of a folder.
+        name: the name of the file.
+        content: its bytes.
+        most: so many files of this kind and suffix stay; older ones are deleted.
+    """
+    folder = _open_private(kind, make=True)
+    if folder is None:
+        return
+    with contextlib.suppress(OSError):
+        with write_atomically(folder / name, overwrite=True) as scratch:
+            scratch.touch(mode=0o600, exist_ok=False)
+            scratch.write_bytes(content)
+        files = folder.glob(f"*{Path(name).suffix}")
+        for old in sorted(files, key=lambda file: file.stat().st_mtime)[:-most]:
+            old.unlink()
+
+
+def _open_private(kind: str, *, make: bool) -> Path | None:
+    """Return the folder of a kind of file, if the cache itself is private, too."""
+    folder = open_folder(kind, make=make)
+    return folder if folder is not None and _is_private(folder.parent.stat()) else None
+
+
 def open_folder(kind: str, *, make: bool) -> Path | None:
     """Return the folder of a kind of file; None if it is absent or others can write into it."""
-    folder = find_folder() / kind
     try:
+        folder = find_folder() / kind
         if make:
             folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             folder.mkdir(mode=0o700, exist_ok=True)
         facts = folder.lstat()
-    except OSError:
+    except (OSError, RuntimeError):  # RuntimeError: this user has no home
         return None
     return folder if stat.S_ISDIR(facts.st_mode) and _is_private(facts) else None
 
 
 def _is_private(facts: os.stat_result) -> bool:
-    """Tell whether a folder belongs to this user and nobody else can write into it."""
+    """Tell whether a file or folder belongs to this user and nobody else can write into it."""
     if sys.platform == "win32":  # the folders of a user's profile are private there
         return True
     return facts.st_uid == os.geteuid() and not facts.st_mode & 0o022

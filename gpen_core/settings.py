@@ -13,4 +13,9 @@ except ModuleNotFoundError:
         return None
 
 
-__all__ = ["read_setting"]
+def is_on(name: str) -> bool:
+    """Tell whether a switch is on: it is, unless its variable says 0, no, off or false."""
+    return (read_setting(name) or "1").strip().lower() not in ("0", "no", "off", "false")
+
+
+__all__ = ["is_on", "read_setting"]

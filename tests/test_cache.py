@@ -79,6 +79,17 @@ def test_a_cache_that_cannot_be_made_stops_nothing(folder):
     assert cache.read_record("kind", "key") == {}
 
 
+def test_a_user_without_a_home_has_no_cache(monkeypatch):
+    def home():
+        raise RuntimeError("Could not determine home directory.")
+
+    for name in ("GPEN_CACHE", "XDG_CACHE_HOME", "LOCALAPPDATA"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(Path, "home", home)
+    cache.write_record("kind", "key", {"a": 1})
+    assert cache.read_record("kind", "key") == {}
+
+
 def test_downloads_go_into_the_same_cache(folder, monkeypatch):
     monkeypatch.delenv("GPEN_WEIGHTS", raising=False)
     assert catalog.download_folder() == folder

@@ -19,7 +19,7 @@ from ..cache import read_record, write_record
 from ..devices import free_system_memory
 from ..errors import CheckpointError
 from ..printable import printable
-from ..settings import read_setting
+from ..settings import is_on
 from .sessions import estimate_memory, is_installed, require_package
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class Verification:
 
 def is_wanted() -> bool:
     """Tell whether the user lets files be compared unasked: not with `GPEN_VERIFY=0`."""
-    return (read_setting("GPEN_VERIFY") or "1").strip().lower() not in ("0", "no", "off", "false")
+    return is_on("GPEN_VERIFY")
 
 
 def recall(sha256: str, dtype: str) -> Verification:

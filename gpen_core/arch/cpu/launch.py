@@ -1,6 +1,7 @@
 """Launches the CPU kernels on tensors; `kernels` and `polyphase_kernels` say what they compute.
 
-The kernels are compiled for the CPU at hand at first use, which takes one or two seconds. They run
+The kernels are compiled for the CPU at hand at first use, which takes one or two seconds, and then
+kept in the user's cache, from which other processes take them in some milliseconds. They run
 on the same OpenMP threads as torch's convolutions. Other threads would compete with those, because
 OpenMP's threads spin while they wait for work.
 """
@@ -63,7 +64,7 @@ def _compile_once(dtype: torch.dtype) -> CompiledKernels | None:
 
 
 def _compile(dtype: torch.dtype, openmp: ctypes.CDLL) -> CompiledKernels:
-    from . import kernels, polyphase_kernels
+    from . import kept_code, kernels, polyphase_kernels
     from .compiler import CompiledKernels
     from .simd import BFloat16s, Floats
 
@@ -79,7 +80,8 @@ def _compile(dtype: torch.dtype, openmp: ctypes.CDLL) -> CompiledKernels:
         polyphase_kernels.to_down_phases,
         polyphase_kernels.from_down_phases,
     )
-    return CompiledKernels(kernels, Floats if dtype == torch.float32 else BFloat16s, openmp)
+    pixels = Floats if dtype == torch.float32 else BFloat16s
+    return CompiledKernels(kernels, pixels, openmp, keep=kept_code.is_wanted())
 
 
 def _run(dtype: torch.dtype, name: str, items: int, *arguments: torch.Tensor | int) -> None:
