@@ -52,7 +52,9 @@ TEXTS = """() => app.graph.nodes.flatMap(n => (n.widgets || []))
 SHOW = f"texts => {{ const shown = ({TEXTS})(); return texts.every(t => shown.includes(t)) }}"
 SHOW_PICTURES = """counts => app.graph.nodes.every(n => !(n.type in counts) || counts[n.type] ===
   (LiteGraph.vueNodesMode ? document.querySelectorAll(`[data-node-id="${n.id}"] img`).length
-    : (n.imgs || []).length))"""
+    : (n.imgs || []).length + (n.widgets || [])
+      .filter(w => w.element && !w.element.hidden)
+      .reduce((sum, w) => sum + w.element.querySelectorAll('img').length, 0)))"""
 COMPLAINTS = """() => {
   const seen = selector => [...document.querySelectorAll(selector)]
     .filter(e => e.offsetParent !== null).map(e => e.innerText.slice(0, 400));
