@@ -93,9 +93,7 @@ def test_a_detector_never_gets_an_empty_batch(detectors, astronaut):
         def find(self, pixels, **_):
             raise AssertionError(f"looked at {len(pixels)} crops")
 
-    unlike = replace(
-        detect(detectors("mtcnn"), astronaut), landmarks=torch.full((1, 5, 2), 100.0)
-    )
+    unlike = replace(detect(detectors("mtcnn"), astronaut), landmarks=torch.full((1, 5, 2), 100.0))
     for faces in (unlike, unlike[[]]):
         assert torch.equal(refine_landmarks(Strict(), astronaut, faces).landmarks, faces.landmarks)
 
