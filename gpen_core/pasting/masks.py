@@ -87,7 +87,8 @@ def make_mask(
         chosen = options.crop_masks[row][None].to(placement.device, torch.float32).clamp(0, 1)
         drawn = chosen if drawn is None else _combine(drawn.to(chosen), chosen)
     if drawn is not None:
-        drawn = feather_drawn(drawn, options.feather * FACE_WIDTH).to(placement.device)
+        feather = options.feather * FACE_WIDTH / placement.crop_factor
+        drawn = feather_drawn(drawn, feather).to(placement.device)
     return FaceMask(placement, options, drawn)
 
 
