@@ -21,16 +21,20 @@ LEAST_LIKENESS = 0.5
 face whose left and right landmarks are exchanged reaches 0.2."""
 
 
-def find_alignment(faces: Faces, *, size: int, template: str = "gpen") -> Alignment:
+def find_alignment(
+    faces: Faces, *, size: int, template: str = "gpen", crop_factor: float = 1.0
+) -> Alignment:
     """Fit the similarities that map each face's landmarks to a template.
 
     Args:
         faces: N faces, in any image of the batch.
         size: side of the crops in pixels; best is the model's `config.in_size`.
         template: "gpen" as published, or "ffhq", which cuts closer.
+        crop_factor: sides of the crops as a multiple of the template's, 1 to 3.
 
     Raises:
-        MismatchError: the template is unknown, the size is below 1, or a face is not `alignable`.
+        MismatchError: the template is unknown, the size is below 1, `crop_factor` is out of range,
+            or a face is not `alignable`.
     """
     if size < 1:
         raise MismatchError(f"The crop size must be at least 1 px, found {size}.")
@@ -45,13 +49,14 @@ def find_alignment(faces: Faces, *, size: int, template: str = "gpen") -> Alignm
             "right as the viewer sees them. Correct them, or drop this face: "
             "faces[alignable(faces)]."
         )
-    return Alignment(
+    alignment = Alignment(
         affine=affine,
         crop_size=size,
         image_index=faces.image_index,
         image_size=faces.image_size,
         template=template,
     )
+    return alignment.with_crop_factor(crop_factor)
 
 
 def check_template(template: str) -> None:
@@ -154,6 +159,7 @@ def align(
     template: str = "gpen",
     device: torch.device | None = None,
     on_progress: OnProgress | None = None,
+    crop_factor: float = 1.0,
 ) -> Crops:
     """Cut an aligned crop of every face.
 
@@ -164,13 +170,16 @@ def align(
         template: "gpen" as published, or "ffhq", which cuts closer.
         device: where to compute; by default where the image is.
         on_progress: called with (crops done, all crops) after every few crops; may raise.
+        crop_factor: sides of the crops as a multiple of the template's, 1 to 3. Above 1 a crop
+            shows more of what is around the face, for a network that uses it. GPEN wants 1.
+            `paste` puts back the same part of the face as with 1.
 
     Returns:
         Crops with pixels [N, 3, S, S] on the image's device, in the order of the faces.
 
     Raises:
         MismatchError: `image` is not [B, 3, H, W] or not the batch that the faces were found in,
-            the template is unknown, or a face is not `alignable`.
+            the template is unknown, `crop_factor` is out of range, or a face is not `alignable`.
 
     Example:
         >>> import torch
@@ -184,5 +193,5 @@ def align(
         torch.Size([1, 3, 256, 256])
     """
     check_image(image)
-    alignment = find_alignment(faces, size=size, template=template)
+    alignment = find_alignment(faces, size=size, template=template, crop_factor=crop_factor)
     return cut(image, alignment, device=device, on_progress=on_progress)

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
     from .parallel_tensors import Index
 
+LARGEST_CROP_FACTOR = 3
+"""The largest `crop_factor`: a face of a third of the template's size in its crop."""
+
 LANDMARK_NAMES = ("left eye", "right eye", "nose tip", "left mouth corner", "right mouth corner")
 """The order of the five landmarks, with left and right as the viewer sees them."""
 
@@ -120,6 +123,8 @@ class Alignment:
         image_index: [N] int64, which image of the batch each crop was cut from.
         image_size: (B, H, W) of that batch.
         template: "gpen" or "ffhq", where faces lie in these crops.
+        crop_factor: sides of these crops as a multiple of the template's, from 1: more around
+            the face.
 
     Raises:
         MismatchError: a shape, length or value is impossible.
@@ -141,6 +146,7 @@ class Alignment:
     image_index: torch.Tensor
     image_size: tuple[int, int, int]
     template: str = TEMPLATES[0]
+    crop_factor: float = 1.0
 
     def __post_init__(self) -> None:
         set_field(self, "affine", torch.float64, (2, 3))
@@ -154,6 +160,11 @@ class Alignment:
         if self.template not in TEMPLATES:
             raise MismatchError(
                 f"Alignment.template must be {' or '.join(TEMPLATES)}, found {self.template!r}."
+            )
+        if not 1 <= self.crop_factor <= LARGEST_CROP_FACTOR:
+            raise MismatchError(
+                f"Alignment.crop_factor must be from 1 to {LARGEST_CROP_FACTOR}, found "
+                f"{self.crop_factor!r}."
             )
 
     def __len__(self) -> int:
@@ -169,6 +180,20 @@ class Alignment:
         """Return the same places for crops of `size` pixels."""
         # Because pixel centres lie at integers + 0.5, a change of size is a plain scaling.
         return replace(self, affine=self.affine * (size / self.crop_size), crop_size=size)
+
+    def with_crop_factor(self, crop_factor: float) -> Alignment:
+        """Return crops of the same size that show more or less around the same middles."""
+        checked = replace(self, crop_factor=crop_factor)
+        wider = crop_factor / self.crop_factor
+        affine = self.affine / wider
+        affine[:, :, 2] += self.crop_size * (1 - 1 / wider) / 2
+        return replace(checked, affine=affine)
+
+    def of_image_size(self, height: int, width: int) -> Alignment:
+        """Return the same crops of the same images, enlarged or shrunk to that size."""
+        images, old_height, old_width = self.image_size
+        scale = self.affine.new_tensor([old_width / width, old_height / height, 1])
+        return replace(self, affine=self.affine * scale, image_size=(images, height, width))
 
     @property
     def inverse_affine(self) -> torch.Tensor:

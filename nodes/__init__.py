@@ -3,9 +3,11 @@
 from comfy_api.latest import ComfyExtension, io
 
 from . import host
+from .crop import CropFaces
 from .degrade import DegradeImages
-from .detect import CropFaces, DetectFaces
+from .detect import DetectFaces
 from .example import ExamplePhotograph
+from .face_info import FaceInfo
 from .load import LoadFaceDetector, LoadFaceRestorer, LoadGPEN
 from .paste import PasteBack
 from .restore import RestoreFaces
@@ -30,6 +32,7 @@ NODES: list[type[io.ComfyNode]] = [
     InpaintFaces,
     FacesFromSegmentation,
     RestoreVideo,
+    FaceInfo,
 ]
 
 

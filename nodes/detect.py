@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import torch
 from comfy_api.latest import io
 
-from ..gpen_core.align import align, alignable, cut, left_out_messages
+from ..gpen_core.align import align, alignable, left_out_messages
 from ..gpen_core.detectors.merging import filter_faces
 from ..gpen_core.detectors.refining import chooses_refining
 from ..gpen_core.detectors.regions import keep_in_boxes
@@ -15,11 +16,13 @@ from ..gpen_core.preview import draw_previews, locate_in_previews
 from ..gpen_core.runner import choose_template
 from . import host
 from .clickable import describe_places
+from .crop import make_crop_factor, make_crop_masks, make_masks_output
 from .detections import find_faces
 from .files import stamp_unconnected_detector
 from .ranges import in_range
 from .reports import describe_faces
 from .searching import SAVED_REFINE, SAVED_TURNS, make_search_inputs
+from .segs import Segs, from_host_segs, to_host_segs
 from .sockets import (
     CATEGORY,
     CROP_SIZES,
@@ -39,13 +42,10 @@ from .sockets import (
 )
 
 if TYPE_CHECKING:
-    import torch
-
     from ..gpen_core.detectors import Detector
     from ..gpen_core.detectors.regions import Missed
     from ..gpen_core.faces import Faces
 
-AS_DETECTED = "as detected"
 DEFAULT_CROP_SIZE = 512
 SEARCH_SHARE = 0.9
 """The part of the bar that the search takes; cutting is quick."""
@@ -98,6 +98,10 @@ class DetectFaces(io.ComfyNode):
                                      tooltip="Search only inside these boxes, from any detection "
                                      "node. The node reports boxes without a face."),
                 *make_search_inputs(),
+                make_crop_factor(),
+                Segs.Input("segs", optional=True,
+                           tooltip="Search only inside these regions, from the Impact Pack's "
+                           "detectors. The node reports those without a face."),
             ],
             outputs=[
                 GPENFaces.Output("faces", tooltip="The faces, and where their crops belong."),
@@ -105,6 +109,9 @@ class DetectFaces(io.ComfyNode):
                 io.BoundingBox.Output("bboxes", tooltip="The boxes of the faces, a list per "
                                       "image."),
                 io.Int.Output("count", tooltip="Number of faces in the whole batch."),
+                make_masks_output(),
+                Segs.Output("segs", tooltip="The faces of the first image for the Impact Pack, "
+                            "each with its oval as the mask."),
             ],
         )  # fmt: skip
 
@@ -129,12 +136,14 @@ class DetectFaces(io.ComfyNode):
         min_face: int = 0,
         turns: str = SAVED_TURNS,
         refine: str = SAVED_REFINE,
+        crop_factor: float = 1.0,
+        segs: Any = None,
     ) -> io.NodeOutput:
         pixels, _ = from_host_image(image)
         device = host.prepare_device()  # before the detector takes memory there
         kept = {"threshold": threshold or None, "min_size": min_size}
         size = _choose_crop_size(crop_size, model)
-        boxes = None if bboxes is None else from_host_boxes(bboxes, len(pixels))
+        boxes = _join_boxes(bboxes, segs, pixels)
         searching, cutting = host.make_stages(SEARCH_SHARE, 1 - SEARCH_SHARE)
         template = _choose_template(template, model)
         if landmarks is None:
@@ -166,15 +175,19 @@ class DetectFaces(io.ComfyNode):
             template=template,
             device=device,
             on_progress=cutting,
+            crop_factor=crop_factor,
         )
         cutting(1, 1)
         said = "\n".join([describe_faces("Found", faces), *warnings])
         host.say(cls.hidden.unique_id, said)
+        aligned = AlignedFaces(faces, crops.alignment)
         return io.NodeOutput(
-            AlignedFaces(faces, crops.alignment),
+            aligned,
             to_host_image(crops.pixels),
             to_host_boxes(faces),
             len(faces),
+            make_crop_masks(aligned),
+            to_host_segs(aligned, pixels),
             ui=make_ui(
                 _draw(pixels, faces, missed, left_out),
                 said,
@@ -183,45 +196,14 @@ class DetectFaces(io.ComfyNode):
         )
 
 
-class CropFaces(io.ComfyNode):
-    """Cut crops of faces that were found before."""
-
-    @classmethod
-    def define_schema(cls) -> io.Schema:
-        return io.Schema(
-            node_id="GPENCropFaces",
-            display_name="Crop Faces (GPEN)",
-            category=CATEGORY,
-            description="Cuts crops of faces that were found before: of the remaining faces of "
-            "Select Faces, or at another size.",
-            search_aliases=["crop face", "face crop", "align face"],
-            inputs=[
-                io.Image.Input("image", tooltip="The image that Detect Faces got."),
-                GPENFaces.Input("faces", tooltip="The faces to cut."),
-                io.Combo.Input("size", options=[AS_DETECTED, *CROP_SIZES], default=AS_DETECTED,
-                               tooltip=f"Side of the crops in pixels. {AS_DETECTED}: the size that "
-                               "Detect Faces used."),
-            ],
-            outputs=[
-                GPENFaces.Output("faces", tooltip="The same faces, for crops of this size."),
-                io.Image.Output("crops", tooltip="One aligned crop per face, in the same order."),
-            ],
-        )  # fmt: skip
-
-    @classmethod
-    def execute(cls, image: torch.Tensor, faces: AlignedFaces, size: str) -> io.NodeOutput:
-        pixels, _ = from_host_image(image)
-        faces.check_image(pixels)
-        alignment = faces.alignment
-        if size != AS_DETECTED:
-            alignment = alignment.at_size(int(size))
-        crops = cut(
-            pixels,
-            alignment,
-            device=host.prepare_device(),
-            on_progress=host.make_progress(len(faces)),
-        )
-        return io.NodeOutput(AlignedFaces(faces.faces, alignment), to_host_image(crops.pixels))
+def _join_boxes(bboxes: Any, segs: Any, pixels: torch.Tensor) -> list[torch.Tensor] | None:
+    """Return the boxes [K, 4] of each image in which faces are searched; None for everywhere."""
+    if bboxes is None and segs is None:
+        return None
+    parts = [] if bboxes is None else [from_host_boxes(bboxes, len(pixels))]
+    if segs is not None:
+        parts.append(from_host_boxes([from_host_segs(segs, pixels)], len(pixels)))
+    return [torch.cat(boxes) for boxes in zip(*parts, strict=True)]
 
 
 def _filter(

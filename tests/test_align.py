@@ -200,3 +200,31 @@ def test_an_image_of_another_size_is_refused_with_both_sizes():
     alignment = find_alignment(faces_from(ASTRONAUT, (1, 512, 512)), size=256)
     with pytest.raises(MismatchError, match=r"1 image of 512×512, found 2 images of 512×256"):
         cut(torch.rand(2, 3, 256, 512), alignment)
+
+
+def test_a_crop_factor_shows_more_around_the_same_middle():
+    faces = scattered_faces(6, (2, 300, 400))
+    close = find_alignment(faces, size=100)
+    wide = find_alignment(faces, size=100, crop_factor=2.5)
+    middle = torch.tensor([50.0, 50, 1], dtype=torch.float64)
+    assert torch.allclose(wide.inverse_affine @ middle, close.inverse_affine @ middle)
+    assert torch.allclose(wide.affine[:, :, :2] * 2.5, close.affine[:, :, :2])
+    assert (wide.crop_factor, wide[2:].crop_factor, wide.at_size(64).crop_factor) == (2.5,) * 3
+    again = wide.with_crop_factor(1)
+    assert torch.allclose(again.affine, close.affine)
+    assert again.crop_factor == 1
+
+
+@pytest.mark.parametrize("factor", [0.9, 3.5, float("nan")])
+def test_a_crop_factor_out_of_range_is_a_mismatch(factor):
+    with pytest.raises(MismatchError, match=r"crop_factor must be from 1 to 3, found"):
+        find_alignment(scattered_faces(1, (1, 90, 90)), size=64, crop_factor=factor)
+
+
+def test_an_alignment_for_an_enlarged_image_cuts_the_same_places():
+    alignment = find_alignment(scattered_faces(3, (1, 300, 400)), size=100)
+    larger = alignment.of_image_size(600, 1200)
+    point = torch.tensor([20.0, 70, 1], dtype=torch.float64)
+    scaled = (alignment.inverse_affine @ point) * torch.tensor([3, 2], dtype=torch.float64)
+    assert torch.allclose(larger.inverse_affine @ point, scaled)
+    assert larger.image_size == (1, 600, 1200)

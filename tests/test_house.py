@@ -30,7 +30,7 @@ STOREYS = (
     ("settings",),
     ("parallel_tensors",),
     ("cache", "colour", "devices", "faces", "files", "images", "sharpen"),
-    ("warp", "templates", "arch", "media", "select", "preview"),
+    ("warp", "templates", "arch", "media", "select", "preview", "spectra"),
     ("runner", "checkpoints", "runners", "cleanliness"),
     ("detectors", "align", "restore", "pasting", "degradation"),  # the verbs
     ("pipeline", "evaluation", "reports", "video"),

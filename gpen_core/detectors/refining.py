@@ -92,7 +92,8 @@ def refine_landmarks(
     affine, likeness = fit_similarity(faces.landmarks.double(), target)
     landmarks = faces.landmarks.clone()
     alike = (likeness >= LEAST_LIKENESS).nonzero()[:, 0]
-    for rows in alike.split(CHUNK):
+    # Splitting nothing would give one part without a row.
+    for rows in alike.split(CHUNK) if len(alike) else ():
         check_interrupt()
         landmarks[rows] = _look_again(detector, image, faces[rows], affine[rows])
         if on_progress is not None:

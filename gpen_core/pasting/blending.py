@@ -9,10 +9,11 @@ import torch
 from ..warp import Rectangle, compose, overlap, translation
 
 FACE_CENTRE = (0.5, 0.6)
-"""Mean of the five landmarks in the crop, in crop sides; both templates have it within 0.006."""
+"""Mean of the five landmarks in the template, in its sides; both templates have it within 0.006."""
 
 NEARNESS = 0.01
-"""Where crops overlap, a crop counts exp(−d² / NEARNESS), d its face's distance in crop sides."""
+"""Where crops overlap, a crop counts exp(−d² / NEARNESS), d its face's distance in sides of the
+template."""
 
 SMALLEST = 1e-30
 """Sums of weights below this count as this; single precision still holds it."""
@@ -29,7 +30,8 @@ class Patch:
         rectangle: its place in the target.
         values: [3, h, w] RGB.
         weights: [1, h, w] in [0, 1].
-        to_crop: [2, 3] float64, maps points of the target to points of the crop, in crop sides.
+        to_template: [2, 3] float64, maps points of the target to points of the template, in its
+            sides.
         changes: whether the values differ from the target. Where no patch changes anything, the
             target's pixels stay bit for bit, which an average of equal values would not give.
     """
@@ -37,7 +39,7 @@ class Patch:
     rectangle: Rectangle
     values: torch.Tensor
     weights: torch.Tensor
-    to_crop: torch.Tensor
+    to_template: torch.Tensor
     changes: bool = True
 
 
@@ -108,7 +110,7 @@ def _blend_at(
 
 def _nearness(patch: Patch, rectangle: Rectangle, like: torch.Tensor) -> torch.Tensor:
     """Compute how near the pixels [1, h, w] of a rectangle are to the patch's face, up to 1."""
-    (a, b, c), (d, e, f) = compose(patch.to_crop, translation(*rectangle.origin)).tolist()
+    (a, b, c), (d, e, f) = compose(patch.to_template, translation(*rectangle.origin)).tolist()
     x = torch.arange(rectangle.width, device=like.device, dtype=like.dtype) + 0.5
     y = torch.arange(rectangle.height, device=like.device, dtype=like.dtype)[:, None] + 0.5
     across, down = a * x + b * y + (c - FACE_CENTRE[0]), d * x + e * y + (f - FACE_CENTRE[1])

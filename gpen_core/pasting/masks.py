@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,16 +10,19 @@ import torch
 
 from .. import warp
 from .feathering import feather_drawn
+from .options import FEATHER
 
 if TYPE_CHECKING:
+    from ..faces import Alignment
     from .options import PasteOptions
     from .placement import Placement
 
 CORNER_RADIUS = 0.4
-"""Corner radius of the rounded square, in crop sides: it keeps hair and chin, drops the corners."""
+"""Corner radius of the rounded square, in the template's sides: it keeps hair and chin, and drops
+the corners."""
 
 OVALS = {"gpen": (0.5, 0.548, 0.25, 0.325), "ffhq": (0.501, 0.548, 0.279, 0.363)}
-"""Centre x, y and half axes of a face's oval in the crop, in crop sides, for each template.
+"""Centre x, y and half axes of a face's oval, in the template's sides.
 
 For "gpen" they follow from the distance of its eyes, 0.21: a face is 2.4 × as wide, from 1.1 above
 to 1.9 below the eyes. "ffhq" maps the same oval by the similarity between both templates.
@@ -78,22 +82,38 @@ def make_mask(
     if options.mask_kind == "parse" and options.parser is not None:
         side = options.parser.size
         pixels = cut_face(background, placement, side)
-        drawn = options.parser.find_regions(pixels, options.regions)
+        drawn = _widen(options.parser.find_regions(pixels, options.regions), placement)
     if options.crop_masks is not None:
         chosen = options.crop_masks[row][None].to(placement.device, torch.float32).clamp(0, 1)
         drawn = chosen if drawn is None else _combine(drawn.to(chosen), chosen)
     if drawn is not None:
-        drawn = feather_drawn(drawn, options.feather * FACE_WIDTH).to(placement.device)
+        feather = options.feather * FACE_WIDTH / placement.crop_factor
+        drawn = feather_drawn(drawn, feather).to(placement.device)
     return FaceMask(placement, options, drawn)
 
 
 def cut_face(background: torch.Tensor, placement: Placement, side: int) -> torch.Tensor:
-    """Cut the face from the target as a crop [1, 3, side, side] on the placement's device."""
-    resized = placement.crop_size / side
-    to_target = warp.compose(placement.to_target, warp.scaling(resized, resized))
+    """Cut the face from the target as a crop [1, 3, side, side] on the placement's device.
+
+    It shows what the template shows, also where the pasted crop shows more.
+    """
+    factor = placement.crop_factor
+    to_cut = warp.scaling(*[placement.crop_size / side / factor] * 2)
+    to_cut[:, 2] = placement.crop_size * (1 - 1 / factor) / 2
+    to_target = warp.compose(placement.to_target, to_cut)
     first = torch.zeros(1, dtype=torch.int64, device="cpu")
     face = warp.cut_crops(background, to_target[None], first, side, placement.device)
     return face.to(placement.device)
+
+
+def _widen(mask: torch.Tensor, placement: Placement) -> torch.Tensor:
+    """Turn a mask [1, 1, s, s] of what the template shows into one of the crop."""
+    if placement.crop_factor == 1:
+        return mask
+    side = math.ceil(mask.shape[-1] * placement.crop_factor)
+    to_crop, to_mask = warp.scaling(*[1 / side] * 2), warp.scaling(*mask.shape[-2:])
+    to_mask = warp.compose(to_mask, warp.compose(placement.to_template, to_crop))
+    return warp.resample(mask, to_mask, side, side)
 
 
 def _combine(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
@@ -107,11 +127,11 @@ def box_mask(
 ) -> torch.Tensor:
     """Compute weights [1, h, w] of a rounded square in `band`.
 
-    They are 0 at and beyond the crop's border and reach 1 at `feather` crop sides inside it. The
-    mask is computed from each pixel's place in the crop, not resampled, so that it ends in 0 with
-    slope 0 at any scale.
+    They are 0 at and beyond the template's border and reach 1 at `feather` of its sides inside it.
+    The mask is computed from each pixel's place in the crop, not resampled, so that it ends in 0
+    with slope 0 at any scale.
     """
-    # Distances past the straight part of the rounded square's sides, in crop sides.
+    # Distances past the straight part of the rounded square's sides, in the template's sides.
     past_x, past_y = (
         (place - 0.5).abs() - (0.5 - CORNER_RADIUS) for place in _places(placement, band, like)
     )
@@ -128,8 +148,29 @@ def oval_mask(
 
     The oval follows from the template: its landmarks have fixed places in the crop.
     """
-    centre_x, centre_y, half_width, half_height = OVALS[placement.template]
-    x, y = _places(placement, band, like)
+    return _weigh_oval(*_places(placement, band, like), placement.template, feather)
+
+
+def draw_ovals(alignment: Alignment, feather: float = FEATHER) -> torch.Tensor:
+    """Draw each face's oval into the frame of its crop.
+
+    Args:
+        alignment: the places of N crops.
+        feather: width of the soft edge, as in `paste`.
+
+    Returns:
+        [N, 1, S, S] float32 in [0, 1]. All are one mask: do not write into it.
+    """
+    side, factor = alignment.crop_size, alignment.crop_factor
+    places = (torch.arange(side, dtype=torch.float32, device="cpu") + 0.5) / side
+    places = factor * places + (1 - factor) / 2
+    oval = _weigh_oval(places, places[:, None], alignment.template, feather)
+    return oval.expand(len(alignment), 1, side, side)
+
+
+def _weigh_oval(x: torch.Tensor, y: torch.Tensor, template: str, feather: float) -> torch.Tensor:
+    """Compute the weights [1, h, w] of an oval at places in the template."""
+    centre_x, centre_y, half_width, half_height = OVALS[template]
     distance = torch.hypot((x - centre_x) / half_width, (y - centre_y) / half_height)
     depth = ((1 - distance) * half_width / (feather * FACE_WIDTH)).clamp(0, 1)
     return (depth * depth * (3 - 2 * depth))[None]
@@ -138,8 +179,9 @@ def oval_mask(
 def _places(
     placement: Placement, band: warp.Rectangle, like: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Compute x and y [h, w] of each pixel of `band` in the crop, in crop sides."""
-    matrix = (placement.to_pixels(band) / placement.pixels_size).tolist()
+    """Compute x and y [h, w] of each pixel of `band` in the template, in its sides."""
+    to_crop = placement.to_pixels(band) / placement.pixels_size
+    matrix = warp.compose(placement.to_template, to_crop).tolist()
     x = torch.arange(band.width, device=like.device, dtype=like.dtype) + 0.5
     y = torch.arange(band.height, device=like.device, dtype=like.dtype)[:, None] + 0.5
     across, down = (a * x + b * y + c for a, b, c in matrix)

@@ -273,7 +273,7 @@ def _make_patches(
     background = target[placement.image][None]
     mask = make_mask(placement, options, background, number)
     pixels = pixels.to(device, warp.working_dtype(target))
-    to_crop = placement.to_cut / placement.crop_size
+    to_template = warp.compose(placement.to_template, placement.to_cut / placement.crop_size)
     detail = options.detail if strength > 0 else 0.0
     warped = WarpedCrop(pixels, background, placement, detail, given)
     for band in _bands(rectangle):
@@ -284,7 +284,7 @@ def _make_patches(
             values = values if strength == 1 else before.lerp(values, strength)
         values = values[0]
         weights = mask.weights(band, values)
-        yield Patch(band, values, weights, to_crop, changes=strength > 0)
+        yield Patch(band, values, weights, to_template, changes=strength > 0)
 
 
 def _bands(rectangle: warp.Rectangle) -> Iterator[warp.Rectangle]:

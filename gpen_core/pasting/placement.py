@@ -33,6 +33,7 @@ class Placement:
         pixels_size: side of the crop's pixels as they are now.
         device: where the face is computed.
         template: where the face lies in the crop, see `Alignment`.
+        crop_factor: the crop's sides as a multiple of the template's, see `Alignment`.
     """
 
     image: int
@@ -44,6 +45,15 @@ class Placement:
     pixels_size: int
     device: torch.device
     template: str
+    crop_factor: float
+
+    @property
+    def to_template(self) -> torch.Tensor:
+        """Maps points of the crop, in crop sides, to those of the template, in its sides."""
+        factor = self.crop_factor
+        to_template = warp.scaling(factor, factor)
+        to_template[:, 2] = (1 - factor) / 2  # the middle stays
+        return to_template
 
     def to_pixels(self, band: warp.Rectangle) -> torch.Tensor:
         """Map points of `band`, counted from its corner, to points of the crop's pixels."""
@@ -75,6 +85,7 @@ def place(
         pixels_size=pixels_size,
         device=device,
         template=alignment.template,
+        crop_factor=alignment.crop_factor,
     )
 
 

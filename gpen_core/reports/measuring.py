@@ -14,9 +14,9 @@ from ..errors import MismatchError
 from ..faces import Faces
 from ..images import check_image, check_shape, format_batch
 from ..preview import draw_faces, number_faces
+from ..spectra import choose_block, compare, measure_spectrum
 from .figures import FaceReport, Report
 from .pictures import draw_where, show_area
-from .spectra import choose_block, compare, measure_spectrum
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 from .. import warp
 from ..sharpen import luma
-from .spectra import LEAST, low_pass
+from ..spectra import LEAST, low_pass
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

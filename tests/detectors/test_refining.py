@@ -80,9 +80,22 @@ def test_landmarks_that_are_no_face_are_kept(detectors, astronaut):
     assert torch.equal(refined.landmarks, point.landmarks)
 
 
-def test_no_faces_are_no_error(detectors):
+@real_detectors
+def test_no_faces_are_no_error(name, detectors):
     image = torch.zeros(2, 3, 40, 50)
-    assert len(refine_landmarks(detectors("mtcnn"), image, Faces.empty((2, 40, 50)))) == 0
+    assert len(refine_landmarks(detectors(name), image, Faces.empty((2, 40, 50)))) == 0
+
+
+def test_a_detector_never_gets_an_empty_batch(detectors, astronaut):
+    class Strict:
+        name, device = "strict", torch.device("cpu")
+
+        def find(self, pixels, **_):
+            raise AssertionError(f"looked at {len(pixels)} crops")
+
+    unlike = replace(detect(detectors("mtcnn"), astronaut), landmarks=torch.full((1, 5, 2), 100.0))
+    for faces in (unlike, unlike[[]]):
+        assert torch.equal(refine_landmarks(Strict(), astronaut, faces).landmarks, faces.landmarks)
 
 
 def test_faces_of_another_image_are_a_mismatch(detectors):

@@ -86,9 +86,9 @@ def test_faces_not_selected_stay_bit_exact(node, found):
 def test_crop_faces_cuts_the_selected_faces_at_another_size(node, found):
     image, faces, crops = found
     kept, _, rest = node("GPENSelectFaces", faces=faces, crops=crops, indices="0").args
-    _same, same_crops = node("GPENCropFaces", image=image, faces=rest).args
+    _same, same_crops, _ = node("GPENCropFaces", image=image, faces=rest).args
     assert same_crops.shape == (1, SIDE, SIDE, 3)
-    large, large_crops = node("GPENCropFaces", image=image, faces=kept, size="256").args
+    large, large_crops, _ = node("GPENCropFaces", image=image, faces=kept, size="256").args
     assert large_crops.shape == (2, 256, 256, 3)
     assert large.alignment.crop_size == 256
     unit = torch.tensor([1.0, 1, 1], dtype=torch.float64)

@@ -73,6 +73,8 @@ def test_rare_widgets_are_advanced(schemas):
         "GPENDetectFaces.min_face",
         "GPENDetectFaces.turns",
         "GPENDetectFaces.refine",
+        "GPENDetectFaces.crop_factor",
+        "GPENCropFaces.crop_factor",
         "GPENSelectFaces.size_unit",
         "GPENRestoreFaces.batch_size",
         "GPENDegrade.face_size",
@@ -117,20 +119,20 @@ import importlib.util
 spec = importlib.util.spec_from_file_location(
     "pack", {str(ROOT / "__init__.py")!r}, submodule_search_locations=[{str(ROOT)!r}])
 pack = importlib.util.module_from_spec(spec); sys.modules["pack"] = pack
-start = time.perf_counter()
+start = time.process_time()
 spec.loader.exec_module(pack)
 extension = asyncio.run(pack.comfy_entrypoint())
 asyncio.run(extension.on_load())
 nodes = asyncio.run(extension.get_node_list())
 [node.GET_SCHEMA() for node in nodes]
-print(time.perf_counter() - start, *sys.modules)
+print(time.process_time() - start, *sys.modules)
 """
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
     )
     seconds, *loaded = done.stdout.split()
     assert not {"facexlib", "facenet_pytorch", "llvmlite"} & {*loaded}
-    # 0.1 s on an idle machine; a busy one must not fail the test.
+    # 0.1 s of processor time.
     assert float(seconds) < 2
 
 

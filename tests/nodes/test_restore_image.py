@@ -92,7 +92,7 @@ def test_a_region_chooses_by_place_and_is_checked_before_the_search(core, restor
 
 
 def test_crops_faces_and_report_are_those_of_the_single_steps(node, restore, detector, model):
-    faces, crops, _, _ = node("GPENDetectFaces", image=IMAGE, detector=detector, model=model).args
+    faces, crops, *_ = node("GPENDetectFaces", image=IMAGE, detector=detector, model=model).args
     result = restore(strengths="1, 0.5, 0").args
     assert torch.equal(result[2], crops)
     assert torch.equal(result[3], node("GPENRestoreFaces", model=model, crops=crops)[0])
@@ -105,7 +105,7 @@ def test_crops_faces_and_report_are_those_of_the_single_steps(node, restore, det
 
 
 def test_every_choice_of_pasting_reaches_it(node, restore, detector, model):
-    faces, crops, _, _ = node("GPENDetectFaces", image=IMAGE, detector=detector, model=model).args
+    faces, crops, *_ = node("GPENDetectFaces", image=IMAGE, detector=detector, model=model).args
     restored = node("GPENRestoreFaces", model=model, crops=crops)[0]
     for inputs in ({"feather": 0.4}, {"detail": "on"}, {"mask_kind": "oval"}):
         expected = node("GPENPasteBack", image=IMAGE, faces=faces, crops=restored, **inputs)

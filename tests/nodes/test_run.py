@@ -14,7 +14,7 @@ from node_fixtures import SIDE, draw_scene
 
 def test_detect_outputs_faces_crops_boxes_and_count(node, detector, model):
     image = draw_scene([10, 80], [], [120])
-    faces, crops, boxes, count = node(
+    faces, crops, boxes, count, *_ = node(
         "GPENDetectFaces", image=image, detector=detector, model=model
     ).args
     assert count == len(faces) == len(crops) == 3
@@ -39,7 +39,7 @@ def test_crop_size_is_the_models_or_the_widgets_or_512(node, detector, model):
 
 def test_a_batch_without_faces_goes_through_every_node_unchanged(node, detector, model):
     image = draw_scene([], [])
-    faces, crops, boxes, count = node(
+    faces, crops, boxes, count, *_ = node(
         "GPENDetectFaces", image=image, detector=detector, model=model
     ).args
     assert (count, boxes, crops.shape) == (0, [[], []], (0, SIDE, SIDE, 3))

@@ -191,6 +191,33 @@ def test_masks_that_cannot_be_used_are_refused(photograph, stranger, options, wo
         paste(photograph, stranger, **options)
 
 
+@pytest.mark.parametrize("kind", MASK_KINDS)
+def test_a_wider_crop_is_masked_in_the_same_places(photograph, kind):
+    parser = drawn_face.DrawnParser()
+    masks = []
+    for factor in (1.0, 1.7):
+        crops = align(photograph, drawn_face.find_face(), size=256, crop_factor=factor)
+        result = paste(photograph, crops, detail=0.0, mask_kind=kind, parser=parser)
+        masks.append(result.mask)
+    # The parser's map is drawn once more into the frame of the wider crop.
+    assert (masks[0] - masks[1]).abs().mean() < (2e-3 if kind == "parse" else 1e-6)
+    assert (masks[0] - masks[1]).abs().max() < (0.1 if kind == "parse" else 1e-4)
+
+
+def test_a_parser_sees_the_same_face_in_a_wider_crop(photograph):
+    seen = []
+
+    class Recorder(drawn_face.DrawnParser):
+        def find_regions(self, faces, regions):
+            seen.append(faces)
+            return super().find_regions(faces, regions)
+
+    for factor in (1.0, 2.0):
+        crops = align(photograph, drawn_face.find_face(), size=256, crop_factor=factor)
+        paste(photograph, crops, mask_kind="parse", parser=Recorder())
+    assert (seen[0] - seen[1]).abs().max() < 1e-4
+
+
 def test_without_faces_no_parser_is_asked(photograph, stranger):
     result = paste(photograph, stranger[[]], mask_kind="parse", parser=object())
     assert result.image is photograph

@@ -17,10 +17,12 @@ SIGNATURES = {
     "LoadGPENFaceDetector": (["detector", "file"], ["detector"]),
     "GPENDetectFaces": (
         ["image", "threshold", "min_size", "max_faces", "crop_size", "template", "model",
-         "detector", "landmarks", "bboxes", "min_face", "turns", "refine"],
-        ["faces", "crops", "bboxes", "count"],
+         "detector", "landmarks", "bboxes", "min_face", "turns", "refine", "crop_factor", "segs"],
+        ["faces", "crops", "bboxes", "count", "crop_masks", "segs"],
     ),
-    "GPENCropFaces": (["image", "faces", "size"], ["faces", "crops"]),
+    "GPENCropFaces": (
+        ["image", "faces", "size", "crop_factor"], ["faces", "crops", "crop_masks"],
+    ),
     "GPENSelectFaces": (
         ["faces", "crops", "indices", "order", "count", "min_size", "max_size", "size_unit",
          "region"],
@@ -55,6 +57,7 @@ SIGNATURES = {
          "crf"],
         ["video", "report"],
     ),
+    "GPENFaceInfo": (["faces", "image"], ["text", "json", "count"]),
     "LoadGPENFaceRestorer": (["file", "fidelity", "dtype"], ["model"]),
 }  # fmt: skip
 """Inputs and outputs of every node, by its id."""

@@ -59,6 +59,12 @@ GRAPHS = {
         "4": ("GPENCropFaces", (1200, 0), {"image": ["1", 0], "faces": ["3", 0], "size": "512"}),
         "5": ("PreviewImage", (1200, 220), {"images": ["4", 1]}),
     },
+    "face_info": {
+        **LOAD,
+        "3": ("GPENDetectFaces", (800, 0), {"image": ["1", 0], "model": ["2", 0], **DETECT}),
+        "4": ("GPENFaceInfo", (1200, 0), {"faces": ["3", 0], "image": ["1", 0]}),
+        "5": ("PreviewAny", (1600, 0), {"source": ["4", 1]}),
+    },
     "restore_faces": {
         **LOAD,
         "3": ("GPENDetectFaces", (800, 0), {"image": ["1", 0], "model": ["2", 0], **DETECT}),

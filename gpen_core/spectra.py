@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ..sharpen import luma
+from .sharpen import luma
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

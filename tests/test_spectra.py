@@ -6,7 +6,7 @@ import pytest
 import torch
 from report_pictures import add_noise, draw, shrink
 
-from gpen_core.reports.spectra import choose_block, compare, low_pass, measure_spectrum
+from gpen_core.spectra import choose_block, compare, low_pass, measure_spectrum
 
 
 @pytest.mark.parametrize("sigma", [2.0, 5.0, 15.0])
