@@ -34,7 +34,7 @@ NODE_IDS = {
     "LoadGPEN", "LoadGPENFaceDetector", "GPENDetectFaces", "GPENCropFaces", "GPENSelectFaces",
     "GPENRestoreFaces", "GPENPasteBack", "GPENRestoreImage", "GPENDegrade",
     "GPENExamplePhotograph", "LoadGPENFaceRestorer", "GPENColorizeFaces", "GPENInpaintFaces",
-    "GPENFacesFromSegmentation", "GPENRestoreVideo",
+    "GPENFacesFromSegmentation", "GPENRestoreVideo", "GPENFaceInfo",
 }  # fmt: skip
 DIRECT_TESTS = (
     "test_nodes.py", "test_run.py", "test_inputs.py", "test_host.py", "test_files.py",
