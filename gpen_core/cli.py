@@ -21,6 +21,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 
+SPINS = 10_000
+"""How often a thread of OpenMP looks whether the others are done before it sleeps.
+
+Without a bound it looks 300,000 times. While another program has a core, threads then burn the time
+in which those that they wait for could run."""
+
+
 class Command(NamedTuple):
     """A subcommand: its help text, its module in `commands`, and two functions of that module."""
 
@@ -74,6 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             # Some consoles (Windows, LANG=C) lack letters that a file name may have.
             stream.reconfigure(errors="backslashreplace")
+    _bound_spinning()
     words = list(sys.argv[1:] if arguments is None else arguments)
     parsed = make_parser(words).parse_args(words)
     try:
@@ -91,6 +99,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as error:
         print("gpen: interrupted; finished files are kept.", file=sys.stderr)
         return TERMINATED if isinstance(error, _Terminated) else INTERRUPTED
+
+
+def _bound_spinning() -> None:
+    """Let OpenMP's threads sleep soon, unless the user chose how they wait."""
+    # OpenMP reads its settings as torch is imported.
+    if "torch" not in sys.modules and not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & {*os.environ}:
+        os.environ["GOMP_SPINCOUNT"] = str(SPINS)
 
 
 class _Terminated(KeyboardInterrupt):

@@ -55,6 +55,30 @@ def test_help_imports_nothing_heavy(words):
     assert "usage: gpen" in result.stdout
 
 
+@pytest.mark.parametrize(
+    ("given", "first", "expected"),
+    [
+        ({}, "", str(cli.SPINS)),
+        ({"GOMP_SPINCOUNT": "7"}, "", "7"),
+        ({"OMP_WAIT_POLICY": "active"}, "", "None"),  # the user chose
+        ({}, "import torch", "None"),  # too late: OpenMP has started
+    ],
+)
+def test_threads_spin_for_a_bounded_time_unless_the_user_chose(given, first, expected):
+    code = (
+        f"import os, sys\n{first}\nfrom gpen_core.cli import main\n"
+        "try: main(['--version'])\n"
+        "except SystemExit: pass\n"
+        "print(os.environ.get('GOMP_SPINCOUNT'))\n"
+    )
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("OMP_", "GOMP_"))}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=environment | given, capture_output=True,
+        text=True, check=True, timeout=120,
+    )  # fmt: skip
+    assert done.stdout.split()[-1] == expected
+
+
 def test_help_lists_every_command(capsys):
     with pytest.raises(SystemExit, match="0"):
         cli.main(["--help"])

@@ -38,6 +38,9 @@ ZIP_MAGIC = b"PK\x03\x04"
 LEGACY_MAGIC = pickle.dumps(0x1950A86A20F9469CFC6C, protocol=2)
 """The first bytes of what `torch.save` wrote before PyTorch 1.6."""
 
+ONNX_MAGIC = b"\x08"
+"""The first byte of an ONNX file: its version follows."""
+
 DOWNLOAD_AGAIN = "Download the file again: it was cut off or altered."
 
 OTHER_FILES: tuple[tuple[Callable[[bytes], bool], str, str], ...] = (
@@ -192,7 +195,7 @@ def _identify(file: BinaryIO, path: Path) -> str:
         if matches(head):
             raise CheckpointError(f"`{path}` is {kind} ({size:,} bytes). {remedy}")
     if path.suffix.lower() == ".onnx" and head[8:9] != b"{":
-        raise CheckpointError(_explain_onnx(path))
+        raise CheckpointError(_explain_onnx(path, head))
     if path.suffix.lower() != ".safetensors" and head[8:9] != b"{":
         raise CheckpointError(
             f"`{path}` is neither a .safetensors file nor a file of `torch.save` (.pth, .pt): it "
@@ -260,8 +263,10 @@ def _explain_folder(path: Path) -> str:
     return f"`{path}` is a folder; name the checkpoint file in it.{hint}"
 
 
-def _explain_onnx(path: Path) -> str:
+def _explain_onnx(path: Path, head: bytes) -> str:
+    if not head.startswith(ONNX_MAGIC):
+        return f"`{path}` is named like an ONNX file, but it is none. {DOWNLOAD_AGAIN}"
     return (
-        f"`{path}` is an ONNX file, or named like one, but a file of tensors is needed here. Use a "
-        ".safetensors or .pth file; `gpen convert` makes one of an ONNX file that holds a GPEN."
+        f"`{path}` is an ONNX file, but a file of tensors is needed here. Use a .safetensors or "
+        ".pth file; `gpen convert` makes one of an ONNX file that holds a GPEN."
     )

@@ -66,6 +66,7 @@ def test_an_unreadable_file_is_refused(tmp_path: Path, monkeypatch: pytest.Monke
             "Git LFS pointer",
         ),
         ("GPEN-BFR-512.onnx", b"\x08\x07\x12\x07pytorch", "a file of tensors is needed here"),
+        ("words.onnx", b"hello world, no model", "named like an ONNX file, but it is none"),
         ("page.onnx", b"\n<!DOCTYPE html><html>Not found</html>", "is a web page"),
     ],
 )
