@@ -14,21 +14,22 @@ from ..batch.work import DONE, FAILED, LEFT, Task, choose_chunk_size
 from ..errors import GPENError
 from ..files import exists, is_file
 from .batch_options import RAY
-from .batch_work import load_work, pack_job
+from .batch_work import load_segments, load_work, pack_job
 from .inputs import Problem
 from .jobs import plan_from_options, plan_jobs
 from .running import SAID_ONCE, Outcome, Reporter, make_bar, report
+from .video_options import check_video_options, refuse_in_parts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
     from ..batch.journal import Row
-    from ..batch.work import Result
+    from ..batch.work import Load, Result
     from .jobs import Job
     from .restore_options import RestoreOptions
 
-NOT_IN_WORKERS = ("run", "inputs", "output", "journal", "plan")
+NOT_IN_WORKERS = ("run", "inputs", "output", "journal", "plan", "segments")
 """Options that workers do not need."""
 FILE_OPTIONS = ("model", "detector_weights", "upscaler", "parser")
 """Options that may name a file."""
@@ -38,17 +39,29 @@ def run_batch(args: RestoreOptions, extras: Sequence[str]) -> int:
     """Restore every file by workers, report those that fail, and return the exit code."""
     reporter = Reporter(as_json=args.json)
     if args.journal is not None:
+        check_video_options(args, [])
         with (
             Journal(args.journal, lambda message: report(str(args.journal), message)) as journal,
             make_pool(args) as pool,
         ):
             _run_journal(args, extras, journal, pool, reporter)
         return reporter.end()
-    jobs, problems = plan_from_options(args, extras)
+    jobs, problems = plan_from_options(args, extras, films=True)
+    check_video_options(args, jobs)
+    films = [job for job in jobs if job.is_film]
+    if films:
+        refuse_in_parts(args, "several processes")
     reporter.begin(problems)
-    tasks = (_make_task(job, again=args.overwrite) for job in jobs)
-    with make_pool(args) as pool:
-        _do(args, tasks, len(jobs), pool, reporter)
+    images = [job for job in jobs if not job.is_film]
+    tasks = (_make_task(job, again=args.overwrite) for job in images)
+    if images:
+        with make_pool(args) as pool:
+            _do(args, tasks, len(images), pool, reporter)
+    if films:
+        from .film_batch import restore_films  # imports PyTorch and PyAV
+
+        with make_pool(args, load_segments) as pool:
+            restore_films(args, films, pool, reporter)
     return reporter.end()
 
 
@@ -214,9 +227,14 @@ class Workers(Pool, Protocol):
         ...
 
 
-def make_pool(args: RestoreOptions) -> AbstractContextManager[Workers]:
-    """Make the workers that the options ask for."""
-    load = functools.partial(load_work, pack_options(args))
+def make_pool(args: RestoreOptions, load: Load | None = None) -> AbstractContextManager[Workers]:
+    """Make the workers that the options ask for.
+
+    Args:
+        args: the options.
+        load: gets the packed options, and makes what does a task; None restores image files.
+    """
+    load = functools.partial(load or load_work, pack_options(args))
     if args.cluster == RAY:
         from ..batch.actors import RayPool
 

@@ -27,7 +27,7 @@ class BatchOptions(Protocol):
 WITHOUT_EFFECT = frozenset({
     "run", "inputs", "output", "overwrite", "skip_existing", "json", "allow_large", "no_verify",
     "journal", "retry_failed", "hash_inputs", "jobs", "threads", "tries", "cluster", "address",
-    "plan", "files",
+    "plan", "files", "segments",
 })  # fmt: skip
 """Options that say where and by whom files are restored, not how."""
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from ..batch.work import Work
+    from .restore_options import RestoreOptions
     from .restorer import Restorer
 
 
@@ -48,11 +49,8 @@ def load_work(options: Mapping[str, Any], places: Mapping[str, str] | None = Non
     from .restorer import Restorer  # imports PyTorch
 
     notices: list[tuple[str, str]] = []
-    moved = places or {}
-    given = {n: moved.get(v, v) if isinstance(v, str) else v for n, v in options.items()}
-    args = argparse.Namespace(**given)
-    args.device = _choose_device(args.device)
-    restorer = Restorer.load(args, lambda name, message: notices.append((name, message)))  # type: ignore[arg-type]
+    args = _unpack_options(options, places)
+    restorer = Restorer.load(args, lambda name, message: notices.append((name, message)))
     replacing = restorer.replacing()
 
     def work(task: Task) -> Result:
@@ -64,6 +62,35 @@ def load_work(options: Mapping[str, Any], places: Mapping[str, str] | None = Non
         return result._replace(notices=told, text=result.text.replace(given, name))
 
     return work
+
+
+def load_segments(options: Mapping[str, Any], places: Mapping[str, str] | None = None) -> Work:
+    """Load the networks that render films; return what renders a segment. See `load_work`."""
+    from .film_segments import SegmentRenderer  # imports PyTorch and PyAV
+
+    notices: list[tuple[str, str]] = []
+    args = _unpack_options(options, places)
+    renderer = SegmentRenderer(args, lambda name, message: notices.append((name, message)))
+
+    def work(task: Task) -> Result:
+        result = renderer.work(task)._replace(notices=tuple(notices))
+        notices.clear()
+        return result
+
+    return work
+
+
+def is_segment(payload: Any) -> bool:
+    """Tell whether the payload of a task is for `load_segments`, not for `load_work`."""
+    return isinstance(payload, dict)
+
+
+def _unpack_options(options: Mapping[str, Any], places: Mapping[str, str] | None) -> RestoreOptions:
+    moved = places or {}
+    given = {n: moved.get(v, v) if isinstance(v, str) else v for n, v in options.items()}
+    args: Any = argparse.Namespace(**given)
+    args.device = _choose_device(args.device)
+    return args
 
 
 def _restore(restorer: Restorer, task: Task) -> Result:

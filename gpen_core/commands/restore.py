@@ -153,7 +153,6 @@ def run(args: RestoreOptions) -> int:
     if is_batch(args):
         from .batch import run_batch
 
-        check_video_options(args, [])
         return run_batch(args, extras)
     jobs, problems = plan_from_options(args, extras, films=True)
     check_video_options(args, jobs)

@@ -137,7 +137,7 @@ def run_jobs(
         work = load()
         with make_bar(len(jobs)) as bar:
             for number, job in enumerate(jobs):
-                on_progress = _show_progress(job, bar, number)
+                on_progress = show_progress(job, bar, number)
                 _attempt(work, job, on_progress, reporter, advice=advice)
                 bar.update(number + 1 - bar.n)
     return reporter.end()
@@ -151,7 +151,7 @@ def make_bar(total: int) -> tqdm:
     return tqdm(total=total, disable=None, bar_format=layout)
 
 
-def _show_progress(job: Job, bar: tqdm, number: int) -> OnJobProgress:
+def show_progress(job: Job, bar: tqdm, number: int) -> OnJobProgress:
     """Return a callback that shows the progress of a job, the `number`-th, on the bar."""
 
     def on_progress(done: int, total: int, words: str | None = None, /) -> None:

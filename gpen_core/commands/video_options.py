@@ -119,3 +119,13 @@ def check_video_options(options: object, jobs: Sequence[Job]) -> None:
         words = ", ".join(f"--{name.replace('_', '-')}" for name in given)
         kind = f"{films[0].source} is a film" if films else "No input is a film"
         raise GPENError(f"{kind}; {words} has no effect there. Leave it out.")
+
+
+def refuse_in_parts(options: FilmOptions, where: str) -> None:
+    """Raise GPENError for options that have no effect where several processes render a film."""
+    for name in ("frames", "keep_partial"):
+        if getattr(options, name):
+            raise GPENError(
+                f"--{name.replace('_', '-')} has no effect on films in {where}. Leave it out, or "
+                "restore the film by `gpen restore` alone."
+            )
