@@ -8,7 +8,6 @@ machines see it; each chunk's results are written by the one process that does t
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from itertools import islice
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import GPENError
 from ..files import exists, is_file, write_atomically
+from ..urls import find_length
 from .journal import Entry, Journal
 from .places import hold_alone
 from .work import DONE, FAILED, LEFT, Result, Task
@@ -267,11 +267,7 @@ class _Past(NamedTuple):
             return LEFT
         if result.state != DONE:
             return result.state
-        try:
-            length = os.stat(entry.id).st_size  # noqa: PTH116
-        except OSError:
-            return LEFT
-        return DONE if length == result.bytes else LEFT
+        return DONE if find_length(entry.id) == result.bytes else LEFT
 
 
 def _blame(task: Task, begun: int) -> Result:

@@ -13,26 +13,35 @@ from typing import TYPE_CHECKING, Any
 
 from ..batch.local import PLACE_VARIABLE
 from ..batch.work import DONE, FAILED, Result, Task
+from ..urls import find_length, is_url
 from .arguments import explain
-from .jobs import Job
+from .jobs import Job, Name
 from .running import ADVICE
+from .url_jobs import AnyRestorer, UrlJob
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from ..batch.work import Work
     from .restore_options import RestoreOptions
-    from .restorer import Restorer
 
 
-def pack_job(job: Job) -> tuple[str, str, str, int]:
+def pack_job(job: Job | UrlJob) -> tuple[str, str, str, int]:
     """Turn a job into values that JSON can hold. A worker may run in another folder."""
-    return os.path.abspath(job.source), os.path.abspath(job.root), str(job.place), job.number  # noqa: PTH100
+    return make_absolute(job.source), make_absolute(job.root), str(job.place), job.number
 
 
-def unpack_job(payload: Sequence[Any]) -> Job:
+def make_absolute(name: str | os.PathLike[str]) -> str:
+    """Return an absolute path; a URL stays itself. Links are not followed."""
+    text = os.fspath(name)
+    return text if is_url(text) else os.path.abspath(text)  # noqa: PTH100
+
+
+def unpack_job(payload: Sequence[Any]) -> Job | UrlJob:
     """Undo `pack_job`."""
     source, root, place, number = payload
+    if is_url(source) or is_url(root):
+        return UrlJob(Name(source), root, place, number)
     return Job(Path(source), Path(root), Path(place), number)
 
 
@@ -46,11 +55,9 @@ def load_work(options: Mapping[str, Any], places: Mapping[str, str] | None = Non
     Raises:
         GPENError: a network cannot be loaded.
     """
-    from .restorer import Restorer  # imports PyTorch
-
     notices: list[tuple[str, str]] = []
     args = _unpack_options(options, places)
-    restorer = Restorer.load(args, lambda name, message: notices.append((name, message)))
+    restorer = AnyRestorer.load(args, lambda name, message: notices.append((name, message)))
     replacing = restorer.replacing()
 
     def work(task: Task) -> Result:
@@ -93,12 +100,12 @@ def _unpack_options(options: Mapping[str, Any], places: Mapping[str, str] | None
     return args
 
 
-def _restore(restorer: Restorer, task: Task) -> Result:
+def _restore(restorer: AnyRestorer, task: Task) -> Result:
     job = unpack_job(task.payload)
     begun = time.perf_counter()
     try:
         outcome = restorer.restore(job, lambda done, total, words=None, /: None)
-        length = job.target.stat().st_size
+        length = find_length(str(job.target))
     except Exception as error:
         reason = explain(error, out_of_memory=ADVICE)
         if reason is None:

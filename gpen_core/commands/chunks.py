@@ -14,8 +14,9 @@ from ..batch.spec import hash_input
 from ..errors import GPENError
 from ..printable import printable_lines
 from . import FAILED
-from .arguments import count, explain, positive
+from .arguments import count, explain, local_path, positive
 from .inputs import Problem
+from .jobs import Job
 from .running import ADVICE, Reporter, make_bar, report, show_progress
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
     from ..batch.journal import Entry
     from ..batch.plans import Plan
-    from .jobs import Job
     from .restore_options import RestoreOptions
 
     class PlanOptions(RestoreOptions, Protocol):
@@ -47,7 +47,7 @@ def add_chunk_arguments(parser: argparse.ArgumentParser) -> None:
     add_arguments(parser)
     plan = parser.add_argument_group("plan")
     plan.add_argument(
-        "--plan", metavar="DIR", type=Path, required=True,
+        "--plan", metavar="DIR", type=local_path, required=True,
         help="the folder of the plan, where all machines see it",
     )  # fmt: skip
     plan.add_argument(
@@ -66,19 +66,16 @@ def chunk(args: PlanOptions) -> int:
     from ..batch.plans import split_chunks, write_plan
     from .batch import list_entries, pack_options
     from .batch_spec import describe_run  # imports PyTorch
-    from .jobs import plan_jobs
     from .restore import check_options
+    from .url_jobs import plan_any
     from .video_options import check_video_options, refuse_in_parts
 
     _refuse_unused(args)
     extras = check_options(args)
     reporter = Reporter(as_json=False)
-    jobs, problems = plan_jobs(
-        args.inputs, args.output.absolute(), overwrite=True, extras=extras, suffix=args.ext,
-        films=True,
-    )  # fmt: skip
+    jobs, problems = plan_any(args, extras, overwrite=True)
     check_video_options(args, jobs)
-    films = [job for job in jobs if job.is_film]
+    films = [job for job in jobs if isinstance(job, Job) and job.is_film]
     if films:
         refuse_in_parts(args, "`gpen chunk`")
     base, about = describe_run(args, args.threads or share_cores(1))

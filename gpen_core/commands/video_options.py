@@ -12,7 +12,7 @@ from .arguments import count, not_negative, positive
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .jobs import Job
+    from .jobs import AnyJob
 
 
 class FilmOptions(Protocol):
@@ -110,7 +110,7 @@ FOR_IMAGES = {
 """Options that hold for images only, and their defaults."""
 
 
-def check_video_options(options: object, jobs: Sequence[Job]) -> None:
+def check_video_options(options: object, jobs: Sequence[AnyJob]) -> None:
     """Raise GPENError for options of films without one, and for options of images with a film."""
     films = [job for job in jobs if job.is_film]
     unused = FOR_IMAGES if films else DEFAULTS
