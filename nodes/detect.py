@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from ..gpen_core.detectors import Detector
     from ..gpen_core.detectors.regions import Missed
     from ..gpen_core.faces import Faces
+    from .hosted import HostedGPEN
 
 DEFAULT_CROP_SIZE = 512
 SEARCH_SHARE = 0.9
@@ -129,7 +130,7 @@ class DetectFaces(io.ComfyNode):
         max_faces: int,
         crop_size: str,
         template: str,
-        model: host.HostedGPEN | None = None,
+        model: HostedGPEN | None = None,
         detector: Detector | None = None,
         landmarks: dict[str, Any] | None = None,
         bboxes: Any = None,
@@ -216,13 +217,13 @@ def _filter(
     return filter_faces(faces, **conditions), missed
 
 
-def _choose_crop_size(choice: str, model: host.HostedGPEN | None) -> int:
+def _choose_crop_size(choice: str, model: HostedGPEN | None) -> int:
     if choice != FROM_MODEL:
         return int(choice)
     return DEFAULT_CROP_SIZE if model is None else model.config.in_size
 
 
-def _choose_template(choice: str, model: host.HostedGPEN | None) -> str:
+def _choose_template(choice: str, model: HostedGPEN | None) -> str:
     if choice != FROM_MODEL:
         return choice
     return TEMPLATES[0] if model is None else choose_template(AUTO, model.config)

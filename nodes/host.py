@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import logging
 from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING, Any
@@ -14,11 +15,12 @@ import folder_paths
 import torch
 from server import PromptServer
 
+from ..gpen_core.errors import MismatchError
+
 if TYPE_CHECKING:
-    from ..gpen_core.arch import GPEN
+    from collections.abc import Callable
+
     from ..gpen_core.progress import OnProgress
-    from ..gpen_core.runner import RunnerConfig
-    from ..gpen_core.runners.face_restorer import FaceRestorer
 
 CUT_AND_PASTE_MEMORY = 1 << 30
 """Bytes that cutting and pasting need at most for the faces of a 20-megapixel photograph."""
@@ -101,6 +103,11 @@ def get_device() -> torch.device:
     return mm.get_torch_device()
 
 
+def get_offload_device() -> torch.device:
+    """Return the device on which the host keeps weights that are not needed now."""
+    return mm.unet_offload_device()
+
+
 def prepare_device() -> torch.device:
     """Move other models out of the way of cutting or pasting faces; return the device for it."""
     device = mm.get_torch_device()
@@ -123,7 +130,8 @@ def choose_dtype(device: torch.device) -> str:
 
 def keep(tensor: torch.Tensor) -> torch.Tensor:
     """Convert a result to the device and dtype in which the host keeps results between nodes."""
-    return tensor.to(mm.intermediate_device(), mm.intermediate_dtype())
+    dtype = _call("intermediate_dtype", lambda: torch.float32)()
+    return tensor.to(mm.intermediate_device(), dtype)
 
 
 def measure_free_memory() -> int:
@@ -134,12 +142,32 @@ def measure_free_memory() -> int:
 def is_oom(error: Exception) -> bool:
     """Tell whether an error says that the device ran out of memory."""
     try:
-        mm.raise_non_oom(error)
+        _call("raise_non_oom", _raise_non_oom)(error)
     except Exception as other:
         if other is not error:
             raise
         return False
     return True
+
+
+def _raise_non_oom(error: Exception) -> None:
+    """Raise an error unless it says that memory ran out."""
+    if not isinstance(error, torch.OutOfMemoryError):
+        raise error
+
+
+def load_model(patcher: Any, memory: int) -> None:
+    """Load the whole of a model to its device, beside `memory` bytes that it will need."""
+    options: dict[str, Any] = {"memory_required": memory, "force_full_load": True}
+    known = inspect.signature(mm.load_models_gpu).parameters
+    takes_all = any(one.kind is one.VAR_KEYWORD for one in known.values())
+    taken = {name: value for name, value in options.items() if takes_all or name in known}
+    mm.load_models_gpu([patcher], **taken)
+
+
+def _call(name: str, otherwise: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function of the host's memory management, or `otherwise` where a host lacks it."""
+    return getattr(mm, name, otherwise)
 
 
 def stop_if_cancelled() -> None:
@@ -192,9 +220,16 @@ def split(on_progress: OnProgress, share: float) -> tuple[OnProgress, OnProgress
 
 def upscale(model: Any, image: torch.Tensor) -> torch.Tensor:
     """Enlarge one image [1, 3, H, W] with a value of UPSCALE_MODEL, in the host's own tiles."""
-    from comfy_extras.nodes_upscale_model import ImageUpscaleWithModel
+    try:
+        from comfy_extras.nodes_upscale_model import ImageUpscaleWithModel
 
-    enlarged = ImageUpscaleWithModel.execute(model, image.movedim(1, -1))[0]
+        enlarge = ImageUpscaleWithModel.execute
+    except (ImportError, AttributeError) as error:
+        raise MismatchError(
+            "This ComfyUI has no Upscale Image (using Model) that a node can call. Disconnect "
+            "upscale_model, enlarge the image by a node, and connect that to background."
+        ) from error
+    enlarged = enlarge(model, image.movedim(1, -1))[0]
     return enlarged.movedim(-1, 1).float()
 
 
@@ -211,16 +246,10 @@ def warn(node_id: str | None, message: str) -> None:
 
 
 def _show(node_id: str | None, message: str) -> None:
-    if node_id is not None and getattr(PromptServer, "instance", None) is not None:
-        PromptServer.instance.send_progress_text(message, node_id)
-
-
-class GPENNetwork(torch.nn.Module):
-    """Wraps the network, since the patcher sets `device` and a GPEN's `device` is read-only."""
-
-    def __init__(self, network: GPEN | FaceRestorer) -> None:
-        super().__init__()
-        self.network = network
+    server = getattr(PromptServer, "instance", None)
+    send = getattr(server, "send_progress_text", None)  # None while no server runs
+    if node_id is not None and send is not None:
+        send(message, node_id)
 
 
 class WholePatcher(comfy.model_patcher.ModelPatcher):
@@ -233,67 +262,3 @@ class WholePatcher(comfy.model_patcher.ModelPatcher):
     def partially_unload(self, *_: object, **__: object) -> int:
         """Free no bytes; the host then unloads everything."""
         return 0
-
-
-def _is_same_device(one: torch.device, other: torch.device) -> bool:
-    """Compare devices; "mps" and "mps:0", which PyTorch holds for unequal, are the same."""
-    return one.type == other.type and (one.index or 0) == (other.index or 0)
-
-
-class HostedGPEN:
-    """A Runner whose network the host loads, offloads and frees; the value of GPEN_MODEL.
-
-    Attributes:
-        config: the network's sizes, and for networks other than GPEN their template.
-        patcher: the host's handle on the network. The host's cache looks for this name.
-    """
-
-    def __init__(self, network: GPEN | FaceRestorer) -> None:
-        self.config: RunnerConfig = network.config
-        self.network = network
-        self.patcher = WholePatcher(
-            GPENNetwork(network),
-            load_device=mm.get_torch_device(),
-            offload_device=mm.unet_offload_device(),
-        )
-
-    @property
-    def device(self) -> torch.device:
-        """The device on which the host lets the network compute."""
-        return self.patcher.load_device
-
-    def load(self, batch_size: int) -> None:
-        """Load the weights to the device and free memory for a pass of `batch_size` faces."""
-        memory = self.config.forward_memory(batch_size, self.network.dtype)
-        mm.load_models_gpu([self.patcher], memory_required=memory, force_full_load=True)
-        # With --novram the host leaves the weights on the CPU despite `force_full_load`.
-        if any(not _is_same_device(p.device, self.device) for p in self.network.parameters()):
-            self.network.to(self.device)
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """The dtype that the network's convolutions compute in."""
-        return self.network.dtype
-
-    @property
-    def sharpen(self) -> float:
-        """The amount of sharpening that the checkpoint asks for."""
-        return self.network.sharpen
-
-    @property
-    def task(self) -> str | None:
-        """What the network was trained for, if its file tells."""
-        return getattr(self.network, "task", None)
-
-    def is_oom(self, error: Exception) -> bool:
-        """Ask the host whether an error says that the device's memory ran out."""
-        return is_oom(error)
-
-    def __call__(self, faces: torch.Tensor, *, noise_seed: int = 0) -> torch.Tensor:
-        """Run the network on faces [N, 3, in, in] in [-1, 1], on any device.
-
-        The weights are loaded before every pass, since the host may have unloaded them for another
-        model. This costs nothing while they are still loaded.
-        """
-        self.load(len(faces))
-        return self.network(faces.to(self.device), noise_seed=noise_seed)

@@ -27,6 +27,7 @@ from .files import (
     stamp_file,
     stamp_folders,
 )
+from .hosted import HostedGPEN
 from .messages import speaking_to_comfyui
 from .ranges import in_range
 from .sockets import CATEGORY, GPENDetector, GPENModel
@@ -109,7 +110,7 @@ class LoadGPEN(io.ComfyNode):
                 return io.NodeOutput(UnhostedRunner(found.open(host.get_device(), say)))
             # On the CPU: the host decides when the weights move to the device.
             network = found.build().set_dtype(chosen)
-        return io.NodeOutput(host.HostedGPEN(network))
+        return io.NodeOutput(HostedGPEN(network))
 
 
 class LoadFaceRestorer(io.ComfyNode):
@@ -173,8 +174,8 @@ class LoadFaceRestorer(io.ComfyNode):
                 network.fidelity = fidelity
             if dtype != AUTO:
                 network.set_dtype(resolve_dtype(dtype, host.get_device()))
-            return io.NodeOutput(host.HostedGPEN(network))
-        return io.NodeOutput(host.HostedGPEN(network.set_dtype(_choose_dtype(dtype))))
+            return io.NodeOutput(HostedGPEN(network))
+        return io.NodeOutput(HostedGPEN(network.set_dtype(_choose_dtype(dtype))))
 
 
 def _choose_dtype(dtype: str) -> torch.dtype:

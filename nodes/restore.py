@@ -25,6 +25,8 @@ from .sockets import (
 if TYPE_CHECKING:
     import torch
 
+    from .hosted import HostedGPEN
+
 
 def make_strength(tooltip: str) -> io.Float.Input:
     """Return the widget `strength`, the same for all nodes that restore."""
@@ -100,7 +102,7 @@ class RestoreFaces(io.ComfyNode):
     @in_range
     def execute(
         cls,
-        model: host.HostedGPEN,
+        model: HostedGPEN,
         crops: torch.Tensor,
         strength: float,
         batch_size: int,

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from ..gpen_core.pasting.options import PasteOptions
     from ..gpen_core.progress import OnProgress
     from ..gpen_core.runner import RunnerConfig
+    from .hosted import HostedGPEN
 
 KEPT_BYTES = 512 << 20
 """Bytes of crops, before and after, that the node gives out: 5 faces at 2048 px, 85 at 512."""
@@ -128,7 +129,7 @@ class RestoreImage(io.ComfyNode):
     @classmethod
     @in_range
     def execute(
-        cls, image: torch.Tensor, model: host.HostedGPEN, strength: float, **chosen: Any
+        cls, image: torch.Tensor, model: HostedGPEN, strength: float, **chosen: Any
     ) -> io.NodeOutput:
         check_task(model, RESTORE)
         choices = Choices(**chosen)
@@ -168,7 +169,7 @@ class RestoreImage(io.ComfyNode):
 
 
 def _restore(
-    model: host.HostedGPEN,
+    model: HostedGPEN,
     pixels: torch.Tensor,
     faces: Faces,
     options: PasteOptions,

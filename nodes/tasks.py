@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from ..gpen_core.faces import Faces
     from ..gpen_core.pasting import Pasted
     from ..gpen_core.progress import OnProgress
+    from .hosted import HostedGPEN
 
     Work = Callable[[Faces, OnProgress], Pasted]
 
@@ -48,7 +49,7 @@ REFUSE, NEAREST = "refuse", "nearest"
 
 
 def _find_and_work(
-    model: host.HostedGPEN,
+    model: HostedGPEN,
     pixels: torch.Tensor,
     detector: Detector | None,
     done: str,
@@ -116,7 +117,7 @@ class ColorizeFaces(io.ComfyNode):
     def execute(
         cls,
         image: torch.Tensor,
-        model: host.HostedGPEN,
+        model: HostedGPEN,
         strength: float,
         detector: Detector | None = None,
         spread: torch.Tensor | None = None,
@@ -179,7 +180,7 @@ class InpaintFaces(io.ComfyNode):
     def execute(
         cls,
         image: torch.Tensor,
-        model: host.HostedGPEN,
+        model: HostedGPEN,
         mask: torch.Tensor,
         detector: Detector | None = None,
     ) -> io.NodeOutput:
@@ -228,9 +229,7 @@ class FacesFromSegmentation(io.ComfyNode):
         )  # fmt: skip
 
     @classmethod
-    def execute(
-        cls, maps: torch.Tensor, model: host.HostedGPEN, other_colors: str
-    ) -> io.NodeOutput:
+    def execute(cls, maps: torch.Tensor, model: HostedGPEN, other_colors: str) -> io.NodeOutput:
         check_task(model, SEGMENT_TO_FACE)
         pixels = from_host_crops(maps)
         messages: list[str] = []

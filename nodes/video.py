@@ -23,6 +23,7 @@ from .sockets import CATEGORY, GPENModel, make_ui
 if TYPE_CHECKING:
     from ..gpen_core.detectors import Detector
     from ..gpen_core.video import VideoReport
+    from .hosted import HostedGPEN
 
 FINDING_SHARE = 0.25
 """The part of the bar that finding the faces moves."""
@@ -82,7 +83,7 @@ class RestoreVideo(io.ComfyNode):
     def execute(
         cls,
         video: Any,
-        model: host.HostedGPEN,
+        model: HostedGPEN,
         strength: float,
         detector: Detector | None = None,
         threshold: float = 0.0,
@@ -123,7 +124,7 @@ def get_window(video: Any) -> tuple[float, float]:
 
 
 def restore(
-    video: Any, model: host.HostedGPEN, detector: Detector, options: Any
+    video: Any, model: HostedGPEN, detector: Detector, options: Any
 ) -> tuple[Path, VideoReport]:
     """Restore a video into a new file of the host's temporary folder.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import av
 from av.error import FFmpegError
@@ -22,6 +22,9 @@ DEMUXERS = (
 )  # fmt: skip
 """Formats that are opened. Playlists (HLS, DASH, concat) are not: they name other files."""
 
+LENIENT = int(av.__version__.split(".")[0]) >= 19
+"""Whether PyAV replaces what is no UTF-8 in texts by itself. Before, it must be told."""
+
 
 def open_film(path: Path) -> InputContainer:
     """Open a film file for reading.
@@ -39,9 +42,10 @@ def open_film(path: Path) -> InputContainer:
     if not head:
         raise ImageError(f"{path} is empty (0 bytes).")
     options = {"protocol_whitelist": "file", "format_whitelist": ",".join(DEMUXERS)}
+    replacing: dict[str, Any] = {} if LENIENT else {"metadata_errors": "replace"}
     try:
         # An absolute path: FFmpeg takes "concat:a|b" for two files.
-        return av.open(str(path.absolute()), options=options, metadata_errors="replace")
+        return av.open(str(path.absolute()), options=options, **replacing)
     except FFmpegError as error:
         raise ImageError(f"{path} {_explain(path, head, error)}") from error
 

@@ -34,13 +34,13 @@ NODE_IDS = {
     "LoadGPEN", "LoadGPENFaceDetector", "GPENDetectFaces", "GPENCropFaces", "GPENSelectFaces",
     "GPENRestoreFaces", "GPENPasteBack", "GPENRestoreImage", "GPENDegrade",
     "GPENExamplePhotograph", "LoadGPENFaceRestorer", "GPENColorizeFaces", "GPENInpaintFaces",
-    "GPENFacesFromSegmentation", "GPENRestoreVideo",
+    "GPENFacesFromSegmentation", "GPENRestoreVideo", "GPENFaceInfo",
 }  # fmt: skip
 DIRECT_TESTS = (
     "test_nodes.py", "test_run.py", "test_inputs.py", "test_host.py", "test_files.py",
     "test_degrade.py", "test_detections.py", "test_messages.py", "test_ranges.py",
     "test_restorers.py", "test_masks.py", "test_video.py", "test_tasks.py",
-    "test_restore_image.py",
+    "test_restore_image.py", "test_other_hosts.py", "test_face_info.py", "test_crop_faces.py",
 )  # fmt: skip
 
 

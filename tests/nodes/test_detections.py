@@ -195,6 +195,7 @@ def test_an_image_that_requires_grad_is_taken_like_any_other(node, counted, mode
         ("clip", (16, 336, 448, 3)),
         ("grey", (1, 512, 512, 3)),
         ("map", (1, 512, 512, 3)),
+        ("old", (1, 512, 512, 3)),
     ],
 )
 def test_example_photographs_are_images(node, photograph, shape):
@@ -207,6 +208,17 @@ def test_the_grey_example_has_the_brightness_of_the_portrait(node):
     portrait, grey = (node("GPENExamplePhotograph", photograph=p)[0] for p in ("portrait", "grey"))
     assert torch.equal(grey[..., :1].expand_as(grey), grey)
     assert torch.allclose(portrait @ torch.tensor([0.299, 0.587, 0.114]), grey[..., 0], atol=1e-5)
+
+
+def test_the_old_example_is_brown_grainy_and_on_its_side(node):
+    portrait, old = (node("GPENExamplePhotograph", photograph=p)[0] for p in ("portrait", "old"))
+    assert torch.equal(old, node("GPENExamplePhotograph", photograph="old")[0])
+    upright = old.rot90(-1, (1, 2))
+    red, green, blue = upright.mean(dim=(0, 1, 2)).tolist()
+    assert red > green > blue
+    brightness = portrait @ torch.tensor([0.299, 0.587, 0.114])
+    pair = torch.stack([brightness.flatten(), upright[..., 1].flatten()])
+    assert torch.corrcoef(pair)[0, 1] > 0.9
 
 
 def test_the_example_map_is_the_one_that_the_script_draws_in_the_palette(node, core):

@@ -20,8 +20,8 @@ def host(nodes):
     return nodes.host
 
 
-def test_two_names_of_one_gpu_are_the_same_device(host):
-    same = host._is_same_device
+def test_two_names_of_one_gpu_are_the_same_device(nodes):
+    same = nodes.hosted._is_same_device
     assert same(torch.device("cuda"), torch.device("cuda:0"))
     assert not same(torch.device("cuda:1"), torch.device("cuda"))
     assert not same(torch.device("cpu"), torch.device("cuda"))

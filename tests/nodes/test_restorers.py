@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.fixture
 def echo(nodes):
     """A hosted network that returns its input, trained for the template ffhq."""
-    return nodes.host.HostedGPEN(make_echo(SIDE))
+    return nodes.hosted.HostedGPEN(make_echo(SIDE))
 
 
 @pytest.fixture

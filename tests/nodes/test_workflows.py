@@ -23,7 +23,7 @@ NEEDS_NO_FACE = ONLY_LOAD | {"faces_from_segmentation"}
 EXPECTED = {
     "restore_photo", "restore_step_by_step", "choose_faces", "pass_between", "diffusion_between",
     "upscaled_background", "restore_video", "video_frames", "compare", "colorize_faces",
-    "inpaint_faces", "faces_from_segmentation", "portrait_2048",
+    "inpaint_faces", "faces_from_segmentation", "portrait_2048", "old_photo",
 }  # fmt: skip
 WIDGETS = {"INT", "FLOAT", "STRING", "COMBO", "BOOLEAN"}
 

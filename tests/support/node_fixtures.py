@@ -136,7 +136,7 @@ def detector(core):
 def model(core, nodes):
     torch.manual_seed(0)
     config = core("arch").GPENConfig(SIDE, SIDE, (8, 8, 8, 8, 8), style_dim=16, mapping_layers=2)
-    return nodes.host.HostedGPEN(core("arch").GPEN(config).eval().requires_grad_(False))
+    return nodes.hosted.HostedGPEN(core("arch").GPEN(config).eval().requires_grad_(False))
 
 
 def draw_scene(*frames, height=96, width=200):

@@ -34,7 +34,12 @@ TASKS = {
     "faces_from_segmentation": "GPENFacesFromSegmentation",
 }
 """Workflows whose published model we do not have, and the node that a thumbnail shows instead."""
-FACES = {"portrait": (130, 10, 330, 210), "clip": (130, 10, 330, 210), "group": (520, 60, 820, 360)}
+FACES = {
+    "portrait": (130, 10, 330, 210),
+    "clip": (130, 10, 330, 210),
+    "group": (520, 60, 820, 360),
+    "old": (130, 10, 330, 210),
+}
 """The part of each photograph that a thumbnail shows."""
 
 LOAD = {
@@ -111,6 +116,11 @@ def draw_thumbnail(host: ComfyUI, name: str) -> Image.Image:
     graph["out"] = {"class_type": "SaveImage",
                     "inputs": {"images": source, "filename_prefix": "thumbnail"}}  # fmt: skip
     after = Image.open(host.pictures(host.run(graph), "out")[0])
+    if kind == "old":
+        shown = {key: graph[key] for key in ("1", "6")}
+        shown["6"]["inputs"]["image"] = ["1", 0]
+        shown["out"] = {**graph["out"], "inputs": {**graph["out"]["inputs"], "images": ["6", 0]}}
+        before = Image.open(host.pictures(host.run(shown), "out")[0])
     if kind == "clip":
         before = before.crop((0, 0, *after.size))
     return pair_up(*(
