@@ -29,7 +29,7 @@ STOREYS = (
     ("errors", "names", "printable", "progress", "environment", "lazy"),
     ("settings",),
     ("parallel_tensors",),
-    ("cache", "colour", "devices", "faces", "files", "images", "sharpen"),
+    ("cache", "colour", "devices", "faces", "files", "images", "sharpen", "urls"),
     ("warp", "templates", "arch", "media", "select", "preview", "spectra"),
     ("runner", "checkpoints", "runners", "cleanliness"),
     ("detectors", "align", "restore", "pasting", "degradation"),  # the verbs

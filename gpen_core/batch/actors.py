@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import secrets
 import socket
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -232,6 +233,12 @@ def copy_files(files: Sequence[tuple[str, tuple[str, Any]]]) -> Mapping[str, str
     return places
 
 
+@cache
+def _make_token() -> str:
+    """Return a token for the clusters of this process: Ray reads it only once."""
+    return secrets.token_hex(32)
+
+
 def connect(address: str | None, cores: int) -> tuple[Any, bool]:
     """Connect to a cluster, or start one on this machine.
 
@@ -243,7 +250,7 @@ def connect(address: str | None, cores: int) -> tuple[Any, bool]:
         # Ray listens on all interfaces. It reads these when it is imported; its workers inherit
         # them, and find this package as we do.
         os.environ["RAY_AUTH_MODE"] = "token"
-        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+        os.environ["RAY_AUTH_TOKEN"] = _make_token()
         folders = [str(Path(__file__).resolve().parents[2]), os.environ.get("PYTHONPATH", "")]
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, folders))
     try:

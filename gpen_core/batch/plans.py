@@ -8,7 +8,6 @@ machines see it; each chunk's results are written by the one process that does t
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from itertools import islice
 from pathlib import Path
@@ -16,12 +15,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import GPENError
 from ..files import exists, is_file, write_atomically
+from ..urls import find_length
 from .journal import Entry, Journal
 from .places import hold_alone
 from .work import DONE, FAILED, LEFT, Result, Task
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from .work import Load
 
@@ -40,6 +40,8 @@ class Plan(NamedTuple):
         chunks: the number of chunks.
         tasks: the number of tasks in all of them.
         tries: how often a task may end its process.
+        wholes: what is made of several results at the end, as the program that made the plan
+            understands it.
     """
 
     folder: Path
@@ -48,6 +50,7 @@ class Plan(NamedTuple):
     chunks: int
     tasks: int
     tries: int
+    wholes: Sequence[Any] = ()
 
     def chunk_path(self, index: int) -> Path:
         """Return the file of a chunk's tasks."""
@@ -60,14 +63,19 @@ class Plan(NamedTuple):
 
 def write_plan(
     folder: Path,
-    entries: Iterable[Entry],
+    chunks: Iterable[Sequence[Entry]],
     options: dict[str, Any],
     about: str,
     *,
-    chunk_size: int,
     tries: int,
+    wholes: Sequence[Any] = (),
 ) -> Plan:
     """Write the chunks of some results into a folder, `plan.json` last.
+
+    Args:
+        folder: the folder.
+        chunks: the results of each chunk, read one after the other.
+        options, about, tries, wholes: see `Plan`. `wholes` may grow while `chunks` are read.
 
     Raises:
         GPENError: the folder holds a plan already.
@@ -80,14 +88,21 @@ def write_plan(
     for name in ("chunks", "results"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     plan = Plan(folder, options, about, 0, 0, tries)
-    waiting = iter(entries)
-    while some := list(islice(waiting, chunk_size)):
+    for some in chunks:
         _write_json(plan.chunk_path(plan.chunks), some)
         plan = plan._replace(chunks=plan.chunks + 1, tasks=plan.tasks + len(some))
+    plan = plan._replace(wholes=list(wholes))
     shared = {"version": VERSION, **plan._asdict()}
     del shared["folder"]
     _write_json(folder / "plan.json", shared)
     return plan
+
+
+def split_chunks(entries: Iterable[Entry], chunk_size: int) -> Iterator[list[Entry]]:
+    """Yield chunks of that many results, the last one smaller."""
+    waiting = iter(entries)
+    while some := list(islice(waiting, chunk_size)):
+        yield some
 
 
 def read_plan(folder: Path) -> Plan:
@@ -252,11 +267,7 @@ class _Past(NamedTuple):
             return LEFT
         if result.state != DONE:
             return result.state
-        try:
-            length = os.stat(entry.id).st_size  # noqa: PTH116
-        except OSError:
-            return LEFT
-        return DONE if length == result.bytes else LEFT
+        return DONE if find_length(entry.id) == result.bytes else LEFT
 
 
 def _blame(task: Task, begun: int) -> Result:

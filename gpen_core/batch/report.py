@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from .. import urls
 from ..errors import GPENError
 from ..files import write_atomically
 from ..media import read_picture
@@ -25,6 +27,7 @@ from ..warp import resize
 from .work import FAILED
 
 if TYPE_CHECKING:
+    from ..media import Picture
     from .journal import Row
     from .status import Reader
 
@@ -86,10 +89,20 @@ def _make_pair(row: Row) -> Html:
     return make_card(_draw_thumbnail(row.source), _draw_thumbnail(row.id), caption)
 
 
+def _read(name: str) -> Picture:
+    """Read a picture by its path or URL."""
+    if not urls.is_url(name):
+        return read_picture(Path(name), on_damage=lambda message: None)
+    with TemporaryDirectory() as folder:
+        copy = Path(folder, f"copy{PurePosixPath(name).suffix}")
+        copy.write_bytes(urls.read(name))
+        return read_picture(copy, on_damage=lambda message: None)
+
+
 def _draw_thumbnail(name: str) -> Html:
     """Return a small picture of a file, or words if it cannot be read."""
     try:
-        pixels = read_picture(Path(name), on_damage=lambda message: None).pixels
+        pixels = _read(name).pixels
     except (GPENError, OSError) as error:
         return make_paragraph(str(error))
     height, width = pixels.shape[2:]

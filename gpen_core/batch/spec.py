@@ -34,5 +34,10 @@ def hash_input(base: str, path: Path, status: os.stat_result, *, contents: bool 
         contents: hash the input instead of looking at its time, so that a copy counts as the same.
     """
     mark = sha256(path) if contents else str(status.st_mtime_ns)
-    text = f"{base} {status.st_size} {mark}"
+    return hash_facts(base, status.st_size, mark)
+
+
+def hash_facts(base: str, size: int, mark: str) -> str:
+    """Return the same from an input's length, and its time or hash."""
+    text = f"{base} {size} {mark}"
     return hashlib.sha256(text.encode()).hexdigest()[:32]

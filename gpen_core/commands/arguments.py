@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import math
+from pathlib import Path
 
+from .. import urls
 from ..errors import GPENError
 from ..names import WRITABLE
 
@@ -45,6 +47,17 @@ def image_suffix(text: str) -> str:
     if suffix not in WRITABLE:
         raise argparse.ArgumentTypeError(f"must be one of {', '.join(WRITABLE)}, found {text}")
     return suffix
+
+
+def local_path(text: str) -> Path:
+    """Parse the path of something that cannot lie in a store."""
+    name = urls.strip_file_scheme(text)
+    if urls.is_url(name):
+        raise argparse.ArgumentTypeError(
+            f"must be a local path, found {text}: it is changed while it is read, which a store of "
+            "whole files cannot do"
+        )
+    return Path(name)
 
 
 def positive(text: str) -> int:

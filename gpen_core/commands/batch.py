@@ -5,30 +5,33 @@ from __future__ import annotations
 import functools
 import json
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from .. import urls
 from ..batch.driver import Pool, drive
 from ..batch.journal import Entry, Journal
-from ..batch.spec import hash_input
+from ..batch.spec import hash_facts, hash_input
 from ..batch.work import DONE, FAILED, LEFT, Task, choose_chunk_size
-from ..errors import GPENError
+from ..errors import GPENError, ImageError
 from ..files import exists, is_file
 from .batch_options import RAY
-from .batch_work import load_work, pack_job
+from .batch_work import load_segments, load_work, make_absolute, pack_job
 from .inputs import Problem
-from .jobs import plan_from_options, plan_jobs
+from .jobs import Job
 from .running import SAID_ONCE, Outcome, Reporter, make_bar, report
+from .url_jobs import UrlJob, plan_any
+from .video_options import check_video_options, refuse_in_parts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
     from ..batch.journal import Row
-    from ..batch.work import Result
-    from .jobs import Job
+    from ..batch.work import Load, Result
     from .restore_options import RestoreOptions
 
-NOT_IN_WORKERS = ("run", "inputs", "output", "journal", "plan")
+NOT_IN_WORKERS = ("run", "inputs", "output", "journal", "plan", "segments")
 """Options that workers do not need."""
 FILE_OPTIONS = ("model", "detector_weights", "upscaler", "parser")
 """Options that may name a file."""
@@ -38,17 +41,29 @@ def run_batch(args: RestoreOptions, extras: Sequence[str]) -> int:
     """Restore every file by workers, report those that fail, and return the exit code."""
     reporter = Reporter(as_json=args.json)
     if args.journal is not None:
+        check_video_options(args, [])
         with (
             Journal(args.journal, lambda message: report(str(args.journal), message)) as journal,
             make_pool(args) as pool,
         ):
             _run_journal(args, extras, journal, pool, reporter)
         return reporter.end()
-    jobs, problems = plan_from_options(args, extras)
+    jobs, problems = plan_any(args, extras)
+    check_video_options(args, jobs)
+    films = [job for job in jobs if isinstance(job, Job) and job.is_film]
+    if films:
+        refuse_in_parts(args, "several processes")
     reporter.begin(problems)
-    tasks = (_make_task(job, again=args.overwrite) for job in jobs)
-    with make_pool(args) as pool:
-        _do(args, tasks, len(jobs), pool, reporter)
+    images = [job for job in jobs if not job.is_film]
+    tasks = (_make_task(job, again=args.overwrite) for job in images)
+    if images:
+        with make_pool(args) as pool:
+            _do(args, tasks, len(images), pool, reporter)
+    if films:
+        from .film_batch import restore_films  # imports PyTorch and PyAV
+
+        with make_pool(args, load_segments) as pool:
+            restore_films(args, films, pool, reporter)
     return reporter.end()
 
 
@@ -67,9 +82,7 @@ def _run_journal(
             "--skip-existing and --journal contradict each other: the journal knows which results "
             "are finished. Leave --skip-existing out."
         )
-    jobs, problems = plan_jobs(
-        args.inputs, args.output, overwrite=True, extras=extras, suffix=args.ext
-    )
+    jobs, problems = plan_any(args, extras, films=False, overwrite=True)
     base, about = describe_run(args, pool.threads, pool.device)
     entries = list_entries(args, jobs, problems, journal.find, base)
     journal.begin(entries, about, retry_failed=args.retry_failed)
@@ -90,7 +103,7 @@ def _run_journal(
 
 def list_entries(
     args: RestoreOptions,
-    jobs: Iterable[Job],
+    jobs: Iterable[Job | UrlJob],
     problems: list[Problem],
     find_row: Callable[[str], Row | None],
     base: str,
@@ -105,14 +118,13 @@ def list_entries(
         base: the part of the spec that all results share.
     """
     for job in jobs:
-        target = os.path.abspath(job.target)  # noqa: PTH100  resolves "..", not links
+        target = make_absolute(job.target)
         try:
-            status = os.stat(job.source)  # noqa: PTH116
-            spec = hash_input(base, job.source, status, contents=args.hash_inputs)
-        except OSError as error:
+            spec = _hash_source(base, str(job.source), contents=args.hash_inputs)
+            there = _find_length(target)
+        except (OSError, GPENError) as error:
             problems.append(Problem(str(job.source), str(error)))
             continue
-        there = _find_length(target)
         if there is not None and not args.overwrite:
             reason = _refuse_replacing(find_row(target), target, there)
             if reason:
@@ -122,11 +134,19 @@ def list_entries(
         yield Entry(target, str(job.source), payload, spec, there, args.overwrite)
 
 
+def _hash_source(base: str, source: str, *, contents: bool) -> str:
+    """Return the spec of the result of an input, by its path or URL."""
+    if not urls.is_url(source):
+        return hash_input(base, Path(source), os.stat(source), contents=contents)  # noqa: PTH116
+    file = urls.find_file(source)
+    if file is None:
+        raise ImageError(f"{source} does not exist.")
+    return hash_facts(base, file.size, urls.hash_contents(source) if contents else file.mark)
+
+
 def _find_length(target: str) -> int | None:
-    try:
-        return os.stat(target).st_size  # noqa: PTH116
-    except OSError:
-        return 0 if exists(target) else None
+    length = urls.find_length(target)
+    return 0 if length is None and not urls.is_url(target) and exists(target) else length
 
 
 def _refuse_replacing(row: Row | None, target: str, length: int) -> str | None:
@@ -141,7 +161,7 @@ def _refuse_replacing(row: Row | None, target: str, length: int) -> str | None:
     return None
 
 
-def _make_task(job: Job, *, again: bool) -> Task:
+def _make_task(job: Job | UrlJob, *, again: bool) -> Task:
     return Task(str(job.target), str(job.source), pack_job(job), again=again)
 
 
@@ -214,9 +234,14 @@ class Workers(Pool, Protocol):
         ...
 
 
-def make_pool(args: RestoreOptions) -> AbstractContextManager[Workers]:
-    """Make the workers that the options ask for."""
-    load = functools.partial(load_work, pack_options(args))
+def make_pool(args: RestoreOptions, load: Load | None = None) -> AbstractContextManager[Workers]:
+    """Make the workers that the options ask for.
+
+    Args:
+        args: the options.
+        load: gets the packed options, and makes what does a task; None restores image files.
+    """
+    load = functools.partial(load or load_work, pack_options(args))
     if args.cluster == RAY:
         from ..batch.actors import RayPool
 

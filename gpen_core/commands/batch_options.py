@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from ..batch.driver import TRIES
 from ..errors import GPENError
-from .arguments import positive
+from .arguments import local_path, positive
 
 
 class BatchOptions(Protocol):
@@ -27,7 +27,8 @@ class BatchOptions(Protocol):
 WITHOUT_EFFECT = frozenset({
     "run", "inputs", "output", "overwrite", "skip_existing", "json", "allow_large", "no_verify",
     "journal", "retry_failed", "hash_inputs", "jobs", "threads", "tries", "cluster", "address",
-    "plan", "files",
+    "plan", "files", "segments",
+    "output_url",
 })  # fmt: skip
 """Options that say where and by whom files are restored, not how."""
 
@@ -52,7 +53,7 @@ def add_batch_options(parser: argparse.ArgumentParser) -> None:
     """Add the options for many files."""
     many = parser.add_argument_group("many files")
     many.add_argument(
-        "--journal", metavar="FILE", type=Path,
+        "--journal", metavar="FILE", type=local_path,
         help="note each result in this SQLite file: the same command goes on after an "
         "interruption, and `gpen status FILE` tells how far it is",
     )  # fmt: skip

@@ -13,25 +13,35 @@ from typing import TYPE_CHECKING, Any
 
 from ..batch.local import PLACE_VARIABLE
 from ..batch.work import DONE, FAILED, Result, Task
+from ..urls import find_length, is_url
 from .arguments import explain
-from .jobs import Job
+from .jobs import Job, Name
 from .running import ADVICE
+from .url_jobs import AnyRestorer, UrlJob
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from ..batch.work import Work
-    from .restorer import Restorer
+    from .restore_options import RestoreOptions
 
 
-def pack_job(job: Job) -> tuple[str, str, str, int]:
+def pack_job(job: Job | UrlJob) -> tuple[str, str, str, int]:
     """Turn a job into values that JSON can hold. A worker may run in another folder."""
-    return os.path.abspath(job.source), os.path.abspath(job.root), str(job.place), job.number  # noqa: PTH100
+    return make_absolute(job.source), make_absolute(job.root), str(job.place), job.number
 
 
-def unpack_job(payload: Sequence[Any]) -> Job:
+def make_absolute(name: str | os.PathLike[str]) -> str:
+    """Return an absolute path; a URL stays itself. Links are not followed."""
+    text = os.fspath(name)
+    return text if is_url(text) else os.path.abspath(text)  # noqa: PTH100
+
+
+def unpack_job(payload: Sequence[Any]) -> Job | UrlJob:
     """Undo `pack_job`."""
     source, root, place, number = payload
+    if is_url(source) or is_url(root):
+        return UrlJob(Name(source), root, place, number)
     return Job(Path(source), Path(root), Path(place), number)
 
 
@@ -45,14 +55,9 @@ def load_work(options: Mapping[str, Any], places: Mapping[str, str] | None = Non
     Raises:
         GPENError: a network cannot be loaded.
     """
-    from .restorer import Restorer  # imports PyTorch
-
     notices: list[tuple[str, str]] = []
-    moved = places or {}
-    given = {n: moved.get(v, v) if isinstance(v, str) else v for n, v in options.items()}
-    args = argparse.Namespace(**given)
-    args.device = _choose_device(args.device)
-    restorer = Restorer.load(args, lambda name, message: notices.append((name, message)))  # type: ignore[arg-type]
+    args = _unpack_options(options, places)
+    restorer = AnyRestorer.load(args, lambda name, message: notices.append((name, message)))
     replacing = restorer.replacing()
 
     def work(task: Task) -> Result:
@@ -66,12 +71,41 @@ def load_work(options: Mapping[str, Any], places: Mapping[str, str] | None = Non
     return work
 
 
-def _restore(restorer: Restorer, task: Task) -> Result:
+def load_segments(options: Mapping[str, Any], places: Mapping[str, str] | None = None) -> Work:
+    """Load the networks that render films; return what renders a segment. See `load_work`."""
+    from .film_segments import SegmentRenderer  # imports PyTorch and PyAV
+
+    notices: list[tuple[str, str]] = []
+    args = _unpack_options(options, places)
+    renderer = SegmentRenderer(args, lambda name, message: notices.append((name, message)))
+
+    def work(task: Task) -> Result:
+        result = renderer.work(task)._replace(notices=tuple(notices))
+        notices.clear()
+        return result
+
+    return work
+
+
+def is_segment(payload: Any) -> bool:
+    """Tell whether the payload of a task is for `load_segments`, not for `load_work`."""
+    return isinstance(payload, dict)
+
+
+def _unpack_options(options: Mapping[str, Any], places: Mapping[str, str] | None) -> RestoreOptions:
+    moved = places or {}
+    given = {n: moved.get(v, v) if isinstance(v, str) else v for n, v in options.items()}
+    args: Any = argparse.Namespace(**given)
+    args.device = _choose_device(args.device)
+    return args
+
+
+def _restore(restorer: AnyRestorer, task: Task) -> Result:
     job = unpack_job(task.payload)
     begun = time.perf_counter()
     try:
         outcome = restorer.restore(job, lambda done, total, words=None, /: None)
-        length = job.target.stat().st_size
+        length = find_length(str(job.target))
     except Exception as error:
         reason = explain(error, out_of_memory=ADVICE)
         if reason is None:

@@ -48,9 +48,9 @@ def restore_film(
             job.source,
             target,
             make_options(options, paste),
-            on_progress=_Pace(on_progress),
+            on_progress=Pace(on_progress),
             on_notice=lambda message: on_notice(name, message),
-            label=_label(options.model),
+            label=label_model(options.model),
         )
     except KeyboardInterrupt:
         on_notice(
@@ -92,13 +92,13 @@ def make_options(options: RestoreOptions, paste: PasteOptions) -> VideoOptions:
     )
 
 
-def _label(model: str) -> str:
+def label_model(model: str) -> str:
     """Name a model, and its file's size if it is a file, so that another one is noticed."""
     path = Path(model)
     return f"{model} {path.stat().st_size}" if path.is_file() else model
 
 
-class _Pace:
+class Pace:
     """Turns a film's progress into that of its job, with the frames that are done in a second."""
 
     def __init__(self, on_progress: OnJobProgress) -> None:

@@ -32,6 +32,36 @@ class FileOptions(Protocol):
     json: bool
 
 
+class AnyJob(Protocol):
+    """One input and its result, by path or URL: a `Job` or a `UrlJob`."""
+
+    @property
+    def source(self) -> Path | Name:
+        """The input."""
+        ...
+
+    @property
+    def target(self) -> Path | Name:
+        """The result."""
+        ...
+
+    @property
+    def is_film(self) -> bool:
+        """Whether the input is a film by its name."""
+        ...
+
+
+class Name(str):
+    """A path or URL, with the name of its file as a path has it."""
+
+    __slots__ = ()
+
+    @property
+    def name(self) -> str:
+        """The part after the last slash."""
+        return self.replace(os.sep, "/").rpartition("/")[2]
+
+
 @dataclass(frozen=True)
 class Job:
     """One input file and the paths of its results.

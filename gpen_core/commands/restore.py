@@ -11,10 +11,10 @@ from ..names import AUTO, COLOURS, DTYPES, ENGINES, MASK_KINDS
 from .arguments import add_file_options, fraction, positive
 from .batch_options import RAY, ChooseEngine, add_batch_options, check_batch_options, is_batch
 from .find_options import FIND_DEFAULTS, add_find_options
-from .jobs import plan_from_options
 from .mask_options import add_mask_options, check_mask_options
 from .pasting_options import add_pasting_options
 from .running import report, run_jobs
+from .url_jobs import AnyRestorer, TakeOutput, plan_any
 from .video_options import add_video_options, check_video_options
 
 if TYPE_CHECKING:
@@ -31,10 +31,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="image files, films, folders or patterns such as *.jpg",
     )  # fmt: skip
     parser.add_argument(
-        "-o", "--output", metavar="OUT", type=Path, required=True,
+        "-o", "--output", metavar="OUT", action=TakeOutput, required=True,
         help="a file if there is one input file, else a folder: results keep the names and "
         "subfolders of the inputs",
     )  # fmt: skip
+    parser.set_defaults(output_url=None)
     add_file_options(parser)
     add_model_options(parser, clusters=[RAY])
     find = add_find_options(parser)
@@ -153,15 +154,12 @@ def run(args: RestoreOptions) -> int:
     if is_batch(args):
         from .batch import run_batch
 
-        check_video_options(args, [])
         return run_batch(args, extras)
-    jobs, problems = plan_from_options(args, extras, films=True)
+    jobs, problems = plan_any(args, extras)
     check_video_options(args, jobs)
 
     def load() -> Work:
-        from .restorer import Restorer  # imports PyTorch
-
-        return Restorer.load(args, report).restore
+        return AnyRestorer.load(args, report).restore
 
     return run_jobs(jobs, problems, load, as_json=args.json)
 

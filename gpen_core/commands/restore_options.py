@@ -25,6 +25,7 @@ class RestoreOptions(
 ):
     """The options of `gpen restore`, as `commands.restore.add_arguments` defines them."""
 
+    output_url: str | None
     batch_size: int | None
     aligned: bool
     colour: str

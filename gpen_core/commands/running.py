@@ -6,7 +6,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 from ..printable import printable_lines
 from . import FAILED
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tqdm import tqdm
 
     from .inputs import Problem
-    from .jobs import Job
+    from .jobs import AnyJob
 
 SAID_ONCE = "(said once)."
 """Ends a message that a run prints once, not for every file."""
@@ -46,7 +46,8 @@ class OnJobProgress(Protocol):
         ...
 
 
-Work = Callable[["Job", OnJobProgress], Outcome]
+J = TypeVar("J", bound="AnyJob")
+Work = Callable[[J, OnJobProgress], Outcome]
 """Does one job of a command; returns what was done. Networks were loaded before."""
 
 
@@ -115,9 +116,9 @@ class Reporter:
 
 
 def run_jobs(
-    jobs: Sequence[Job],
+    jobs: Sequence[J],
     problems: Sequence[Problem],
-    load: Callable[[], Work],
+    load: Callable[[], Work[J]],
     *,
     as_json: bool = False,
     advice: str = ADVICE,
@@ -137,7 +138,7 @@ def run_jobs(
         work = load()
         with make_bar(len(jobs)) as bar:
             for number, job in enumerate(jobs):
-                on_progress = _show_progress(job, bar, number)
+                on_progress = show_progress(job, bar, number)
                 _attempt(work, job, on_progress, reporter, advice=advice)
                 bar.update(number + 1 - bar.n)
     return reporter.end()
@@ -151,7 +152,7 @@ def make_bar(total: int) -> tqdm:
     return tqdm(total=total, disable=None, bar_format=layout)
 
 
-def _show_progress(job: Job, bar: tqdm, number: int) -> OnJobProgress:
+def show_progress(job: AnyJob, bar: tqdm, number: int) -> OnJobProgress:
     """Return a callback that shows the progress of a job, the `number`-th, on the bar."""
 
     def on_progress(done: int, total: int, words: str | None = None, /) -> None:
@@ -163,7 +164,7 @@ def _show_progress(job: Job, bar: tqdm, number: int) -> OnJobProgress:
 
 
 def _attempt(
-    work: Work, job: Job, on_progress: OnJobProgress, reporter: Reporter, *, advice: str
+    work: Work[J], job: J, on_progress: OnJobProgress, reporter: Reporter, *, advice: str
 ) -> None:
     """Do one job and report the outcome."""
     begun = time.perf_counter()

@@ -12,7 +12,7 @@ from .arguments import count, not_negative, positive
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .jobs import Job
+    from .jobs import AnyJob
 
 
 class FilmOptions(Protocol):
@@ -110,7 +110,7 @@ FOR_IMAGES = {
 """Options that hold for images only, and their defaults."""
 
 
-def check_video_options(options: object, jobs: Sequence[Job]) -> None:
+def check_video_options(options: object, jobs: Sequence[AnyJob]) -> None:
     """Raise GPENError for options of films without one, and for options of images with a film."""
     films = [job for job in jobs if job.is_film]
     unused = FOR_IMAGES if films else DEFAULTS
@@ -119,3 +119,13 @@ def check_video_options(options: object, jobs: Sequence[Job]) -> None:
         words = ", ".join(f"--{name.replace('_', '-')}" for name in given)
         kind = f"{films[0].source} is a film" if films else "No input is a film"
         raise GPENError(f"{kind}; {words} has no effect there. Leave it out.")
+
+
+def refuse_in_parts(options: FilmOptions, where: str) -> None:
+    """Raise GPENError for options that have no effect where several processes render a film."""
+    for name in ("frames", "keep_partial"):
+        if getattr(options, name):
+            raise GPENError(
+                f"--{name.replace('_', '-')} has no effect on films in {where}. Leave it out, or "
+                "restore the film by `gpen restore` alone."
+            )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -137,9 +136,3 @@ class TrackFile:
     def _write(self, value: object) -> None:
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(value, separators=(",", ":")) + "\n")
-
-
-def split_segments(plan: Plan, first: int, last: int, length: int) -> list[tuple[int, int]]:
-    """Split frames first … last − 1 into segments of `length` frames, the last one shorter."""
-    starts = [*range(first, last, length), last]
-    return list(pairwise(starts)) if last > first else []

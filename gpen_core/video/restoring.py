@@ -6,19 +6,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ..errors import ImageError
-from ..files import write_atomically
 from ..runner import choose_template
 from .checking import check_options, check_paths, check_space, describe_job
 from .companions import check_companions
 from .encoding import choose_codec, choose_encoding
 from .films import inspect_film
-from .joining import Cut, join_segments
 from .options import VideoOptions, Watcher
 from .pictures import write_pictures
-from .plans import Plan, make_plan, split_segments
-from .rendering import Renderer
 from .searching import find_faces
-from .state import State
+from .segments import Segments
+from .state import State, find_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,12 +25,7 @@ if TYPE_CHECKING:
     from ..runner import Runner
     from .encoding import Encoding
     from .films import Film
-    from .finding import Found
-
-SEGMENT_SECONDS = 4
-"""About how long a segment is. An interruption costs at most one."""
-LEAST_SEGMENT = 12
-"""Frames of a segment, at least."""
+    from .rendering import Renderer
 
 
 @dataclass(frozen=True)
@@ -109,6 +101,33 @@ def restore_video(
     return job.run()
 
 
+def find_segments(
+    model: Runner,
+    detector: Detector,
+    source: Path,
+    target: Path,
+    options: VideoOptions,
+    folder: Path,
+    *,
+    on_progress: Callable[[str, int, int], None] | None = None,
+    on_notice: Callable[[str], None] | None = None,
+    label: str = "",
+) -> Segments:
+    """Find the faces of a film, and split it into segments, which other processes may render.
+
+    Args:
+        model, detector, source, target, options, on_progress, on_notice, label: see
+            `restore_video`.
+        folder: gets the state of the film. What an earlier call found there is not searched again.
+
+    Raises:
+        GPENError: see `restore_video`.
+    """
+    watcher = Watcher(on_progress, on_notice)
+    job = _FilmJob.begin(model, detector, source, target, options, watcher, label, folder)
+    return job.find()
+
+
 @dataclass(frozen=True)
 class _FilmJob:
     """One film on its way."""
@@ -133,6 +152,7 @@ class _FilmJob:
         options: VideoOptions,
         watcher: Watcher,
         label: str,
+        folder: Path | None = None,
     ) -> _FilmJob:
         """Check everything that can be checked before the work, and open the state."""
         check_options(model, options)
@@ -150,11 +170,15 @@ class _FilmJob:
         target.parent.mkdir(parents=True, exist_ok=True)
         check_space(film, target)
         job = describe_job(model, detector, film, encoding, options, label)
-        state = State.open(target, job, restart=options.restart)
+        state = State.open(folder or find_folder(target), job, restart=options.restart)
         return cls(model, detector, film, target, options, watcher, encoding, state, notices)
 
-    def run(self) -> VideoReport:
-        """Do what is missing, and write the result."""
+    def find(self) -> Segments:
+        """Find the faces that were not found yet; return the segments.
+
+        Raises:
+            ImageError: the film is damaged, and `strict` was chosen.
+        """
         options = self.options
         template = choose_template(options.template, self.model.config)
         records, damage = find_faces(
@@ -162,97 +186,40 @@ class _FilmJob:
         )
         if damage and options.strict:
             raise ImageError(f"{self.film.path}: {damage}. Nothing was written.")
-        first, last = self._choose_frames(records)
-        plan = make_plan(records, template, steady=options.steady)
-        renderer = Renderer(self.model, self.film, plan, self.encoding, options)
-        if options.frames:
+        return Segments.split(
+            self.film, self.encoding, options, self.state, records, damage, template
+        )
+
+    def run(self) -> VideoReport:
+        """Do what is missing, and write the result."""
+        segments = self.find()
+        first, last = segments.first, segments.last
+        renderer = segments.make_renderer(self.model)
+        if self.options.frames:
             write_pictures(renderer, first, last, self.state, self.target, self.watcher)
         else:
-            self._write_film(renderer, first, last)
+            self._write_film(renderer, segments)
         self.state.remove()
-        rows = plan.faces.frame
-        inside = rows[(rows >= first) & (rows < last)]
         return VideoReport(
             frames=last - first,
-            with_faces=len(set(inside.tolist())),
-            tracks=plan.track_count,
-            cuts=sum(first < cut < last for cut in plan.cuts),
-            damage=damage,
+            with_faces=segments.count_with_faces(),
+            tracks=segments.plan.track_count,
+            cuts=sum(first < cut < last for cut in segments.plan.cuts),
+            damage=segments.damage,
             notices=self.notices,
         )
 
-    def _write_film(self, renderer: Renderer, first: int, last: int) -> None:
+    def _write_film(self, renderer: Renderer, segments: Segments) -> None:
         """Render the segments that are missing, and join all."""
-        plan = renderer.plan
-        segments = self._list_segments(plan, first, last)
+        begin, total = segments.first, segments.last - segments.first
+        partial = self.target.with_name(f"{self.target.stem}.partial{self.target.suffix}")
         try:
-            self._render(renderer, segments)
+            segments.render_all(
+                renderer, lambda n: self.watcher.report("frames", n + 1 - begin, total)
+            )
         except BaseException:
             if self.options.keep_partial:
-                self._join(plan, segments, self._partial)
+                segments.join(partial, overwrite=True)
             raise
-        self._join(plan, segments, self.target)
-        self._partial.unlink(missing_ok=True)
-
-    @property
-    def _partial(self) -> Path:
-        return self.target.with_name(f"{self.target.stem}.partial{self.target.suffix}")
-
-    def _seconds(self, time: int) -> float:
-        return float(time * self.film.time_base)
-
-    def _choose_frames(self, records: list[Found]) -> tuple[int, int]:
-        """Return the first frame of the result, and the one after its last."""
-        if not records:
-            raise ImageError(f"{self.film.path}: no frame could be read.")
-        start = self.options.start
-        if start is None:
-            return 0, len(records)
-        inside = [
-            record.number
-            for record in records
-            if not self.options.is_before(self._seconds(record.time))
-        ]
-        if not inside:
-            raise ImageError(
-                f"--start {start:g} lies after the end of {self.film.path}, at "
-                f"{self._seconds(records[-1].time):.2f} s."
-            )
-        return inside[0], len(records)
-
-    def _list_segments(self, plan: Plan, first: int, last: int) -> list[tuple[int, int]]:
-        length = max(LEAST_SEGMENT, round(SEGMENT_SECONDS * self.film.rate))
-        return split_segments(plan, first, last, length)
-
-    def _path(self, number: int) -> Path:
-        return self.state.segment(number, self.encoding.suffix)
-
-    def _render(self, renderer: Renderer, segments: list[tuple[int, int]]) -> None:
-        """Render the segments that are missing."""
-        begin, total = segments[0][0], segments[-1][1] - segments[0][0]
-        for number, (first, last) in enumerate(segments):
-            path = self._path(number)
-            if not path.exists():
-                renderer.render(
-                    first, last, path,
-                    on_frame=lambda n: self.watcher.report("frames", n + 1 - begin, total),
-                )  # fmt: skip
-
-    def _join(self, plan: Plan, segments: list[tuple[int, int]], target: Path) -> None:
-        """Write the film of all segments from the first on that are there."""
-        done = []
-        for number, (first, _) in enumerate(segments):
-            if not self._path(number).exists():
-                break
-            done.append((self._path(number), plan.times[first]))
-        if not done:
-            return
-        last = segments[len(done) - 1][1]
-        end = self._seconds(plan.times[last]) if last < len(plan.times) else self.options.end
-        start = self._seconds(done[0][1]) if self.options.start is not None else None
-        cut = Cut(start, end)
-        overwrite = self.options.overwrite or target != self.target
-        with write_atomically(target, overwrite=overwrite) as scratch:
-            join_segments(
-                done, self.film, target, to=scratch, companions=self.options.companions, cut=cut
-            )
+        segments.join(self.target, overwrite=self.options.overwrite)
+        partial.unlink(missing_ok=True)

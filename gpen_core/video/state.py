@@ -29,31 +29,32 @@ class State:
 
     Attributes:
         folder: the folder.
+        job_file: what decides how the result looks, as JSON.
         tracks: the track file.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.job_file = folder / "job.json"
         self.tracks = TrackFile(folder / "tracks.jsonl")
 
     @classmethod
-    def open(cls, target: Path, job: dict[str, str], *, restart: bool) -> State:
+    def open(cls, folder: Path, job: dict[str, str], *, restart: bool) -> State:
         """Open the state of a result, or begin one.
 
         Args:
-            target: the result.
+            folder: the folder.
             job: what decides how the result looks, in words.
             restart: forget what is there.
 
         Raises:
             ImageError: an interrupted run made parts with other options, or of another film.
         """
-        folder = find_folder(target)
         if restart:
             shutil.rmtree(folder, ignore_errors=True)
         state = cls(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        file = folder / "job.json"
+        file = state.job_file
         job = {"format": str(_FORMAT), **job}
         if not file.exists():
             with write_atomically(file, overwrite=False) as scratch:

@@ -30,8 +30,10 @@ def end_here(process, signal):
 def make_plan(folder: Path, words: list[str], **options) -> plans.Plan:
     tasks = batch_tasks.make_tasks(folder, words)
     entries = [Entry(t.name, t.source, json.dumps(t.payload), "spec", None) for t in tasks]
-    options = {"chunk_size": 2, "tries": 2, **options}
-    return plans.write_plan(folder / "plan", entries, {"model": "m"}, "about", **options)
+    size = options.pop("chunk_size", 2)
+    options = {"tries": 2, **options}
+    chunks = plans.split_chunks(entries, size)
+    return plans.write_plan(folder / "plan", chunks, {"model": "m"}, "about", **options)
 
 
 def run(plan, index, load, **options):

@@ -54,7 +54,7 @@ def test_chunks_give_the_results_of_one_process_from_any_folder(gpen, tmp_path, 
     code, out, err = gpen("join", "../plan")
     assert code == 1
     assert "3 done, 0 failed, 2 left" in out
-    assert "chunk 1: 2 files left: gpen run-chunk ../plan --index 1" in err
+    assert "chunk 1: 2 left: gpen run-chunk ../plan --index 1" in err
     code, out, _ = gpen("run-chunk", "../plan", "--index", "1", "--json")
     assert json.loads(out.splitlines()[-1]) == {"done": 2, "failed": 0, "skipped": 0}
     assert gpen("join", "../plan")[0] == 0

@@ -9,7 +9,7 @@ import torch
 from networks import random_network
 from runners import FunctionRunner
 
-from gpen_core.video import VideoOptions, VideoReport, restore_video, restoring
+from gpen_core.video import VideoOptions, VideoReport, restore_video, segments
 
 
 @pytest.fixture(scope="session")
@@ -42,8 +42,8 @@ def restore(tmp_path: Path, darkening: FunctionRunner) -> Callable[..., VideoRep
 @pytest.fixture
 def short_segments(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make segments of 5 frames."""
-    monkeypatch.setattr(restoring, "SEGMENT_SECONDS", 0.2)
-    monkeypatch.setattr(restoring, "LEAST_SEGMENT", 5)
+    monkeypatch.setattr(segments, "SEGMENT_SECONDS", 0.2)
+    monkeypatch.setattr(segments, "LEAST_SEGMENT", 5)
 
 
 @pytest.fixture(autouse=True)

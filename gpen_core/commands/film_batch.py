@@ -1,0 +1,84 @@
+"""`gpen restore --jobs` with films: this process finds the faces, workers render the segments."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from ..batch.driver import drive
+from ..batch.work import DONE
+from ..errors import GPENError
+from ..video.state import find_folder
+from .arguments import explain
+from .film_segments import describe, find_parts, make_tasks
+from .restorer import Restorer
+from .running import ADVICE, make_bar, report, show_progress
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..batch.driver import Pool
+    from .jobs import Job
+    from .restore_options import RestoreOptions
+    from .running import Outcome, Reporter
+
+
+def restore_films(
+    args: RestoreOptions, jobs: Sequence[Job], pool: Pool, reporter: Reporter
+) -> None:
+    """Restore films one after the other, each by all workers, and report how each went.
+
+    Args:
+        args: the options.
+        jobs: the films.
+        pool: workers that do the tasks of `make_tasks`.
+        reporter: prints how each film went.
+    """
+    restorer = Restorer.load(args, report)
+    for job in jobs:
+        begun = time.perf_counter()
+        source, target = str(job.source), str(job.target)
+        try:
+            outcome = _restore_film(job, restorer, pool)
+        except KeyboardInterrupt:
+            report(source, _advise(job))
+            raise
+        except Exception as error:
+            reason = explain(error, out_of_memory=ADVICE)
+            if reason is None:
+                raise
+            reporter.fail(source, reason, target=target, seconds=time.perf_counter() - begun)
+        else:
+            reporter.finish(source, target, outcome, time.perf_counter() - begun)
+
+
+def _restore_film(job: Job, restorer: Restorer, pool: Pool) -> Outcome:
+    """Restore a film.
+
+    Raises:
+        GPENError: a segment failed, or see `find_parts`. What is done is kept.
+    """
+    options = restorer.options
+    with make_bar(1) as bar:
+        progress = show_progress(job, bar, 0)
+        parts, segments = find_parts(job, restorer, find_folder(job.target), progress)
+    failed = []
+    told: set[tuple[str, str]] = set()
+    with make_bar(len(segments.spans)) as bar:
+        for result in drive(make_tasks(parts, segments), pool, tries=options.tries):
+            bar.update()
+            if result.state != DONE:
+                failed.append(f"{result.source}: {result.text}")
+            for notice in set(result.notices) - told:
+                report(*notice)
+            told.update(result.notices)
+    if failed:
+        more = f" {len(failed) - 1} more segments failed." if len(failed) > 1 else ""
+        raise GPENError(f"{failed[0].rstrip('.')}.{more} {_advise(job)}")
+    segments.join(job.target, overwrite=options.overwrite)
+    segments.state.remove()
+    return describe(parts, segments)
+
+
+def _advise(job: Job) -> str:
+    return f"{find_folder(job.target)} keeps what is done; the same command goes on there."
