@@ -12,7 +12,7 @@ import sys
 import time
 from contextlib import contextmanager, suppress
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -137,6 +137,31 @@ def _lock(file: int) -> None:
         except OSError as error:
             if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
                 raise  # some network drives have no locks: two downloads may disturb each other
+
+
+def hold_alone(path: Path) -> IO[bytes] | None:
+    """Lock a file without waiting; return it open, or None if another process holds it.
+
+    The system frees the lock of a process that ended. The file stays.
+    """
+    file = path.open("ab")
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
+            return file  # some network drives have no locks
+        file.close()
+        if error.errno in (errno.EAGAIN, errno.EACCES, errno.EDEADLK):
+            return None
+        raise
+    return file
 
 
 def exists(path: str | Path) -> bool:

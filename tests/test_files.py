@@ -9,6 +9,7 @@ import pytest
 from gpen_core.files import (
     DAY,
     clear_mark,
+    hold_alone,
     hold_lock,
     is_unfinished,
     mark_unfinished,
@@ -67,3 +68,14 @@ def test_control_characters_are_escaped(text: str) -> None:
 def test_ordinary_text_stays_and_long_text_is_cut() -> None:
     assert printable("顔 модель 😀 é") == "顔 модель 😀 é"
     assert len(printable("x" * 10**6)) < 120
+
+
+def test_a_lock_is_held_by_one_and_free_again_when_its_file_is_closed(tmp_path):
+    path = tmp_path / "lock"
+    file = hold_alone(path)
+    assert file is not None
+    assert hold_alone(path) is None
+    file.close()
+    again = hold_alone(path)
+    assert again is not None
+    again.close()

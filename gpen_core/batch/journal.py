@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import GPENError
-from .places import hold_alone, is_on_network
+from ..files import hold_alone
+from .places import is_on_network
 from .work import DONE, FAILED, LEFT, Result
 
 if TYPE_CHECKING:

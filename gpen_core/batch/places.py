@@ -1,13 +1,11 @@
-"""Where a journal may lie: network drives, and a lock that one run holds."""
+"""Where a journal may lie: which folders are on network drives."""
 
 from __future__ import annotations
 
-import errno
 import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import IO
 
 NETWORK_KINDS = frozenset({
     "9p", "afpfs", "afs", "beegfs", "ceph", "cifs", "davfs", "fuse.ceph", "fuse.glusterfs",
@@ -76,28 +74,3 @@ def parse_macos_mounts(text: str) -> list[tuple[str, str]]:
         if on:
             mounts.append((folder, options.rstrip(")").split(",")[0]))
     return mounts
-
-
-def hold_alone(path: Path) -> IO[bytes] | None:
-    """Lock a file without waiting; return it open, or None if another process holds it.
-
-    The system frees the lock of a process that ended. The file stays.
-    """
-    file = path.open("ab")
-    try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
-            return file  # some network drives have no locks
-        file.close()
-        if error.errno in (errno.EAGAIN, errno.EACCES, errno.EDEADLK):
-            return None
-        raise
-    return file

@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import GPENError
-from ..files import exists, is_file, write_atomically
+from ..files import exists, hold_alone, is_file, write_atomically
 from ..urls import find_length
 from .journal import Entry, Journal
-from .places import hold_alone
 from .work import DONE, FAILED, LEFT, Result, Task
 
 if TYPE_CHECKING:

@@ -98,7 +98,10 @@ def restore_video(
     job = _FilmJob.begin(
         model, detector, source, target, options, Watcher(on_progress, on_notice), label
     )
-    return job.run()
+    try:
+        return job.run()
+    finally:
+        job.state.release()
 
 
 def find_segments(
@@ -125,7 +128,10 @@ def find_segments(
     """
     watcher = Watcher(on_progress, on_notice)
     job = _FilmJob.begin(model, detector, source, target, options, watcher, label, folder)
-    return job.find()
+    try:
+        return job.find()
+    finally:
+        job.state.release()
 
 
 @dataclass(frozen=True)

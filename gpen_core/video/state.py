@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from ..errors import ImageError
-from ..files import write_atomically
+from ..files import hold_alone, write_atomically
 from .plans import TrackFile
 
 if TYPE_CHECKING:
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 SUFFIX = ".parts"
 """What the folder's name has after that of the result."""
+_LOCK = "lock"
+"""The file that a run locks as long as it works in the folder."""
 _FORMAT = 1
 """The version of the folder's contents."""
 
@@ -37,10 +39,11 @@ class State:
         self.folder = folder
         self.job_file = folder / "job.json"
         self.tracks = TrackFile(folder / "tracks.jsonl")
+        self._lock: IO[bytes] | None = None
 
     @classmethod
     def open(cls, folder: Path, job: dict[str, str], *, restart: bool) -> State:
-        """Open the state of a result, or begin one.
+        """Open the state of a result, or begin one; no other run may until it is released.
 
         Args:
             folder: the folder.
@@ -48,18 +51,34 @@ class State:
             restart: forget what is there.
 
         Raises:
-            ImageError: an interrupted run made parts with other options, or of another film.
+            ImageError: another run is at work there, or an interrupted one made parts with other
+                options, or of another film.
         """
-        if restart:
-            shutil.rmtree(folder, ignore_errors=True)
         state = cls(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        file = state.job_file
+        state._lock = hold_alone(folder / _LOCK)
+        if state._lock is None:
+            raise ImageError(
+                f"{folder} is in use: another run restores this film. Wait until it has ended, or "
+                "choose another output."
+            )
+        try:
+            state._begin(job, restart=restart)
+        except BaseException:
+            state.release()
+            raise
+        return state
+
+    def _begin(self, job: dict[str, str], *, restart: bool) -> None:
+        """Compare the job with the one that is there, or write it."""
+        folder, file = self.folder, self.job_file
+        if restart:
+            _empty(folder)
         job = {"format": str(_FORMAT), **job}
         if not file.exists():
             with write_atomically(file, overwrite=False) as scratch:
                 scratch.write_text(json.dumps(job, indent=1), encoding="utf-8")
-            return state
+            return
         try:
             before = json.loads(file.read_text(encoding="utf-8"))
         except ValueError:
@@ -71,12 +90,27 @@ class State:
                 f"{folder} holds an interrupted run with another {name}: {before.get(name)}, now "
                 f"{job.get(name)}. Give the same options to go on, or --restart to begin anew."
             )
-        return state
 
     def segment(self, number: int, suffix: str) -> Path:
         """Return the path of a segment's file."""
         return self.folder / f"{number:06d}{suffix}"
 
+    def release(self) -> None:
+        """Let other runs use the folder."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
     def remove(self) -> None:
         """Delete the folder."""
+        self.release()  # some systems delete no file that is open
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _empty(folder: Path) -> None:
+    """Delete everything in a folder but the lock."""
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        elif path.name != _LOCK:
+            path.unlink(missing_ok=True)

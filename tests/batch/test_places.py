@@ -1,4 +1,4 @@
-"""Which drives are network drives, and the lock of a journal."""
+"""Which drives are network drives."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import pytest
 from gpen_core.batch.places import (
     NETWORK_KINDS,
     find_kind,
-    hold_alone,
     is_on_network,
     parse_linux_mounts,
     parse_macos_mounts,
@@ -51,14 +50,3 @@ def test_mounts_of_macos_are_read():
 def test_a_folder_of_this_machine_is_local(tmp_path):
     assert not is_on_network(tmp_path)
     assert find_kind("/anywhere", []) == ""
-
-
-def test_a_lock_is_held_by_one_and_free_again_when_its_file_is_closed(tmp_path):
-    path = tmp_path / "lock"
-    file = hold_alone(path)
-    assert file is not None
-    assert hold_alone(path) is None
-    file.close()
-    again = hold_alone(path)
-    assert again is not None
-    again.close()

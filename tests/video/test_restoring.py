@@ -294,10 +294,10 @@ def test_no_thread_decodes_while_pyav_logs_to_python(tmp_path, monkeypatch):
     monkeypatch.setattr(
         FilmReader, "_open_stream", lambda *args: types.append(found(*args)) or types[-1]
     )
-    next(FilmReader(film).read_all())
-    av.logging.set_level(av.logging.ERROR)
     try:
-        next(FilmReader(film).read_all())
+        for level in (None, av.logging.ERROR):  # another test may have imported torchvision
+            av.logging.set_level(level)
+            next(FilmReader(film).read_all())
     finally:
         av.logging.set_level(None)
     assert [str(stream.thread_type) for stream in types] == ["ThreadType.AUTO", "ThreadType.SLICE"]

@@ -160,3 +160,28 @@ def test_damage_in_the_middle_costs_only_what_it_hit(tmp_path, restore):
     assert report.frames >= 11
     assert report.damage is not None
     assert "damaged" in report.damage
+
+
+def test_a_second_run_on_the_same_result_is_refused_and_touches_nothing(tmp_path, restore, source):
+    folder = tmp_path / "out.mp4.parts"
+    seen = []
+
+    def on_progress(stage, done, total):
+        if (stage, done) == ("frames", 13):
+            before = {path: path.read_bytes() for path in folder.iterdir()}
+            for options in ({}, {"restart": True}):
+                with pytest.raises(ImageError, match="in use: another run restores this film"):
+                    restore(source, "out.mp4", **options)
+            seen.append(before == {path: path.read_bytes() for path in folder.iterdir()})
+
+    restore(source, "out.mp4", on_progress)
+    assert seen == [True]
+    assert not folder.exists()
+
+
+def test_what_a_dead_run_left_stops_nobody(tmp_path, restore, source):
+    with pytest.raises(KeyboardInterrupt):
+        restore(source, "out.mp4", stop_at("frames", 13))
+    assert (tmp_path / "out.mp4.parts" / "lock").is_file()
+    restore(source, "out.mp4", restart=True)
+    assert (tmp_path / "out.mp4").is_file()
