@@ -81,8 +81,7 @@ SETTINGS = {
 def competing(count: int) -> Iterator[None]:
     """Run `count` loops beside."""
     loops = [
-        subprocess.Popen([sys.executable, "-c", LOOP], start_new_session=True)
-        for _ in range(count)
+        subprocess.Popen([sys.executable, "-c", LOOP], start_new_session=True) for _ in range(count)
     ]
     try:
         yield
