@@ -204,6 +204,7 @@ print(*old)
 """
 
 
+@pytest.mark.slow
 def test_the_pack_uses_its_own_library_beside_an_older_pip_copy(tmp_path):
     old = tmp_path / "gpen_core"
     old.mkdir()

@@ -167,6 +167,7 @@ def test_parts_give_the_same_as_the_whole(model, found, monkeypatch, most):
         assert torch.equal(parts.image[frame], pixels[frame]) == (count == 0)
 
 
+@pytest.mark.slow
 def test_a_long_clip_holds_few_crops(model, found, monkeypatch):
     """24 frames × 3 faces with room for 10 crops: never more than 10 are alive."""
     found(faces_per_image([3] * 24))

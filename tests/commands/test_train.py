@@ -81,6 +81,7 @@ def test_a_run_trains_resumes_and_its_weights_can_be_evaluated(faces_folder, tmp
     assert "24 pairs: PSNR" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_run_fine_tunes_against_a_discriminator_and_resumes(faces_folder, tmp_path, capsys):
     first, second = tmp_path / "first", tmp_path / "second"
     common = ["train", "--data", str(faces_folder), "--batch-size", "2", "--device", "cpu"]

@@ -43,6 +43,7 @@ def test_progress_counts_every_forward_and_may_cancel(detectors, monkeypatch):
         detect(detector, image, on_progress=cancel)
 
 
+@pytest.mark.slow
 def test_tiles_find_what_the_whole_image_shows(detectors, astronaut, monkeypatch):
     detector = detectors("mtcnn")
     torch.manual_seed(0)

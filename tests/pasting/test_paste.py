@@ -127,6 +127,7 @@ def test_a_face_no_larger_than_the_crop_survives_without_detail(photograph, side
     assert psnr(result.image, photograph, result.mask > 0) >= 38
 
 
+@pytest.mark.slow
 def test_a_perfect_crop_in_a_large_noisy_face_keeps_the_noise_out(photograph):
     clean = F.interpolate(photograph, size=(1300, 1300), mode="bicubic").clamp(0, 1)
     noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(3)) * 25 / 255
