@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..batch.driver import Pool
+    from ..video.segments import Segments
+    from .film_segments import FilmParts
     from .jobs import Job
     from .restore_options import RestoreOptions
     from .running import Outcome, Reporter
@@ -58,10 +60,20 @@ def _restore_film(job: Job, restorer: Restorer, pool: Pool) -> Outcome:
     Raises:
         GPENError: a segment failed, or see `find_parts`. What is done is kept.
     """
-    options = restorer.options
     with make_bar(1) as bar:
         progress = show_progress(job, bar, 0)
         parts, segments = find_parts(job, restorer, find_folder(job.target), progress)
+    segments.state.hold()
+    try:
+        _render(job, restorer, pool, parts, segments)
+    finally:
+        segments.state.release()
+    return describe(parts, segments)
+
+
+def _render(job: Job, restorer: Restorer, pool: Pool, parts: FilmParts, segments: Segments) -> None:
+    """Let the workers render the segments, and join these."""
+    options = restorer.options
     failed = []
     told: set[tuple[str, str]] = set()
     with make_bar(len(segments.spans)) as bar:
@@ -77,7 +89,6 @@ def _restore_film(job: Job, restorer: Restorer, pool: Pool) -> Outcome:
         raise GPENError(f"{failed[0].rstrip('.')}.{more} {_advise(job)}")
     segments.join(job.target, overwrite=options.overwrite)
     segments.state.remove()
-    return describe(parts, segments)
 
 
 def _advise(job: Job) -> str:

@@ -56,12 +56,7 @@ class State:
         """
         state = cls(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        state._lock = hold_alone(folder / _LOCK)
-        if state._lock is None:
-            raise ImageError(
-                f"{folder} is in use: another run restores this film. Wait until it has ended, or "
-                "choose another output."
-            )
+        state.hold()
         try:
             state._begin(job, restart=restart)
         except BaseException:
@@ -94,6 +89,19 @@ class State:
     def segment(self, number: int, suffix: str) -> Path:
         """Return the path of a segment's file."""
         return self.folder / f"{number:06d}{suffix}"
+
+    def hold(self) -> None:
+        """Keep other runs out of the folder until it is released.
+
+        Raises:
+            ImageError: another run is at work there.
+        """
+        self._lock = hold_alone(self.folder / _LOCK)
+        if self._lock is None:
+            raise ImageError(
+                f"{self.folder} is in use: another run restores this film. Wait until it has "
+                "ended, or choose another output."
+            )
 
     def release(self) -> None:
         """Let other runs use the folder."""
