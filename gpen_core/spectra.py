@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from .sharpen import luma
+from .warp import Rectangle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -40,6 +41,12 @@ than this share of it, a sixth of the contrast, is a remainder of blur or enlarg
 
 MARGIN = 1.25
 """Energy up to so many times the noise's is noise: single blocks differ."""
+
+SMALLEST = 32
+"""Side in pixels of the smallest area that is measured, with what is around a smaller face."""
+
+AROUND = 0.1
+"""The area that is measured is wider than the face's box by this part of it on each side."""
 
 LEAST = 1 / 12
 """Energy of the noise at least, in levels²: that of rounding to 8 bits."""
@@ -85,6 +92,27 @@ class Spectrum:
         fine = slice(self.block // 4, None)
         weights = _count_ring(self.block)[fine]
         return float(((self.noise[fine] * weights).sum() / weights.sum()).sqrt())
+
+
+def choose_area(
+    box: tuple[float, ...], size: torch.Size | tuple[int, int], margin: float = AROUND
+) -> Rectangle:
+    """Choose the pixels in which a face is measured, at least `SMALLEST` wide and high if possible.
+
+    Args:
+        box: x0, y0, x1, y1 of the face.
+        size: height and width of the image.
+        margin: how much wider the area is than the box, as a part of it, on each side.
+    """
+    sides = []
+    for low, high, length in ((box[0], box[2], size[1]), (box[1], box[3], size[0])):
+        grown = max(SMALLEST, (1 + 2 * margin) * (high - low))
+        wide = min(length, round(grown))
+        start = round((low + high - wide) / 2)
+        start = max(0, min(start, length - wide))
+        sides.append((start, start + wide))
+    (left, right), (top, bottom) = sides
+    return Rectangle(left, top, right, bottom)
 
 
 def choose_block(height: int, width: int) -> int | None:

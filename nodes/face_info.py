@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 from comfy_api.latest import io
 
 from ..gpen_core.preview import number_faces
-from ..gpen_core.spectra import choose_block, measure_spectrum
+from ..gpen_core.spectra import choose_area, choose_block, measure_spectrum
+from ..gpen_core.warp import cut_rectangle
 from . import host
+from .reports import name_face
 from .sockets import CATEGORY, AlignedFaces, GPENFaces, from_host_image, make_ui
 
 if TYPE_CHECKING:
@@ -67,7 +69,7 @@ def describe(faces: AlignedFaces, image: torch.Tensor | None) -> list[dict[str, 
         height, eye_distance in pixels; landmarks [5][2]; angle of the eyes in degrees, clockwise,
         0 for an upright face; score. With an image also finest, the length in pixels of the finest
         waves above the noise (2: as sharp as pixels can be), and noise, its standard deviation in
-        levels of 255; both None for a face of less than 24 pixels.
+        levels of 255; both None in an image of less than 24 pixels.
     """
     found = faces.faces
     figures = []
@@ -92,15 +94,12 @@ def describe(faces: AlignedFaces, image: torch.Tensor | None) -> list[dict[str, 
 
 
 def _measure(image: torch.Tensor, box: list[float]) -> dict[str, float | None]:
-    """Measure sharpness and noise in the box of a face of [1, 3, H, W]."""
-    sides = image.shape[3], image.shape[2], image.shape[3], image.shape[2]
-    x0, y0, x1, y1 = (
-        min(max(round(place), 0), side) for place, side in zip(box, sides, strict=True)
-    )
-    block = choose_block(y1 - y0, x1 - x0)
+    """Measure sharpness and noise of a face of [1, 3, H, W], as `gpen_core.report` does."""
+    area = choose_area(box, image.shape[2:])
+    block = choose_block(area.height, area.width)
     if block is None:
         return {"finest": None, "noise": None}
-    pixels = image[:, :, y0:y1, x0:x1].float().cpu().clamp(0, 1)
+    pixels = cut_rectangle(image, area).cpu()
     spectrum = measure_spectrum(pixels, block)
     return {"finest": round(spectrum.finest, 2), "noise": round(spectrum.noise_level, 2)}
 
@@ -111,11 +110,10 @@ def _round(values: list[float]) -> list[float]:
 
 def _write(face: dict[str, Any]) -> str:
     """Write the figures of a face as a line."""
-    x0, y0 = face["box"][:2]
     line = (
-        f"image {face['image']}, face {face['number']}: {face['width']:.0f}×{face['height']:.0f} "
-        f"px at {x0:.0f}, {y0:.0f}; eyes {face['eye_distance']:.0f} px apart, turned by "
-        f"{face['angle']:.0f}°; score {face['score']:.2f}"
+        f"{name_face(face['image'], face['number'], face['box'])}; eyes "
+        f"{face['eye_distance']:.0f} px apart, turned by {face['angle']:.0f}°; score "
+        f"{face['score']:.2f}"
     )
     if face.get("finest") is not None:
         line += f"; detail down to {face['finest']:.1f} px, noise {face['noise']:.1f} levels"

@@ -63,7 +63,7 @@ def list_faces(
     """
     lines = []
     ends = [f"; changes {change:.1f} levels, {share:.0%} used" for share, change in weighed]
-    for image, number, (x0, y0, x1, y1), score, strength, end in zip(
+    for image, number, box, score, strength, end in zip(
         faces.image_index.tolist(),
         number_faces(faces.image_index),
         faces.boxes.tolist(),
@@ -73,10 +73,15 @@ def list_faces(
         strict=True,
     ):
         lines.append(
-            f"image {image}, face {number}: {x1 - x0:.0f}×{y1 - y0:.0f} px at "
-            f"{x0:.0f}, {y0:.0f}; score {score:.2f}; strength {strength:g}{end}"
+            f"{name_face(image, number, box)}; score {score:.2f}; strength {strength:g}{end}"
         )
     return "\n".join(lines)
+
+
+def name_face(image: int, number: int, box: Sequence[float]) -> str:
+    """Write "image 0, face 1: 48×48 px at 56, 20"; the box is x0, y0, x1, y1."""
+    x0, y0, x1, y1 = box
+    return f"image {image}, face {number}: {x1 - x0:.0f}×{y1 - y0:.0f} px at {x0:.0f}, {y0:.0f}"
 
 
 def count_faces(count: int) -> str:

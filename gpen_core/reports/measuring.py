@@ -14,7 +14,7 @@ from ..errors import MismatchError
 from ..faces import Faces
 from ..images import check_image, check_shape, format_batch
 from ..preview import draw_faces, number_faces
-from ..spectra import choose_block, compare, measure_spectrum
+from ..spectra import choose_area, choose_block, compare, measure_spectrum
 from .figures import FaceReport, Report
 from .pictures import draw_where, show_area
 
@@ -23,12 +23,6 @@ if TYPE_CHECKING:
 
     from ..detectors import Detector
     from ..pasting import Pasted
-
-SMALLEST = 32
-"""Side in pixels of the smallest area that is measured, with what is around a smaller face."""
-
-MARGIN = 0.1
-"""The area that is measured is wider than the face's box by this part of it on each side."""
 
 CROP = 256
 """Side in pixels of the crops that the detector and the identity get."""
@@ -132,14 +126,14 @@ def _report_face(
     index = int(face.image_index[0])
     x0, y0, x1, y1 = face.boxes[0].tolist()
     eyes = face.landmarks[0, 0] - face.landmarks[0, 1]
-    area = _choose_area((x0, y0, x1, y1), image.shape[2:])
+    area = choose_area((x0, y0, x1, y1), image.shape[2:])
     place = _scale_area(area, scale)
     photograph = warp.cut_rectangle(image[index][None], area).cpu().float()
     after = warp.cut_rectangle(pixels[index][None], place).cpu().float()
     before = warp.resize(photograph, *after.shape[2:]).clamp(0, 1)
     pasted = float(warp.cut_rectangle(mask[index][None], place).mean())
     figures = {} if pasted == 0 else _measure(photograph, before, after, max(scale))
-    wide = _choose_area((x0, y0, x1, y1), image.shape[2:], margin=0.4)
+    wide = choose_area((x0, y0, x1, y1), image.shape[2:], margin=0.4)
     around, painted = (
         warp.cut_rectangle(whole[index][None], at).cpu().float()
         for whole, at in ((image, wide), (pixels, _scale_area(wide, scale)))
@@ -182,21 +176,6 @@ def _measure(
         "made_up": both.made_up,
         "changed": both.changed,
     }
-
-
-def _choose_area(
-    box: tuple[float, ...], size: torch.Size | tuple[int, int], margin: float = MARGIN
-) -> warp.Rectangle:
-    """Choose whole pixels around a box, at least `SMALLEST` wide and high if the image is."""
-    sides = []
-    for low, high, length in ((box[0], box[2], size[1]), (box[1], box[3], size[0])):
-        grown = max(SMALLEST, (1 + 2 * margin) * (high - low))
-        wide = min(length, round(grown))
-        start = round((low + high - wide) / 2)
-        start = max(0, min(start, length - wide))
-        sides.append((start, start + wide))
-    (left, right), (top, bottom) = sides
-    return warp.Rectangle(left, top, right, bottom)
 
 
 def _scale_area(area: warp.Rectangle, scale: tuple[float, float]) -> warp.Rectangle:

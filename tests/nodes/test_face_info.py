@@ -59,6 +59,16 @@ def test_sharpness_and_noise_follow_the_pixels(node, faces, scene):
     assert "noise" not in json.loads(node("GPENFaceInfo", faces=faces)[1])[0]
 
 
+def test_the_figures_are_those_of_the_report(node, core, faces, scene):
+    image = scene.movedim(-1, 1)
+    pasted = core("pasting").Pasted(image.flip(3), torch.ones(2, 1, *image.shape[2:]))
+    reported = core("reports").report(image, pasted, faces.faces)
+    shown = json.loads(node("GPENFaceInfo", faces=faces, image=scene)[1])
+    for face, figures in zip(reported.faces, shown, strict=True):
+        assert figures["finest"] == pytest.approx(face.finest_before, abs=0.01)
+        assert figures["noise"] == pytest.approx(face.noise_before, abs=0.01)
+
+
 def test_no_face_is_said(node, faces):
     output = node("GPENFaceInfo", faces=faces[torch.tensor([], dtype=torch.int64)])
     assert output.args == ("No face.", "[]", 0)
