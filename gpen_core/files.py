@@ -144,7 +144,17 @@ def hold_alone(path: Path) -> IO[bytes] | None:
 
     The system frees the lock of a process that ended. The file stays.
     """
-    file = path.open("ab")
+    while True:
+        file = path.open("ab")
+        if not _lock_now(file):
+            return None
+        if _is_same(file.fileno(), path):
+            return file
+        file.close()  # the one that held it has deleted it
+
+
+def _lock_now(file: IO[bytes]) -> bool:
+    """Lock an open file without waiting; close it and return False if another process holds it."""
     try:
         if sys.platform == "win32":
             import msvcrt
@@ -156,12 +166,12 @@ def hold_alone(path: Path) -> IO[bytes] | None:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         if error.errno in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
-            return file  # some network drives have no locks
+            return True  # some network drives have no locks
         file.close()
         if error.errno in (errno.EAGAIN, errno.EACCES, errno.EDEADLK):
-            return None
+            return False
         raise
-    return file
+    return True
 
 
 def exists(path: str | Path) -> bool:

@@ -79,3 +79,15 @@ def test_a_lock_is_held_by_one_and_free_again_when_its_file_is_closed(tmp_path):
     again = hold_alone(path)
     assert again is not None
     again.close()
+
+
+def test_a_lock_whose_file_was_deleted_holds_nobody(tmp_path):
+    path = tmp_path / "lock"
+    file = hold_alone(path)
+    assert file is not None
+    path.unlink()
+    again = hold_alone(path)
+    assert again is not None
+    assert hold_alone(path) is None
+    file.close()
+    again.close()

@@ -137,6 +137,7 @@ def _chunk_films(
             with make_bar(1) as bar:
                 folder = args.plan / "films" / f"{job.number:06}"
                 parts, segments = find_parts(job, restorer, folder, show_progress(job, bar, 0))
+            segments.state.release()  # others render them
             spec = hash_input(base, job.source, job.source.stat(), contents=args.hash_inputs)
         except Exception as error:
             reason = explain(error, out_of_memory=ADVICE)

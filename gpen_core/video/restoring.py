@@ -123,6 +123,9 @@ def find_segments(
             `restore_video`.
         folder: gets the state of the film. What an earlier call found there is not searched again.
 
+    Returns:
+        The segments. No other run may use `folder` until `state.release` or `state.remove`.
+
     Raises:
         GPENError: see `restore_video`.
     """
@@ -130,8 +133,9 @@ def find_segments(
     job = _FilmJob.begin(model, detector, source, target, options, watcher, label, folder)
     try:
         return job.find()
-    finally:
+    except BaseException:
         job.state.release()
+        raise
 
 
 @dataclass(frozen=True)

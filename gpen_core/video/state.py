@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
+from contextlib import suppress
 from typing import IO, TYPE_CHECKING
 
 from ..errors import ImageError
@@ -56,7 +58,7 @@ class State:
         """
         state = cls(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        state.hold()
+        state._hold()
         try:
             state._begin(job, restart=restart)
         except BaseException:
@@ -90,12 +92,8 @@ class State:
         """Return the path of a segment's file."""
         return self.folder / f"{number:06d}{suffix}"
 
-    def hold(self) -> None:
-        """Keep other runs out of the folder until it is released.
-
-        Raises:
-            ImageError: another run is at work there.
-        """
+    def _hold(self) -> None:
+        """Keep other runs out of the folder until it is released."""
         self._lock = hold_alone(self.folder / _LOCK)
         if self._lock is None:
             raise ImageError(
@@ -110,9 +108,15 @@ class State:
             self._lock = None
 
     def remove(self) -> None:
-        """Delete the folder."""
-        self.release()  # some systems delete no file that is open
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """Delete the folder, and let other runs use its place."""
+        _empty(self.folder)
+        lock = self.folder / _LOCK
+        with suppress(OSError):
+            if sys.platform == "win32":  # Windows deletes no open file
+                self.release()
+            lock.unlink()
+            self.folder.rmdir()  # fails where another run has begun already
+        self.release()
 
 
 def _empty(folder: Path) -> None:
@@ -121,4 +125,5 @@ def _empty(folder: Path) -> None:
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
         elif path.name != _LOCK:
-            path.unlink(missing_ok=True)
+            with suppress(OSError):
+                path.unlink()
