@@ -41,12 +41,12 @@ def run_batch(args: RestoreOptions, extras: Sequence[str]) -> int:
     """Restore every file by workers, report those that fail, and return the exit code."""
     reporter = Reporter(as_json=args.json)
     if args.journal is not None:
-        check_video_options(args, [])
+        plan = _plan_journal(args, extras)
         with (
             Journal(args.journal, lambda message: report(str(args.journal), message)) as journal,
             make_pool(args) as pool,
         ):
-            _run_journal(args, extras, journal, pool, reporter)
+            _run_journal(args, *plan, journal, pool, reporter)
         return reporter.end()
     jobs, problems = plan_any(args, extras)
     check_video_options(args, jobs)
@@ -69,20 +69,15 @@ def run_batch(args: RestoreOptions, extras: Sequence[str]) -> int:
 
 def _run_journal(
     args: RestoreOptions,
-    extras: Sequence[str],
+    jobs: list[Job | UrlJob],
+    problems: list[Problem],
     journal: Journal,
     pool: Workers,
     reporter: Reporter,
 ) -> None:
-    """Plan what the journal says is left, and do it."""
+    """Do what the journal says is left."""
     from .batch_spec import describe_run  # imports PyTorch
 
-    if args.skip_existing:
-        raise GPENError(
-            "--skip-existing and --journal contradict each other: the journal knows which results "
-            "are finished. Leave --skip-existing out."
-        )
-    jobs, problems = plan_any(args, extras, films=False, overwrite=True)
     base, about = describe_run(args, pool.threads, pool.device)
     entries = list_entries(args, jobs, problems, journal.find, base)
     journal.begin(entries, about, retry_failed=args.retry_failed)
@@ -99,6 +94,29 @@ def _run_journal(
         reporter.fail(row.source, row.error or "failed", target=row.id)
     tasks = (_make_row_task(row) for row in journal.read(LEFT))
     _do(args, tasks, counts[LEFT], pool, reporter, journal.record)
+
+
+def _plan_journal(
+    args: RestoreOptions, extras: Sequence[str]
+) -> tuple[list[Job | UrlJob], list[Problem]]:
+    """Plan all jobs of a journal. A film is one piece of work, so it is taken only if named."""
+    if args.skip_existing:
+        raise GPENError(
+            "--skip-existing and --journal contradict each other: the journal knows which results "
+            "are finished. Leave --skip-existing out."
+        )
+    planned, problems = plan_any(args, extras, overwrite=True)
+    named = {Path(word) for word in args.inputs}
+    left_out = [job for job in planned if job.is_film and Path(job.source) not in named]
+    if left_out:
+        more = f", and so are {len(left_out) - 1} more" if len(left_out) > 1 else ""
+        reason = f"a film in a folder; it is left out{more}. With --journal, films must be named."
+        report(str(left_out[0].source), reason)
+    jobs = [job for job in planned if not job.is_film or Path(job.source) in named]
+    check_video_options(args, jobs)
+    if any(job.is_film for job in jobs):
+        refuse_in_parts(args, "a run with --journal")
+    return jobs, problems
 
 
 def list_entries(

@@ -7,16 +7,14 @@ from __future__ import annotations
 
 import argparse
 import os
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..batch.local import PLACE_VARIABLE
-from ..batch.work import DONE, FAILED, Result, Task
+from ..batch.work import DONE, Result, Task
 from ..urls import find_length, is_url
-from .arguments import explain
 from .jobs import Job, Name
-from .running import ADVICE
+from .running import do_task
 from .url_jobs import AnyRestorer, UrlJob
 
 if TYPE_CHECKING:
@@ -61,7 +59,8 @@ def load_work(options: Mapping[str, Any], places: Mapping[str, str] | None = Non
     replacing = restorer.replacing()
 
     def work(task: Task) -> Result:
-        result = _restore(replacing if task.again else restorer, task)
+        chosen = replacing if task.again else restorer
+        result = do_task(task, lambda: _restore(chosen, task))
         # The user knows the file by the name that the command line gave it.
         given, name = str(unpack_job(task.payload).source), task.source
         told = tuple((n.replace(given, name), text.replace(given, name)) for n, text in notices)
@@ -102,25 +101,9 @@ def _unpack_options(options: Mapping[str, Any], places: Mapping[str, str] | None
 
 def _restore(restorer: AnyRestorer, task: Task) -> Result:
     job = unpack_job(task.payload)
-    begun = time.perf_counter()
-    try:
-        outcome = restorer.restore(job, lambda done, total, words=None, /: None)
-        length = find_length(str(job.target))
-    except Exception as error:
-        reason = explain(error, out_of_memory=ADVICE)
-        if reason is None:
-            raise
-        seconds = time.perf_counter() - begun
-        return Result(task.name, task.source, FAILED, reason, seconds=seconds)
-    return Result(
-        task.name,
-        task.source,
-        DONE,
-        outcome.text,
-        seconds=time.perf_counter() - begun,
-        bytes=length,
-        faces=outcome.faces,
-    )
+    outcome = restorer.restore(job, lambda done, total, words=None, /: None)
+    length = find_length(str(job.target))
+    return Result(task.name, task.source, DONE, outcome.text, bytes=length, faces=outcome.faces)
 
 
 def _choose_device(device: str) -> str:

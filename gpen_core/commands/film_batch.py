@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 from ..batch.driver import drive
 from ..batch.work import DONE
 from ..errors import GPENError
 from ..video.state import find_folder
-from .arguments import explain
 from .film_segments import describe, find_parts, make_tasks
 from .restorer import Restorer
-from .running import ADVICE, make_bar, report, show_progress
+from .running import ADVICE, attempt, make_bar, report, show_progress
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +20,7 @@ if TYPE_CHECKING:
     from .film_segments import FilmParts
     from .jobs import Job
     from .restore_options import RestoreOptions
-    from .running import Outcome, Reporter
+    from .running import OnJobProgress, Outcome, Reporter
 
 
 def restore_films(
@@ -37,21 +35,17 @@ def restore_films(
         reporter: prints how each film went.
     """
     restorer = Restorer.load(args, report)
+
+    def work(job: Job, on_progress: OnJobProgress) -> Outcome:
+        del on_progress  # each pass has a bar of its own
+        return _restore_film(job, restorer, pool)
+
     for job in jobs:
-        begun = time.perf_counter()
-        source, target = str(job.source), str(job.target)
         try:
-            outcome = _restore_film(job, restorer, pool)
+            attempt(work, job, lambda done, total, words=None, /: None, reporter, advice=ADVICE)
         except KeyboardInterrupt:
-            report(source, _advise(job))
+            report(str(job.source), _advise(job))
             raise
-        except Exception as error:
-            reason = explain(error, out_of_memory=ADVICE)
-            if reason is None:
-                raise
-            reporter.fail(source, reason, target=target, seconds=time.perf_counter() - begun)
-        else:
-            reporter.finish(source, target, outcome, time.perf_counter() - begun)
 
 
 def _restore_film(job: Job, restorer: Restorer, pool: Pool) -> Outcome:
@@ -63,7 +57,6 @@ def _restore_film(job: Job, restorer: Restorer, pool: Pool) -> Outcome:
     with make_bar(1) as bar:
         progress = show_progress(job, bar, 0)
         parts, segments = find_parts(job, restorer, find_folder(job.target), progress)
-    segments.state.hold()
     try:
         _render(job, restorer, pool, parts, segments)
     finally:

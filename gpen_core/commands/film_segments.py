@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..batch.journal import Entry
-from ..batch.work import DONE, FAILED, Result, Task
+from ..batch.work import DONE, Result, Task
 from ..errors import GPENError, ImageError
 from ..files import exists, is_file, write_atomically
 from ..names import RESTORE
@@ -17,12 +16,11 @@ from ..pasting import PasteOptions
 from ..runner import choose_template
 from ..video.restoring import find_segments
 from ..video.segments import Segments, open_segments
-from .arguments import explain
 from .films import Pace, label_model, make_options
 from .mask_options import choose_regions, load_chosen_parser
 from .model_options import load_model
 from .pasting_options import make_paste_options
-from .running import ADVICE, Outcome
+from .running import Outcome, do_task
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -66,7 +64,7 @@ class FilmParts(NamedTuple):
 def find_parts(
     job: Job, restorer: Restorer, folder: Path, on_progress: OnJobProgress
 ) -> tuple[FilmParts, Segments]:
-    """Find the faces of a film, and split it.
+    """Find the faces of a film, and split it; its state is held, see `find_segments`.
 
     Args:
         job: the film.
@@ -134,29 +132,16 @@ class SegmentRenderer:
 
     def work(self, task: Task) -> Result:
         """Render the segment of a task, unless its file is there from an interrupted run."""
-        begun = time.perf_counter()
-        parts = FilmParts(*task.payload["parts"])
+        return do_task(task, lambda: self._render(task))
+
+    def _render(self, task: Task) -> Result:
         first, last = task.payload["span"]
-        try:
-            segments, renderer = self._find(parts)
-            path = segments.path(task.payload["number"])
-            if task.again or not exists(path):
-                renderer.render(first, last, path)
-            length = path.stat().st_size
-        except Exception as error:
-            reason = explain(error, out_of_memory=ADVICE)
-            if reason is None:
-                raise
-            seconds = time.perf_counter() - begun
-            return Result(task.name, task.source, FAILED, reason, seconds=seconds)
-        return Result(
-            task.name,
-            task.source,
-            DONE,
-            f"{last - first} frames",
-            seconds=time.perf_counter() - begun,
-            bytes=length,
-        )
+        segments, renderer = self._find(FilmParts(*task.payload["parts"]))
+        path = segments.path(task.payload["number"])
+        if task.again or not exists(path):
+            renderer.render(first, last, path)
+        length = path.stat().st_size
+        return Result(task.name, task.source, DONE, f"{last - first} frames", bytes=length)
 
     def _find(self, parts: FilmParts) -> tuple[Segments, Renderer]:
         if self._open is None or self._open[0] != parts:

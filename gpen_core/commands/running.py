@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
+from ..batch.work import FAILED as FAILED_TASK
+from ..batch.work import Result
 from ..printable import printable_lines
 from . import FAILED
 from .arguments import add_name, explain
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
     from tqdm import tqdm
 
+    from ..batch.work import Task
     from .inputs import Problem
     from .jobs import AnyJob
 
@@ -139,7 +142,7 @@ def run_jobs(
         with make_bar(len(jobs)) as bar:
             for number, job in enumerate(jobs):
                 on_progress = show_progress(job, bar, number)
-                _attempt(work, job, on_progress, reporter, advice=advice)
+                attempt(work, job, on_progress, reporter, advice=advice)
                 bar.update(number + 1 - bar.n)
     return reporter.end()
 
@@ -163,10 +166,18 @@ def show_progress(job: AnyJob, bar: tqdm, number: int) -> OnJobProgress:
     return on_progress
 
 
-def _attempt(
+def attempt(
     work: Work[J], job: J, on_progress: OnJobProgress, reporter: Reporter, *, advice: str
 ) -> None:
-    """Do one job and report the outcome."""
+    """Do one job and report the outcome.
+
+    Args:
+        work: does it.
+        job: the job.
+        on_progress: passed to `work`.
+        reporter: prints how it went.
+        advice: what to try if memory runs out.
+    """
     begun = time.perf_counter()
     source, target = str(job.source), str(job.target)
     try:
@@ -178,6 +189,19 @@ def _attempt(
         reporter.fail(source, reason, target=target, seconds=time.perf_counter() - begun)
     else:
         reporter.finish(source, target, outcome, time.perf_counter() - begun)
+
+
+def do_task(task: Task, do: Callable[[], Result]) -> Result:
+    """Do a worker's task; what a user can mend becomes the result that it failed."""
+    begun = time.perf_counter()
+    try:
+        result = do()
+    except Exception as error:
+        reason = explain(error, out_of_memory=ADVICE)
+        if reason is None:
+            raise
+        result = Result(task.name, task.source, FAILED_TASK, reason)
+    return result._replace(seconds=time.perf_counter() - begun)
 
 
 def report(name: str, reason: str) -> None:

@@ -60,33 +60,27 @@ class TakeOutput(argparse.Action):
         namespace.output_url = name if urls.is_url(name) else None
 
 
-def has_urls(args: RestoreOptions) -> bool:
-    """Tell whether an input or the output is a URL; `file://` counts as a path."""
-    args.inputs = [urls.strip_file_scheme(word) for word in args.inputs]
-    return args.output_url is not None or any(map(urls.is_url, args.inputs))
-
-
 def plan_any(
-    args: RestoreOptions, extras: Sequence[str], *, films: bool = True, overwrite: bool = False
+    args: RestoreOptions, extras: Sequence[str], *, overwrite: bool = False
 ) -> tuple[Sequence[Job | UrlJob], list[Problem]]:
     """Plan the jobs that the options ask for, by path or URL.
 
     Args:
         args: the options.
         extras: see `plan_jobs`.
-        films: take films, too.
         overwrite: results may replace files without --overwrite.
 
     Raises:
         GPENError: see `plan_from_options` and `plan_urls`.
     """
-    if has_urls(args):
+    args.inputs = [urls.strip_file_scheme(word) for word in args.inputs]
+    if args.output_url is not None or any(map(urls.is_url, args.inputs)):
         return plan_urls(args, overwrite=overwrite or args.overwrite)
     if not overwrite:
-        return plan_from_options(args, extras, films=films)
+        return plan_from_options(args, extras, films=True)
     output = args.output.absolute()
     return plan_jobs(
-        args.inputs, output, overwrite=True, extras=extras, suffix=args.ext, films=films
+        args.inputs, output, overwrite=True, extras=extras, suffix=args.ext, films=True
     )
 
 

@@ -179,6 +179,52 @@ def test_a_failed_segment_fails_the_film_and_the_same_command_goes_on(gpen, tmp_
     assert {path.name for path in out.iterdir()} == {"a.mp4", "b.png"}
 
 
+def test_no_second_run_gets_in_while_workers_render(gpen, tmp_path, monkeypatch):
+    words = ["restore", "a.mp4", "-o", str(tmp_path / "out.mp4"), *MODEL, "--jobs", "2"]
+    codes = []
+
+    def load(options):
+        inner = load_segments(options)
+
+        def do(task):
+            if task.payload["number"] == 2:
+                codes.append(cli.main([*words, "--restart"]))
+            return inner(task)
+
+        return do
+
+    pool = lambda args, load: InlinePool(partial(load, batch.pack_options(args)))  # noqa: E731
+    monkeypatch.setattr(batch, "make_pool", pool)
+    monkeypatch.setattr(batch, "load_segments", load)
+    code, _, err = gpen(*words)
+    assert (code, codes) == (0, [1])
+    assert "is in use: another run restores this film" in err
+    assert packets(tmp_path / "out.mp4") == packets("plain.mp4")
+    assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"]
+
+
+def test_a_journal_takes_films_that_are_named_and_says_which_it_leaves_out(
+    gpen, inputs, tmp_path, monkeypatch
+):
+    pool = lambda args: InlinePool(partial(load_work, batch.pack_options(args)))  # noqa: E731
+    monkeypatch.setattr(batch, "make_pool", pool)
+    folder, out, journal = tmp_path / "in", tmp_path / "out", tmp_path / "run.sqlite"
+    folder.mkdir()
+    Image.fromarray(films.background()).save(folder / "b.png")
+    (folder / "c.mp4").write_bytes((inputs / "a.mp4").read_bytes())
+    code, _, err = gpen("restore", folder, "-o", out, *MODEL[:2], "--journal", journal)
+    assert code == 0
+    assert "c.mp4: a film in a folder; it is left out. With --journal, films must be named." in err
+    assert [path.name for path in out.iterdir()] == ["b.png"]
+    film = tmp_path / "film.mp4"
+    words = ("restore", "a.mp4", "-o", film, *MODEL, "--journal", tmp_path / "film.sqlite")
+    assert gpen(*words)[0] == 0
+    assert packets(film) == packets("plain.mp4")
+    code, _, err = gpen(*words, "--keep-partial")
+    assert code == 2
+    assert "--keep-partial has no effect on films in a run with --journal" in err
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", [(), ("--engine", "ray")])
 def test_two_real_workers_make_the_film_of_one_process(gpen, tmp_path, engine):
